@@ -1,0 +1,1 @@
+//! CNI as a consumer: conflists read, plugins called, results cached.

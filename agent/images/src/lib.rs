@@ -1,0 +1,1 @@
+//! The node's image store: OCI archives in, content-addressed layers out.

@@ -1,0 +1,1 @@
+//! `floe-run`: back-off, mounts, journal streams and exit records around one container.

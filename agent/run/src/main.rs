@@ -1,0 +1,3 @@
+//! `floe-run`: back-off, mounts, journal streams and exit records around one container.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! OCI bundles, container records, log reading and processes entered into containers.

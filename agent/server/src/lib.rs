@@ -1,0 +1,1 @@
+//! The node's HTTP endpoint: logs, exec, attach and port-forward.

@@ -1,0 +1,1 @@
+//! The service manager: transient slices and services over D-Bus.

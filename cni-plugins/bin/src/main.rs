@@ -1,0 +1,3 @@
+//! `floe-cni`: every plugin in one multi-call binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! `bridge`: a pod's link to the node's bridge.

@@ -1,0 +1,1 @@
+//! The nftables ruleset as data, applied in one transaction.

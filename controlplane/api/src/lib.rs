@@ -1,0 +1,1 @@
+//! Kubernetes objects as data: kinds, strategies, validation, selectors, quantities, `Status`. No I/O.

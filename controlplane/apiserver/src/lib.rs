@@ -1,0 +1,1 @@
+//! The API server: routes, content types, authentication, admission, watch streams.

@@ -1,0 +1,3 @@
+//! `floe-controlplane`: API server, store, controllers and scheduler in one daemon.
+
+fn main() {}

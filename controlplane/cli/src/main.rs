@@ -1,0 +1,3 @@
+//! `floe`: the operator's command.
+
+fn main() {}

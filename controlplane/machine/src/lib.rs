@@ -1,0 +1,1 @@
+//! Systemd machines: root file systems, networks, booting, entering and stopping.

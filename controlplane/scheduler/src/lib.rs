@@ -1,0 +1,1 @@
+//! Filter and score as pure functions, and a thin binder.

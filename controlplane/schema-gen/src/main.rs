@@ -1,0 +1,3 @@
+//! Generates the schema tables from the published Kubernetes schemas.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Compact schema tables of the Kubernetes kinds: defaulting, pruning, strategic merge, OpenAPI.

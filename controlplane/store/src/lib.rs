@@ -1,0 +1,1 @@
+//! The MVCC store: transactions, revisions, watches, compaction; contract tests.

@@ -1,0 +1,1 @@
+//! Test nodes with the NixOS test driver's vocabulary: systemd machines and virtual machines.
