@@ -1,1 +1,42 @@
-//! The MVCC store: transactions, revisions, watches, compaction; contract tests.
+//! The store behind the API server: a multi-version map of keys to JSON objects.
+//!
+//! A [`Txn`] is data, one committed transaction is one [`Revision`], and every read and watch is
+//! served from memory at a known revision. Three layers, from pure to effectful:
+//!
+//! - [`Machine`] and [`Stage`] decide what a transaction does and hold current values and history;
+//! - [`Durability`] makes batches survive a crash ([`MemoryDurability`] here, SQLite elsewhere);
+//! - [`Store`] owns the one proposer thread that joins the two, and the watchers.
+
+mod clock;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod durability;
+mod entry;
+mod error;
+mod history;
+mod key;
+mod machine;
+mod memory;
+mod options;
+mod proposer;
+mod registry;
+mod stage;
+mod store;
+mod txn;
+mod value;
+mod watch;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use durability::{Cause, ClusterId, Durability, DurabilityError, Loaded, Reclaimed};
+pub use entry::{Batch, Entry, Event, Revision};
+pub use error::StoreError;
+pub use history::{History, Retention};
+pub use key::{Key, KeyError};
+pub use machine::{Listing, Machine, Range};
+pub use memory::MemoryDurability;
+pub use options::Options;
+pub use stage::Stage;
+pub use store::Store;
+pub use txn::{Compare, Op, Outcome, Txn};
+pub use value::{Value, ValueError};
+pub use watch::{Watch, WatchError};

@@ -1,0 +1,123 @@
+use std::fmt;
+
+use crate::{Batch, Entry, Revision};
+
+/// The identity of one cluster's state, chosen when the state was created and never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClusterId(String);
+
+impl ClusterId {
+    /// A new identity.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// The identity that was read back from disk.
+    #[must_use]
+    pub fn from_stored(raw: String) -> Self {
+        Self(raw)
+    }
+
+    /// Its text, a UUID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The state a durability holds when it is opened.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The cluster this state belongs to.
+    pub cluster_id: ClusterId,
+    /// Revision of the last batch appended.
+    pub revision: Revision,
+    /// Every current value, in any order.
+    pub entries: Vec<Entry>,
+}
+
+/// Whether [`Durability::reclaim`] has more to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reclaimed {
+    /// Nothing is left to reclaim.
+    Done,
+    /// One bounded step was done and another would find work.
+    More,
+}
+
+/// What makes acknowledged batches survive a crash.
+///
+/// Called from one thread only. Every implementation passes the suite in `contract`.
+pub trait Durability: Send + 'static {
+    /// Reads the whole state back; called once, first.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the state cannot be read or belongs to another schema version.
+    fn load(&mut self) -> Result<Loaded, DurabilityError>;
+
+    /// Makes `batches` durable, all or none, in order; they are on disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DurabilityError::NotWritten`] promises that none of them is there nor will appear.
+    fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError>;
+
+    /// Does one bounded step of giving space back; called when the queue is idle and regularly under load.
+    ///
+    /// # Errors
+    ///
+    /// A failure loses nothing; it is logged and tried again later.
+    fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError>;
+}
+
+/// A boxed cause from whatever library the durability uses.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why state could not be loaded, appended or reclaimed.
+#[derive(Debug, thiserror::Error)]
+pub enum DurabilityError {
+    /// The disk is full: nothing was written; free space and try again.
+    #[error("the disk that holds the store is full: free space on it")]
+    Full(#[source] Cause),
+    /// Nothing was written, for another reason than space.
+    #[error("nothing was written")]
+    NotWritten(#[source] Cause),
+    /// It is unknown what was written, as after a failed fsync.
+    #[error("the disk that holds the store failed")]
+    Unknown(#[source] Cause),
+    /// Another process holds the state.
+    #[error("the store is in use by another process")]
+    InUse(#[source] Cause),
+    /// The state was written by a newer program.
+    #[error(
+        "the store has schema version {found}, this program knows versions up to {known}: use a newer one"
+    )]
+    NewerSchema {
+        /// The version on disk.
+        found: u32,
+        /// The newest this program reads.
+        known: u32,
+    },
+    /// What was read cannot be right.
+    #[error("the store's state is damaged")]
+    Corrupt(#[source] Cause),
+}
+
+impl DurabilityError {
+    /// Whether an append that failed so has left nothing behind.
+    #[must_use]
+    pub fn is_not_written(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::NotWritten(_) | Self::InUse(_) | Self::NewerSchema { .. } => true,
+            Self::Unknown(_) | Self::Corrupt(_) => false,
+        }
+    }
+}

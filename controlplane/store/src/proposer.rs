@@ -1,0 +1,316 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::store::Shared;
+use crate::{Batch, Compare, Durability, Entry, Op, Options, Outcome, Reclaimed, Stage, StoreError, Txn};
+
+/// Revisions forgotten under one hold of the write lock.
+const COMPACT_STEP: usize = 1024;
+/// Longest sleep while something is due later; bounds the error after the clock was set.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+/// Shortest sleep between two rounds of housekeeping.
+const SHORTEST_NAP: Duration = Duration::from_millis(500);
+/// Groups between two steps of reclaiming space under constant load.
+const RECLAIM_EVERY: u32 = 64;
+
+/// What handles of the store ask of the proposer thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Commit {
+        txn: Txn,
+        reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    },
+    Tick {
+        reply: oneshot::Sender<()>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// The one writer: it drains the queue into groups, makes each group durable with one append, only then applies
+/// it in memory and answers; between groups it expires values, compacts history and reclaims space.
+#[derive(Debug)]
+pub(crate) struct Proposer<D> {
+    shared: Arc<Shared>,
+    durability: D,
+    options: Options,
+    /// Set once an append's outcome is unknown; from then on nothing is written.
+    failed: Option<StoreError>,
+    groups_since_reclaim: u32,
+    reclaim_wanted: bool,
+}
+
+/// A transaction and whom to answer.
+type Proposal = (Txn, oneshot::Sender<Result<Outcome, StoreError>>);
+
+impl<D: Durability> Proposer<D> {
+    pub(crate) fn new(shared: Arc<Shared>, durability: D, options: Options) -> Self {
+        Self {
+            shared,
+            durability,
+            options,
+            failed: None,
+            groups_since_reclaim: 0,
+            reclaim_wanted: true,
+        }
+    }
+
+    /// Starts the thread; it ends when told to close or when every handle of the store is gone.
+    pub(crate) fn spawn(self, queue: mpsc::Receiver<Command>) -> Result<(), StoreError>
+    where
+        D: Durability,
+    {
+        let failed = |error| StoreError::Thread(Arc::new(error));
+        let timer = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
+        let thread = std::thread::Builder::new().name("store-proposer".to_owned());
+        thread.spawn(move || self.run(&timer, queue)).map_err(failed)?;
+        Ok(())
+    }
+
+    fn run(mut self, timer: &tokio::runtime::Runtime, mut queue: mpsc::Receiver<Command>) {
+        let mut commands = Vec::new();
+        let mut closing = None;
+        while closing.is_none() {
+            let Some(received) = self.receive(timer, &mut queue, &mut commands) else {
+                break;
+            };
+            if received == 0 {
+                self.keep_house();
+            }
+            closing = self.carry_out(&mut commands);
+        }
+        self.finish(closing);
+    }
+
+    /// Waits for commands, at most until something is due; the count is 0 then, and none when all handles are gone.
+    fn receive(
+        &self,
+        timer: &tokio::runtime::Runtime,
+        queue: &mut mpsc::Receiver<Command>,
+        commands: &mut Vec<Command>,
+    ) -> Option<usize> {
+        let group = self.options.group.max(1);
+        let nap = self.nap();
+        let received = timer.block_on(async {
+            match nap {
+                // Cancel-safe: recv_many takes nothing unless it returns.
+                Some(nap) => tokio::time::timeout(nap, queue.recv_many(commands, group))
+                    .await
+                    .ok(),
+                None => Some(queue.recv_many(commands, group).await),
+            }
+        });
+        match received {
+            Some(0) => None,
+            Some(count) => Some(count),
+            None => Some(0),
+        }
+    }
+
+    /// How long nothing is due; none means for ever.
+    fn nap(&self) -> Option<Duration> {
+        if self.reclaim_wanted {
+            return Some(SHORTEST_NAP);
+        }
+        let due = self.shared.state().machine.due_at(&self.options.history)?;
+        let left = Duration::from_secs(due.saturating_sub(self.options.clock.unix_seconds()));
+        Some(left.clamp(SHORTEST_NAP, LONGEST_NAP))
+    }
+
+    /// Carries out what was received, transactions in groups; returns whom to tell when closed.
+    fn carry_out(&mut self, commands: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {
+        let mut group: Vec<Proposal> = Vec::new();
+        for command in commands.drain(..) {
+            match command {
+                Command::Commit { txn, reply } => group.push((txn, reply)),
+                Command::Tick { reply } => {
+                    self.commit(std::mem::take(&mut group));
+                    self.keep_house();
+                    answer(reply, ());
+                }
+                Command::Close { reply } => {
+                    self.commit(group);
+                    return Some(reply);
+                }
+            }
+        }
+        self.commit(group);
+        None
+    }
+
+    /// Decides, writes and applies one group, then answers each caller.
+    fn commit(&mut self, group: Vec<Proposal>) {
+        if group.is_empty() {
+            return;
+        }
+        if let Some(failed) = &self.failed {
+            group
+                .into_iter()
+                .for_each(|(_, reply)| answer(reply, Err(failed.clone())));
+            return;
+        }
+        let (outcomes, batches) = self.decide(group);
+        let written = self.write(batches);
+        for (outcome, reply) in outcomes {
+            answer(reply, written.clone().and(outcome));
+        }
+        self.groups_since_reclaim += 1;
+        if self.groups_since_reclaim >= RECLAIM_EVERY {
+            self.reclaim();
+        }
+        self.reclaim_wanted = true;
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "used once, and a name would hide that it is a pair of lists"
+    )]
+    fn decide(
+        &self,
+        group: Vec<Proposal>,
+    ) -> (
+        Vec<(
+            Result<Outcome, StoreError>,
+            oneshot::Sender<Result<Outcome, StoreError>>,
+        )>,
+        Vec<Batch>,
+    ) {
+        let state = self.shared.state();
+        let mut stage = Stage::over(&state.machine);
+        let outcomes = group
+            .into_iter()
+            .map(|(txn, reply)| (stage.propose(txn), reply))
+            .collect();
+        (outcomes, stage.into_batches())
+    }
+
+    /// Makes `batches` durable, then visible. Nobody sees a batch before it is on disk.
+    fn write(&mut self, batches: Vec<Batch>) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        if let Err(cause) = self.durability.append(&batches) {
+            error!(
+                error = &cause as &dyn std::error::Error,
+                "write to the store failed"
+            );
+            return Err(self.write_failed(cause));
+        }
+        self.publish(batches);
+        Ok(())
+    }
+
+    fn write_failed(&mut self, cause: crate::DurabilityError) -> StoreError {
+        let not_written = cause.is_not_written();
+        let cause = Arc::new(cause);
+        if not_written {
+            return StoreError::NotWritten(cause);
+        }
+        let failed = StoreError::Unknown(cause);
+        self.failed = Some(failed.clone());
+        failed
+    }
+
+    fn publish(&mut self, batches: Vec<Batch>) {
+        let now = self.options.clock.unix_seconds();
+        let mut state = self.shared.state_mut();
+        let registry = self.shared.registry();
+        for batch in batches {
+            let batch = state.machine.apply(batch, now);
+            registry.offer(&batch);
+        }
+        // Under load the count and byte bounds are held here, a step for each group.
+        state.machine.compact(&self.options.history, now, COMPACT_STEP);
+    }
+
+    /// What is due by the clock: expired values are deleted as any transaction is, old history is forgotten, space
+    /// is given back.
+    fn keep_house(&mut self) {
+        while self.failed.is_none() && self.expire() {}
+        self.compact();
+        self.reclaim();
+    }
+
+    /// Deletes one group of expired values, and tells whether it did and should be called again.
+    fn expire(&mut self) -> bool {
+        let now = self.options.clock.unix_seconds();
+        let expired = self
+            .shared
+            .state()
+            .machine
+            .expired(now, self.options.group.max(1));
+        if expired.is_empty() {
+            return false;
+        }
+        let batches = {
+            let state = self.shared.state();
+            let mut stage = Stage::over(&state.machine);
+            for entry in expired {
+                if let Err(error) = stage.propose(expiry(&entry)) {
+                    warn!(error = &error as &dyn std::error::Error, key = %entry.key, "expiry refused");
+                }
+            }
+            stage.into_batches()
+        };
+        self.write(batches).is_ok()
+    }
+
+    fn compact(&mut self) {
+        let now = self.options.clock.unix_seconds();
+        while self
+            .shared
+            .state_mut()
+            .machine
+            .compact(&self.options.history, now, COMPACT_STEP)
+        {}
+    }
+
+    fn reclaim(&mut self) {
+        self.groups_since_reclaim = 0;
+        self.reclaim_wanted = match self.durability.reclaim() {
+            Ok(Reclaimed::More) => true,
+            Ok(Reclaimed::Done) => false,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "reclaim space of the store"
+                );
+                false
+            }
+        };
+    }
+
+    /// Lets go of the durability before anybody is told, so that it can be opened again at once.
+    fn finish(self, closing: Option<oneshot::Sender<()>>) {
+        drop(self.durability);
+        self.shared.state_mut().closed = true;
+        self.shared.registry().wake_all();
+        if let Some(reply) = closing {
+            answer(reply, ());
+        }
+    }
+}
+
+/// The transaction that deletes `entry` unless it was written again.
+fn expiry(entry: &Entry) -> Txn {
+    Txn {
+        compares: vec![Compare::ModRevision(entry.key.clone(), entry.mod_revision)],
+        ops: vec![Op::Delete {
+            key: entry.key.clone(),
+        }],
+    }
+}
+
+/// Answers a caller who may have gone away, which is no error.
+fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+    if reply.send(answer).is_err() {
+        tracing::trace!("caller went away before its answer");
+    }
+}

@@ -1,0 +1,110 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::{Batch, Revision};
+
+/// What the proposer and one watch share.
+///
+/// `oldest` is the revision of the oldest batch that the watch has not yet delivered, or 0. It is written
+/// only under the state's lock (the proposer holds it for writing, the watch for reading), so both
+/// always see it agree with history.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    oldest: AtomicU64,
+    notify: Notify,
+}
+
+impl Waiter {
+    pub(crate) fn oldest(&self) -> Option<Revision> {
+        match self.oldest.load(Ordering::SeqCst) {
+            0 => None,
+            revision => Some(Revision::from(revision)),
+        }
+    }
+
+    pub(crate) fn set_oldest(&self, revision: Option<Revision>) {
+        self.oldest
+            .store(revision.map_or(0, Revision::get), Ordering::SeqCst);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Returns once woken; a wake-up before the call counts, so none is lost in between. Cancel-safe.
+    pub(crate) async fn woken(&self) {
+        self.notify.notified().await;
+    }
+
+    fn offer(&self, revision: Revision) {
+        if self.oldest().is_none() {
+            self.set_oldest(Some(revision));
+        }
+        self.wake();
+    }
+}
+
+/// The open watches by prefix.
+///
+/// A key finds the watches above it by looking up its own beginnings, one for each length that any
+/// prefix has, so a commit costs nothing for watches that it does not concern.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    by_prefix: HashMap<Vec<u8>, Vec<Arc<Waiter>>>,
+    lengths: BTreeMap<usize, usize>,
+}
+
+impl Registry {
+    pub(crate) fn add(&mut self, prefix: &str, waiter: Arc<Waiter>) {
+        self.by_prefix
+            .entry(prefix.as_bytes().to_vec())
+            .or_default()
+            .push(waiter);
+        *self.lengths.entry(prefix.len()).or_default() += 1;
+    }
+
+    pub(crate) fn remove(&mut self, prefix: &str, waiter: &Arc<Waiter>) {
+        let Some(waiters) = self.by_prefix.get_mut(prefix.as_bytes()) else {
+            return;
+        };
+        let before = waiters.len();
+        waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        if waiters.len() == before {
+            return;
+        }
+        if waiters.is_empty() {
+            self.by_prefix.remove(prefix.as_bytes());
+        }
+        if let Some(count) = self.lengths.get_mut(&prefix.len()) {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(&prefix.len());
+            }
+        }
+    }
+
+    /// Tells every watch that `batch` concerns.
+    pub(crate) fn offer(&self, batch: &Batch) {
+        for event in &batch.events {
+            let key = event.key().as_str().as_bytes();
+            let beginnings = self.lengths.keys().map_while(|length| key.get(..*length));
+            let concerned = beginnings.filter_map(|beginning| self.by_prefix.get(beginning));
+            for waiter in concerned.flatten() {
+                waiter.offer(batch.revision);
+            }
+        }
+    }
+
+    /// Wakes every watch, so that it sees the store closed.
+    pub(crate) fn wake_all(&self) {
+        self.by_prefix.values().flatten().for_each(|waiter| waiter.wake());
+    }
+
+    /// How many watches are open.
+    pub(crate) fn len(&self) -> usize {
+        self.lengths.values().sum()
+    }
+}
