@@ -1,1 +1,24 @@
 //! Systemd machines: root file systems, networks, booting, entering and stopping.
+//!
+//! A machine is a container with a real systemd as its PID 1 (systemd-nspawn), its own network
+//! namespace on a private bridge, and a writable layer over a cached root file system. The `floe`
+//! command runs clusters in them and the test harness runs tests in them.
+//!
+//! Whatever is made is found again by name (processes by their arguments, mounts by their target,
+//! links by their name), never by a remembered number: so a half-failed start is cleaned up by the
+//! same code as a whole one.
+
+mod boot;
+mod cgroup;
+mod command;
+mod disk;
+mod error;
+mod network;
+mod process;
+mod rootfs;
+
+pub use boot::{Machine, MachineSpec, SeedFile};
+pub use command::{Tool, run, succeeds};
+pub use error::MachineError;
+pub use network::{Bridge, Subnet, free_subnet};
+pub use rootfs::{RootFs, RootSpec};
