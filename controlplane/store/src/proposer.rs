@@ -42,6 +42,19 @@ pub(crate) struct Proposer<D> {
     failed: Option<StoreError>,
     groups_since_reclaim: u32,
     reclaim_wanted: bool,
+    /// Unix time of the last housekeeping.
+    kept_house_at: u64,
+}
+
+/// Tells watches and readers that the proposer has ended, also when it panicked.
+#[derive(Debug)]
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.state_mut().closed = true;
+        self.0.registry().wake_all();
+    }
 }
 
 /// A transaction and whom to answer.
@@ -56,6 +69,7 @@ impl<D: Durability> Proposer<D> {
             failed: None,
             groups_since_reclaim: 0,
             reclaim_wanted: true,
+            kept_house_at: 0,
         }
     }
 
@@ -75,18 +89,25 @@ impl<D: Durability> Proposer<D> {
     }
 
     fn run(mut self, timer: &tokio::runtime::Runtime, mut queue: mpsc::Receiver<Command>) {
+        let closing = Closing(Arc::clone(&self.shared));
         let mut commands = Vec::new();
-        let mut closing = None;
-        while closing.is_none() {
+        let mut asked = None;
+        while asked.is_none() {
             let Some(received) = self.receive(timer, &mut queue, &mut commands) else {
                 break;
             };
-            if received == 0 {
+            asked = self.carry_out(&mut commands);
+            // Under constant load no nap ends by itself, but every second's work is due all the same.
+            if received == 0 || self.options.clock.unix_seconds() != self.kept_house_at {
                 self.keep_house();
             }
-            closing = self.carry_out(&mut commands);
         }
-        self.finish(closing);
+        // Lets go of the durability before anybody is told, so that it can be opened again at once.
+        drop(self);
+        drop(closing);
+        if let Some(reply) = asked {
+            answer(reply, ());
+        }
     }
 
     /// Waits for commands, at most until something is due; the count is 0 then, and none when all handles are gone.
@@ -162,10 +183,10 @@ impl<D: Durability> Proposer<D> {
             answer(reply, written.clone().and(outcome));
         }
         self.groups_since_reclaim += 1;
-        if self.groups_since_reclaim >= RECLAIM_EVERY {
+        self.reclaim_wanted = self.failed.is_none();
+        if self.reclaim_wanted && self.groups_since_reclaim >= RECLAIM_EVERY {
             self.reclaim();
         }
-        self.reclaim_wanted = true;
     }
 
     #[expect(
@@ -233,9 +254,13 @@ impl<D: Durability> Proposer<D> {
     /// What is due by the clock: expired values are deleted as any transaction is, old history is forgotten, space
     /// is given back.
     fn keep_house(&mut self) {
+        self.kept_house_at = self.options.clock.unix_seconds();
         while self.failed.is_none() && self.expire() {}
         self.compact();
-        self.reclaim();
+        // A damaged disk is left as it is until the next start has looked at it.
+        if self.failed.is_none() {
+            self.reclaim();
+        }
     }
 
     /// Deletes one group of expired values, and tells whether it did and should be called again.
@@ -285,16 +310,6 @@ impl<D: Durability> Proposer<D> {
                 false
             }
         };
-    }
-
-    /// Lets go of the durability before anybody is told, so that it can be opened again at once.
-    fn finish(self, closing: Option<oneshot::Sender<()>>) {
-        drop(self.durability);
-        self.shared.state_mut().closed = true;
-        self.shared.registry().wake_all();
-        if let Some(reply) = closing {
-            answer(reply, ());
-        }
     }
 }
 
