@@ -1,1 +1,20 @@
 //! `floe-run`: back-off, mounts, journal streams and exit records around one container.
+//!
+//! The library holds the formats that the agent shares with the program ([`Launch`], [`Records`],
+//! [`State`], all JSON under `/run/floe/pods/<uid>/<container>/`) and the program's own steps.
+//! No async runtime, no D-Bus: this runs inside every container's unit.
+
+mod back_off;
+mod file;
+mod launch;
+mod records;
+mod state;
+
+pub use back_off::BackOff;
+pub use file::FormatError;
+pub use launch::{
+    BUNDLE_FILE, CONFIG_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE, PodShare,
+    RECORDS_FILE, Rootfs, STATE_FILE, SubPath, UserSpec,
+};
+pub use records::{Ended, MAX_RECORDS, Record, Records};
+pub use state::{Phase, State};

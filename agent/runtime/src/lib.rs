@@ -1,1 +1,20 @@
 //! OCI bundles, container records, log reading and processes entered into containers.
+//!
+//! [`bundle()`] is pure: a pod's container in, an OCI configuration, a [`Launch`](agent_run::Launch)
+//! and a unit out. Everything else reads what `floe-run` and the journal left, or enters namespaces.
+
+mod adopt;
+pub mod bundle;
+pub mod exec;
+pub mod logs;
+pub mod mounts;
+mod names;
+mod paths;
+
+pub use adopt::{AdoptError, Adopted, adopt, read_records, read_state};
+pub use agent_run::{Ended, Phase, Record, Records, State};
+pub use bundle::{
+    Bundle, BundleError, ContainerInput, ContainerKind, ImageFacts, Mount, Sandbox, bundle, pod_slice,
+};
+pub use names::{Qos, qos, slice_name, unit_name};
+pub use paths::NodePaths;

@@ -1,0 +1,86 @@
+//! Small JSON files, read with a bound and replaced by rename.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Largest file accepted, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Why one of the container's files could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// The file system refused.
+    #[error("{verb} {path}")]
+    Io {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The content is not what it should be.
+    #[error("parse {path}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Reads JSON; `None` where the file is absent.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FormatError> {
+    let failed = |source| FormatError::Io {
+        verb: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|source| FormatError::Parse {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Writes JSON with mode 0600, complete or not at all.
+pub(crate) fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), FormatError> {
+    let text = serde_json::to_vec(value).map_err(|source| FormatError::Parse {
+        path: path.to_owned(),
+        source,
+    })?;
+    replace_bytes(path, &text).map_err(|source| FormatError::Io {
+        verb: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes `bytes` beside `path` with mode 0600 and renames them over it. No fsync: `/run` is memory.
+pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(new);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(bytes)?;
+    std::fs::rename(&new, path)
+}

@@ -1,0 +1,1 @@
+//! What every [`UnitManager`](crate::UnitManager) must do.

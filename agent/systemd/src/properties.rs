@@ -1,0 +1,1 @@
+//! Specifications as the properties of `StartTransientUnit`.
