@@ -1,0 +1,11 @@
+//! Events as `kubectl describe` shows them.
+//!
+//! `kube`'s own recorder tells events apart without their message, so two scalings of one
+//! Deployment would become one. This one follows `client-go`: the same event again raises a
+//! count, an object that floods is held back, and publishing never blocks its caller.
+
+mod correlate;
+mod recorder;
+
+pub use correlate::{Correlator, Decision, Identity};
+pub use recorder::{Note, Recorder, Severity, recorder};
