@@ -1,0 +1,221 @@
+//! The rules of `metadata`, for every kind.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::field::{FieldError, Path};
+use crate::meta::{self, OwnerReference};
+use crate::names;
+use crate::resource::{Resource, Scope};
+
+/// Most bytes that an object's annotations, keys and values together, may have.
+pub const ANNOTATIONS_MAX: usize = 256 * 1024;
+
+/// What is wrong with the metadata of an object that is to be stored.
+#[must_use]
+pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let path = Path::new("metadata");
+    let mut errors = name_errors(resource, object, &path);
+    errors.extend(namespace_errors(resource, object, &path));
+    errors.extend(content_errors(object, &path));
+    errors
+}
+
+/// What is wrong with the metadata of `new`, which is to replace `old`.
+#[must_use]
+pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
+    let _ = resource;
+    let path = Path::new("metadata");
+    let mut errors = Vec::new();
+    if meta::deletion_timestamp(old).is_some() {
+        errors.extend(finalizers_added(new, old, &path.child("finalizers")));
+    }
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        errors.extend(immutable(new, old, "metadata", field));
+    }
+    errors.extend(content_errors(new, &path));
+    errors
+}
+
+/// `field is immutable` where the member `field` of the object at `parent` (a dotted path) differs.
+#[must_use]
+pub fn immutable(new: &Value, old: &Value, parent: &str, field: &str) -> Option<FieldError> {
+    let read = |object| crate::resource::at(object, parent).and_then(|parent| parent.get(field));
+    let (new, old) = (
+        read(new).filter(|v| !v.is_null()),
+        read(old).filter(|v| !v.is_null()),
+    );
+    (new != old).then(|| {
+        Path::new(parent)
+            .child(field)
+            .invalid(new.cloned().unwrap_or_default(), "field is immutable")
+    })
+}
+
+fn name_errors(resource: &Resource, object: &Value, path: &Path) -> Vec<FieldError> {
+    let check = resource.strategy.name_check();
+    let mut errors = Vec::new();
+    let prefix = meta::generate_name_prefix(object);
+    if !prefix.is_empty() {
+        let stem = prefix
+            .strip_suffix('-')
+            .map_or_else(|| prefix.to_owned(), |stem| format!("{stem}a"));
+        errors.extend(
+            check(&stem)
+                .into_iter()
+                .map(|rule| path.child("generateName").invalid(prefix, rule)),
+        );
+    }
+    let name = meta::name(object);
+    if name.is_empty() {
+        errors.push(path.child("name").required("name or generateName is required"));
+    } else {
+        errors.extend(
+            check(name)
+                .into_iter()
+                .map(|rule| path.child("name").invalid(name, rule)),
+        );
+    }
+    errors
+}
+
+fn namespace_errors(resource: &Resource, object: &Value, path: &Path) -> Vec<FieldError> {
+    let path = path.child("namespace");
+    match (resource.scope, meta::namespace(object)) {
+        (Scope::Cluster, "") => Vec::new(),
+        (Scope::Cluster, _) => vec![path.forbidden("not allowed on this type")],
+        (Scope::Namespaced, "") => vec![path.required("")],
+        (Scope::Namespaced, namespace) => names::dns_label(namespace)
+            .into_iter()
+            .map(|rule| path.invalid(namespace, rule))
+            .collect(),
+    }
+}
+
+fn content_errors(object: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = label_errors(&meta::labels(object), &path.child("labels"));
+    errors.extend(annotation_errors(
+        &meta::annotations(object),
+        &path.child("annotations"),
+    ));
+    errors.extend(owner_errors(object, &path.child("ownerReferences")));
+    errors.extend(finalizer_errors(object, &path.child("finalizers")));
+    errors
+}
+
+/// What is wrong with a map of labels.
+#[must_use]
+pub fn label_errors(labels: &BTreeMap<String, String>, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in labels {
+        errors.extend(
+            names::qualified_name(key)
+                .into_iter()
+                .map(|rule| path.invalid(key.as_str(), rule)),
+        );
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|rule| path.invalid(value.as_str(), rule)),
+        );
+    }
+    errors
+}
+
+/// What is wrong with a map of annotations.
+#[must_use]
+pub fn annotation_errors(annotations: &BTreeMap<String, String>, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for key in annotations.keys() {
+        let rules = names::qualified_name(&key.to_lowercase());
+        errors.extend(rules.into_iter().map(|rule| path.invalid(key.as_str(), rule)));
+    }
+    let size: usize = annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if size > ANNOTATIONS_MAX {
+        errors.push(path.too_long(ANNOTATIONS_MAX));
+    }
+    errors
+}
+
+fn owner_errors(object: &Value, path: &Path) -> Vec<FieldError> {
+    let owners = meta::owner_references(object);
+    let mut errors: Vec<FieldError> = owners.iter().flat_map(|owner| one_owner(owner, path)).collect();
+    let controllers: Vec<&OwnerReference<'_>> = owners.iter().filter(|owner| owner.controller).collect();
+    if let [first, second, ..] = controllers.as_slice() {
+        let value = object
+            .get("metadata")
+            .and_then(|meta| meta.get("ownerReferences"))
+            .cloned();
+        let detail = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+            first.name, second.name
+        );
+        errors.push(path.invalid(value.unwrap_or_default(), detail));
+    }
+    errors
+}
+
+fn one_owner(owner: &OwnerReference<'_>, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let version = owner.api_version.rsplit('/').next().unwrap_or_default();
+    if version.is_empty() || owner.api_version.matches('/').count() > 1 {
+        errors.push(
+            path.child("apiVersion")
+                .invalid(owner.api_version, "version must not be empty"),
+        );
+    }
+    for (field, value) in [("kind", owner.kind), ("name", owner.name), ("uid", owner.uid)] {
+        if value.is_empty() {
+            errors.push(path.child(field).invalid(value, "must not be empty"));
+        }
+    }
+    if (owner.api_version, owner.kind) == ("v1", "Event") {
+        errors.push(path.invalid(owner.name, "/v1, Kind=Event is disallowed from being an owner"));
+    }
+    errors
+}
+
+fn finalizer_errors(object: &Value, path: &Path) -> Vec<FieldError> {
+    let finalizers = meta::finalizers(object);
+    let mut errors: Vec<FieldError> = finalizers
+        .iter()
+        .flat_map(|name| {
+            names::qualified_name(name)
+                .into_iter()
+                .map(|rule| path.invalid(*name, rule))
+        })
+        .collect();
+    if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(path.invalid(finalizers, detail));
+    }
+    errors
+}
+
+fn finalizers_added(new: &Value, old: &Value, path: &Path) -> Option<FieldError> {
+    let held = meta::finalizers(old);
+    let mut added = meta::finalizers(new);
+    added.retain(|name| !held.contains(name));
+    added.sort_unstable();
+    let listed: Vec<String> = added.iter().map(|name| crate::field::quote(name)).collect();
+    (!added.is_empty()).then(|| {
+        path.forbidden(format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            listed.join(", ")
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests;
