@@ -1,3 +1,43 @@
 //! `floe`: the operator's command.
 
-fn main() {}
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod args;
+mod client;
+mod cluster;
+mod demo;
+mod down;
+mod host;
+mod image;
+mod kubeconfig;
+mod man;
+mod progress;
+mod shell;
+mod status;
+mod up;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match Box::pin(args.run()).await {
+        Ok(code) => code,
+        Err(err) => {
+            report(&err);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the error and its causes as one sentence.
+#[expect(clippy::print_stderr, reason = "the command's own words to its user")]
+fn report(err: &anyhow::Error) {
+    let label = if std::io::stderr().is_terminal() {
+        "\x1b[31merror:\x1b[0m"
+    } else {
+        "error:"
+    };
+    eprintln!("{label} {err:#}");
+}

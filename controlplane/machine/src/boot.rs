@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::disk::{Disk, Keep, write_file};
+use crate::disk::{Disk, Keep, clear_way, write_file};
 use crate::{Bridge, MachineError, Subnet, cgroup, process, run, succeeds};
 
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
@@ -21,10 +21,57 @@ const BOOT_PROBE: Duration = Duration::from_millis(40);
 pub struct SeedFile {
     /// Absolute path inside the machine.
     pub path: PathBuf,
-    /// Its contents.
-    pub contents: Vec<u8>,
-    /// Its mode, such as `0o600`.
-    pub mode: u32,
+    /// What it is.
+    pub contents: Contents,
+}
+
+/// What a file put into a machine is.
+#[derive(Debug, Clone)]
+pub enum Contents {
+    /// A file of these bytes with this mode.
+    Bytes(Vec<u8>, u32),
+    /// A program of this host, copied.
+    Program(PathBuf),
+    /// A symbolic link to this target.
+    Link(PathBuf),
+}
+
+impl SeedFile {
+    /// A text file readable by everyone.
+    #[must_use]
+    pub fn text(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            contents: Contents::Bytes(text.into().into_bytes(), 0o644),
+        }
+    }
+
+    /// A text file readable by root alone.
+    #[must_use]
+    pub fn secret(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            contents: Contents::Bytes(text.into().into_bytes(), 0o600),
+        }
+    }
+
+    /// A copy of the program `host`.
+    #[must_use]
+    pub fn program(path: impl Into<PathBuf>, host: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            contents: Contents::Program(host.into()),
+        }
+    }
+
+    /// A symbolic link to `target`.
+    #[must_use]
+    pub fn link(path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            contents: Contents::Link(target.into()),
+        }
+    }
 }
 
 /// All that a machine needs to boot.
@@ -79,7 +126,7 @@ impl Machine {
         self.disk.root().join(inside.trim_start_matches('/'))
     }
 
-    /// Boots the machine and returns when its systemd has finished starting; does nothing where it runs.
+    /// Boots the machine and returns when its systemd answers; does nothing where it runs.
     ///
     /// # Errors
     ///
@@ -106,31 +153,34 @@ impl Machine {
             "127.0.0.1 localhost\n::1 localhost\n{} {}\n",
             spec.address, self.name
         );
-        write_file(
-            &self.path("/etc/systemd/network/10-host0.network"),
-            network.as_bytes(),
-            0o644,
-        )?;
-        write_file(&self.path("/etc/hosts"), hosts.as_bytes(), 0o644)?;
-        write_file(
-            &self.path("/etc/hostname"),
-            format!("{}\n", self.name).as_bytes(),
-            0o644,
-        )?;
-        self.enable(
-            "/lib/systemd/system/systemd-networkd.service",
-            "multi-user.target",
-        )?;
+        let own = [
+            SeedFile::text("/etc/systemd/network/10-host0.network", network),
+            SeedFile::text("/etc/hosts", hosts),
+            SeedFile::text("/etc/hostname", format!("{}\n", self.name)),
+        ];
+        self.enable("/lib/systemd/system/systemd-networkd.service")?;
+        spec.enable.iter().try_for_each(|unit| self.enable(unit))?;
         // A journal on disk survives the machine and is not bounded by its memory.
         let journal = self.path("/var/log/journal");
         std::fs::create_dir_all(&journal).map_err(MachineError::file("create", &journal))?;
-        spec.files.iter().try_for_each(|file| {
-            write_file(
-                &self.path(&file.path.to_string_lossy()),
-                &file.contents,
-                file.mode,
-            )
-        })
+        own.iter().chain(&spec.files).try_for_each(|file| self.lay(file))
+    }
+
+    fn lay(&self, file: &SeedFile) -> Result<(), MachineError> {
+        let path = self.path(&file.path.to_string_lossy());
+        match &file.contents {
+            Contents::Bytes(bytes, mode) => write_file(&path, bytes, *mode),
+            Contents::Program(host) => {
+                clear_way(&path)?;
+                std::fs::copy(host, &path)
+                    .map(drop)
+                    .map_err(MachineError::file("copy into the machine", host))
+            }
+            Contents::Link(target) => {
+                clear_way(&path)?;
+                std::os::unix::fs::symlink(target, &path).map_err(MachineError::file("link", &path))
+            }
+        }
     }
 
     fn enable(&self, unit: &str) -> Result<(), MachineError> {
@@ -158,13 +208,6 @@ impl Machine {
             .arg(format!("--hostname={}", self.name))
             .arg(format!("--network-bridge={}", spec.bridge.name()))
             .arg(format!("--bind={}:/var/lib/floe", self.disk.state().display()));
-        for bind in &spec.binds {
-            command.arg(format!(
-                "--bind-ro={}:{}",
-                bind.host.display(),
-                bind.inside.display()
-            ));
-        }
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let program = "systemd-nspawn".to_owned();
         command
@@ -206,9 +249,9 @@ impl Machine {
     fn wait_until_up(&self) -> Result<(), MachineError> {
         let start = Instant::now();
         while start.elapsed() < BOOT_PATIENCE {
-            if let Ok(mut ask) = self.enter(&["systemctl", "is-system-running", "--wait"])
+            if let Ok(mut ask) = self.enter(&["systemctl", "is-system-running"])
                 && let Ok(output) = ask.stdin(Stdio::null()).output()
-                && matches!(output.stdout.trim_ascii(), b"running" | b"degraded")
+                && matches!(output.stdout.trim_ascii(), b"starting" | b"running" | b"degraded")
             {
                 return Ok(());
             }

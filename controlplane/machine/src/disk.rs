@@ -133,10 +133,7 @@ pub(crate) enum Keep {
 
 /// Writes `contents` to `path` with `mode`, making the folders above it.
 pub(crate) fn write_file(path: &Path, contents: &[u8], mode: u32) -> Result<(), MachineError> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(MachineError::file("create", parent))?;
-    }
-    remove_file(path)?;
+    clear_way(path)?;
     let mut file = OpenOptions::new()
         .create_new(true)
         .write(true)
@@ -147,7 +144,11 @@ pub(crate) fn write_file(path: &Path, contents: &[u8], mode: u32) -> Result<(), 
     set_mode(path, mode)
 }
 
-fn remove_file(path: &Path) -> Result<(), MachineError> {
+/// Makes the folders above `path` and removes a file that is there.
+pub(crate) fn clear_way(path: &Path) -> Result<(), MachineError> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(MachineError::file("create", parent))?;
+    }
     match std::fs::remove_file(path) {
         Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
             Err(MachineError::file("replace", path)(err))

@@ -17,7 +17,7 @@ mod network;
 mod process;
 mod rootfs;
 
-pub use boot::{Machine, MachineSpec, SeedFile};
+pub use boot::{Contents, Machine, MachineSpec, SeedFile};
 pub use command::{Tool, run, succeeds};
 pub use error::MachineError;
 pub use network::{Bridge, Subnet, free_subnet};

@@ -1,0 +1,108 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::cluster::{Cluster, ClusterName};
+use crate::{demo, down, image, kubeconfig, man, shell, status, up};
+
+/// Runs Kubernetes-compatible clusters whose pods are systemd units.
+#[derive(Debug, Parser)]
+#[command(
+    name = "floe",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Args {
+    /// The cluster to work on.
+    #[arg(long, global = true, default_value = "floe", value_name = "CLUSTER")]
+    name: ClusterName,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster on this host and run a demo in it.
+    Up(up::UpArgs),
+    /// Stop a cluster and remove every trace of it.
+    Down {
+        /// Keep the cluster's state (objects, images), for the next `up`.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Show a cluster's nodes, daemons and pods.
+    Status,
+    /// Print the administrator's kubeconfig.
+    Kubeconfig,
+    /// Open a shell on a node, or run a command there.
+    Shell {
+        /// The node's name, as `floe status` shows it.
+        node: String,
+        /// The command and its arguments; a login shell where absent.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Work with the images on the cluster's nodes.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Print the completion script for a shell.
+    Completion {
+        /// The shell, such as bash, fish or zsh.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    Man {
+        /// The folder; it must exist.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    /// Load an OCI archive, or a folder in OCI layout, onto every node.
+    Load {
+        /// The archive or folder.
+        source: PathBuf,
+    },
+    /// Build the demo's nginx image from Debian packages as an OCI archive.
+    Demo {
+        /// Where to write the archive.
+        archive: PathBuf,
+    },
+}
+
+impl Args {
+    /// Runs the command and returns the process's exit code.
+    ///
+    /// # Errors
+    ///
+    /// What the command could not do, with its cause.
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let cluster = Cluster::new(self.name);
+        match self.command {
+            Command::Up(options) => Box::pin(up::run(&cluster, &options)).await?,
+            Command::Down { keep } => down::run(
+                &cluster,
+                if keep {
+                    down::Keep::State
+                } else {
+                    down::Keep::Nothing
+                },
+            )?,
+            Command::Status => status::run(&cluster).await?,
+            Command::Kubeconfig => kubeconfig::run(&cluster)?,
+            Command::Shell { node, command } => return shell::run(&cluster, &node, &command),
+            Command::Image(ImageCommand::Load { source }) => image::load(&cluster, &source)?,
+            Command::Image(ImageCommand::Demo { archive }) => demo::export(&archive)?,
+            Command::Completion { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "floe", &mut std::io::stdout());
+            }
+            Command::Man { folder } => man::write(Self::command(), &folder)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

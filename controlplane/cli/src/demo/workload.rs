@@ -1,0 +1,112 @@
+//! The demo's objects, and a fetched page.
+
+use anyhow::{Context, bail};
+use controlplane_machine::Machine;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{ListParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+
+use crate::up::PATIENCE;
+
+const NAME: &str = "demo";
+const NAMESPACE: &str = "default";
+/// Also what a reader finds in the README.
+const MANIFESTS: [&str; 2] = [include_str!("page.yaml"), include_str!("deployment.yaml")];
+
+/// Creates what is missing of the demo; leaves alone what is there.
+pub(crate) async fn apply(client: &Client) -> anyhow::Result<()> {
+    let [page, deployment] = MANIFESTS;
+    let page: ConfigMap = serde_yaml_ng::from_str(page).context("read the demo's page")?;
+    let deployment: Deployment = serde_yaml_ng::from_str(deployment).context("read the demo's deployment")?;
+    let pages = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE);
+    unless_there(pages.create(&PostParams::default(), &page).await).context("create the demo's page")?;
+    let deployments = Api::<Deployment>::namespaced(client.clone(), NAMESPACE);
+    unless_there(deployments.create(&PostParams::default(), &deployment).await)
+        .context("create the demo's deployment")
+}
+
+fn unless_there<T>(created: kube::Result<T>) -> kube::Result<()> {
+    match created {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Waits until every replica of the demo is ready; returns how many there are.
+pub(crate) async fn wait_ready(client: &Client) -> anyhow::Result<i32> {
+    let deployments = Api::<Deployment>::namespaced(client.clone(), NAMESPACE);
+    let ready = await_condition(deployments, NAME, |found: Option<&Deployment>| {
+        found.is_some_and(complete)
+    });
+    match tokio::time::timeout(PATIENCE, ready).await {
+        Ok(waited) => Ok(waited
+            .context("watch the demo")?
+            .map_or(0, |found| wanted(&found))),
+        Err(_) => bail!(
+            "the demo's pods are not ready after {} s: {}",
+            PATIENCE.as_secs(),
+            why(client).await
+        ),
+    }
+}
+
+fn wanted(deployment: &Deployment) -> i32 {
+    deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1)
+}
+
+fn complete(deployment: &Deployment) -> bool {
+    let ready = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.ready_replicas);
+    ready.unwrap_or_default() == wanted(deployment)
+}
+
+/// What the demo's pods wait for, in their own words.
+async fn why(client: &Client) -> String {
+    let Ok(pods) = demo_pods(client).await else {
+        return "the API server does not answer".to_owned();
+    };
+    let waiting = pods
+        .iter()
+        .flat_map(|pod| pod.status.as_ref()?.container_statuses.as_ref())
+        .flatten();
+    let reasons = waiting.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
+    let words: Vec<_> = reasons
+        .map(|waiting| {
+            [&waiting.reason, &waiting.message]
+                .map(|part| part.clone().unwrap_or_default())
+                .join(": ")
+        })
+        .collect();
+    if words.is_empty() {
+        "`kubectl describe pods` tells why".to_owned()
+    } else {
+        words.join("; ")
+    }
+}
+
+async fn demo_pods(client: &Client) -> kube::Result<Vec<Pod>> {
+    let params = ListParams::default().labels("app=demo");
+    Ok(Api::<Pod>::namespaced(client.clone(), NAMESPACE)
+        .list(&params)
+        .await?
+        .items)
+}
+
+/// The demo's page as a pod of it serves it, fetched from the node; nothing where no demo runs.
+pub(crate) async fn fetch(client: &Client, machine: &Machine) -> anyhow::Result<Option<String>> {
+    let pods = demo_pods(client).await.context("list the demo's pods")?;
+    let address = pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone());
+    let Some(address) = address else { return Ok(None) };
+    let url = format!("http://{address}/");
+    let page = machine.run(&["busybox", "wget", "-q", "-T", "5", "-O", "-", &url]);
+    page.map(Some)
+        .with_context(|| format!("fetch the demo's page from {url}"))
+}

@@ -1,0 +1,63 @@
+//! `floe down`: stops a cluster and removes every trace of it.
+
+use anyhow::Context;
+use controlplane_machine::Machine;
+
+use crate::cluster::Cluster;
+use crate::host;
+use crate::progress::Progress;
+
+/// What `down` leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing at all.
+    Nothing,
+    /// Objects and images, for the next `up`.
+    State,
+}
+
+/// Stops the machines of `cluster` and removes its links and files, also after a half-failed `up`.
+pub(crate) fn run(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
+    host::require_root()?;
+    let progress = Progress::new();
+    let _guard = Cluster::lock()?;
+    if !cluster.dir().exists() && !cluster.is_running() && !cluster.bridge().exists() {
+        progress.line(&format!("There is no cluster {}; nothing to do.", cluster.name()));
+        return Ok(());
+    }
+    take_down(cluster, keep)?;
+    let left = match keep {
+        Keep::Nothing => "Nothing of it is left",
+        Keep::State => "Its state is kept for the next `up`",
+    };
+    progress.line(&format!(
+        "Cluster {} is down ({:.1} s). {left}.",
+        cluster.name(),
+        progress.seconds()
+    ));
+    Ok(())
+}
+
+/// Every part is taken down even where one before it failed; the first failure is reported.
+fn take_down(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
+    let machines = cluster.machines();
+    let stopped: Vec<_> = machines.iter().map(|machine| stop(machine, keep)).collect();
+    let unlinked = cluster.bridge().remove().context("remove the cluster's bridge");
+    stopped.into_iter().collect::<anyhow::Result<()>>()?;
+    unlinked?;
+    if keep == Keep::Nothing && cluster.dir().exists() {
+        std::fs::remove_dir_all(cluster.dir())
+            .with_context(|| format!("remove {}", cluster.dir().display()))?;
+    }
+    Ok(())
+}
+
+fn stop(machine: &Machine, keep: Keep) -> anyhow::Result<()> {
+    let name = machine.name();
+    machine.stop().with_context(|| format!("stop machine {name}"))?;
+    match keep {
+        Keep::Nothing => machine.remove(),
+        Keep::State => machine.remove_keeping_state(),
+    }
+    .with_context(|| format!("remove the files of machine {name}"))
+}

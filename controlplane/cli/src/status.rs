@@ -1,0 +1,108 @@
+//! `floe status`: a cluster's machines, daemons and pods.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use crate::client;
+use crate::cluster::Cluster;
+use crate::progress::Progress;
+
+const DAEMONS: [&str; 2] = ["floe-controlplane.service", "floe-agent.service"];
+
+/// Prints how `cluster` is.
+pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let progress = Progress::new();
+    if !cluster.is_running() {
+        let name = cluster.name();
+        progress.line(&format!(
+            "Cluster {name} is not running. Start it with `floe up --name {name}`."
+        ));
+        return Ok(());
+    }
+    for machine in cluster.machines() {
+        let state = |unit| {
+            machine
+                .run(&["systemctl", "is-active", unit])
+                .map_or("failed", |_| "active")
+        };
+        let daemons: Vec<_> = DAEMONS
+            .iter()
+            .map(|unit| format!("{unit} {}", state(unit)))
+            .collect();
+        progress.line(&format!("machine {}: {}", machine.name(), daemons.join(", ")));
+    }
+    let client = client::admin(cluster).await?;
+    for line in nodes(&client).await?.into_iter().chain(pods(&client).await?) {
+        progress.line(&line);
+    }
+    Ok(())
+}
+
+/// A line for each node: its name, whether it is ready, its address.
+pub(crate) async fn nodes(client: &Client) -> anyhow::Result<Vec<String>> {
+    let nodes = Api::<Node>::all(client.clone())
+        .list(&ListParams::default())
+        .await?;
+    Ok(nodes.items.iter().map(node_line).collect())
+}
+
+fn node_line(node: &Node) -> String {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let status = node.status.as_ref();
+    let ready = if is_ready(node) { "Ready" } else { "NotReady" };
+    let info = status.and_then(|status| status.node_info.as_ref());
+    let runtime = info
+        .map(|info| info.container_runtime_version.as_str())
+        .unwrap_or_default();
+    let addresses = status
+        .and_then(|status| status.addresses.as_ref())
+        .into_iter()
+        .flatten();
+    let address = addresses
+        .filter(|address| address.type_ == "InternalIP")
+        .map(|address| &address.address);
+    let address = address.map(String::as_str).next().unwrap_or("no address");
+    format!("node {name:<24} {ready:<9} {address:<15} {runtime}")
+}
+
+/// Whether the node's `Ready` condition is true.
+pub(crate) fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|found| found.type_ == "Ready" && found.status == "True")
+}
+
+/// A line for each pod: its namespace and name, phase, readiness and address.
+pub(crate) async fn pods(client: &Client) -> anyhow::Result<Vec<String>> {
+    let pods = Api::<Pod>::all(client.clone())
+        .list(&ListParams::default())
+        .await?;
+    Ok(pods.items.iter().map(pod_line).collect())
+}
+
+fn pod_line(pod: &Pod) -> String {
+    let meta = &pod.metadata;
+    let name = format!(
+        "{}/{}",
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.name.as_deref().unwrap_or_default()
+    );
+    let status = pod.status.as_ref();
+    let phase = status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Unknown");
+    let containers = status
+        .and_then(|status| status.container_statuses.as_deref())
+        .unwrap_or_default();
+    let ready = containers.iter().filter(|container| container.ready).count();
+    let address = status
+        .and_then(|status| status.pod_ip.as_deref())
+        .unwrap_or("no address");
+    format!(
+        "pod  {name:<36} {phase:<9} {ready}/{} ready  {address}",
+        containers.len()
+    )
+}

@@ -1,0 +1,90 @@
+//! Waiting for the daemons of a node.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use controlplane_machine::Machine;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+
+use super::PATIENCE;
+use crate::status::is_ready;
+
+pub(super) const CONTROL_PLANE: &str = "floe-controlplane.service";
+pub(super) const AGENT: &str = "floe-agent.service";
+
+/// A daemon that was started again this often will not come up by waiting.
+const HOPELESS_RESTARTS: u32 = 5;
+
+/// Whether both daemons of `machine` are active.
+pub(super) fn all_active(machine: &Machine) -> bool {
+    [CONTROL_PLANE, AGENT]
+        .iter()
+        .all(|unit| machine.run(&["systemctl", "is-active", unit]).is_ok())
+}
+
+/// Waits until `unit` is active; shows its last words where it does not come up.
+pub(super) fn wait_active(machine: &Machine, unit: &str) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let shown = machine.run(&[
+            "systemctl",
+            "show",
+            "--value",
+            "-p",
+            "ActiveState",
+            "-p",
+            "NRestarts",
+            unit,
+        ])?;
+        let words: Vec<_> = shown.split_whitespace().collect();
+        if words.contains(&"active") {
+            return Ok(());
+        }
+        let restarts = words
+            .iter()
+            .find_map(|word| word.parse::<u32>().ok())
+            .unwrap_or_default();
+        if restarts >= HOPELESS_RESTARTS {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!(
+        "{unit} does not come up on {}: {}",
+        machine.name(),
+        last_words(machine, unit)
+    )
+}
+
+/// The end of what `unit` wrote to the journal.
+fn last_words(machine: &Machine, unit: &str) -> String {
+    let words = [
+        "journalctl",
+        "--unit",
+        unit,
+        "--lines=4",
+        "--output=cat",
+        "--no-pager",
+    ];
+    machine
+        .run(&words)
+        .map_or_else(|err| err.to_string(), |text| text.trim().replace('\n', " | "))
+}
+
+/// Waits until the Node object of `machine` is Ready.
+pub(super) async fn wait_node_ready(client: &Client, machine: &Machine) -> anyhow::Result<()> {
+    let nodes = Api::<Node>::all(client.clone());
+    let ready = await_condition(nodes, machine.name(), |node: Option<&Node>| {
+        node.is_some_and(is_ready)
+    });
+    match tokio::time::timeout(PATIENCE, ready).await {
+        Ok(waited) => waited.map(drop).context("watch the node"),
+        Err(_) => bail!(
+            "node {} does not become Ready: {}",
+            machine.name(),
+            last_words(machine, AGENT)
+        ),
+    }
+}
