@@ -94,3 +94,28 @@ impl Disk {
         self.revision = batch.revision;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract;
+
+    impl contract::Disk for MemoryDurability {
+        type Durability = Self;
+
+        fn open(&self) -> Self {
+            self.clone()
+        }
+
+        fn open_almost_full(&self) -> Self {
+            self.set_full(true);
+            self.clone()
+        }
+
+        fn make_room(&self) {
+            self.set_full(false);
+        }
+    }
+
+    crate::contract_tests!(MemoryDurability::default());
+}
