@@ -5,12 +5,20 @@
 //! gives the table of the built-in kinds, [`Schemas::kind`] a [`TypeRef`] to one kind, and everything
 //! else is a method of that.
 
+mod check;
+mod defaulting;
 mod error;
+mod format;
 mod merge;
+mod model;
 mod openapi;
+mod path;
 mod problem;
 mod schemas;
+mod strategic;
+mod table;
 mod type_ref;
+mod unknown;
 
 pub use error::{MergeError, TableError};
 pub use merge::merge_patch;
