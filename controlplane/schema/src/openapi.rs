@@ -1,6 +1,16 @@
 //! OpenAPI v3 documents, one for each group and version.
+//!
+//! They have what kubectl relies on: paths with `x-kubernetes-group-version-kind` on each operation (it
+//! looks for the `fieldValidation` parameter of PATCH before it sends anything), and component schemas with
+//! the `x-kubernetes-*` extensions from which `kubectl apply` computes its patch.
 
-use serde_json::{Value, json};
+mod components;
+mod parameters;
+mod paths;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Schemas, builtin};
 
 /// What is served under one group and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,30 +47,53 @@ pub struct SubresourceDoc {
     pub group: String,
     /// Version of that kind.
     pub version: String,
-    /// That kind, such as `Scale`.
+    /// That kind, such as `Scale`; one that has no schema (`PodExecOptions`) is text in the document.
     pub kind: String,
-    /// API verbs: `get`, `update`, `patch`, `create`.
+    /// API verbs: `get`, `update`, `patch`, `create`, `delete`.
     pub verbs: Vec<String>,
 }
 
-/// The OpenAPI v3 document of one group and version, with paths. Costs milliseconds: cache it.
+/// The OpenAPI v3 document of one group and version of the built-in kinds. Costs milliseconds: cache it.
 #[must_use]
 pub fn openapi_v3(doc: &GroupVersionDoc) -> Value {
-    let _ = doc;
-    json!({})
+    document(builtin(), doc)
+}
+
+fn document(schemas: &Schemas, doc: &GroupVersionDoc) -> Value {
+    let mut refs = components::References::new(schemas);
+    let paths = paths::all(doc, &mut refs);
+    // Clients decode these wherever they are: watches, and errors of any operation.
+    for kind in ["Status", "WatchEvent", "DeleteOptions"] {
+        refs.kind("", "v1", kind);
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": { "title": "Kubernetes", "version": "v1.36.0" },
+        "paths": paths,
+        "components": {
+            "schemas": refs.into_components(),
+            "securitySchemes": {
+                "BearerToken": {
+                    "description": "Bearer Token authentication",
+                    "type": "apiKey", "name": "authorization", "in": "header",
+                },
+            },
+        },
+    })
 }
 
 /// The index at `/openapi/v3`: for each document its path, such as `apis/apps/v1`, and the hash of its bytes.
 #[must_use]
 pub fn openapi_v3_index<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
-    let paths: serde_json::Map<String, Value> = documents
-        .into_iter()
-        .map(|(path, hash)| {
-            (
-                path.to_owned(),
-                json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") }),
-            )
-        })
-        .collect();
+    let entry = |(path, hash): (&str, &str)| {
+        (
+            path.to_owned(),
+            json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") }),
+        )
+    };
+    let paths: Map<String, Value> = documents.into_iter().map(entry).collect();
     json!({ "paths": paths })
 }
+
+#[cfg(test)]
+mod tests;

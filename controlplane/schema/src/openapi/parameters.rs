@@ -1,0 +1,76 @@
+//! Parameters of the operations.
+
+use serde_json::{Value, json};
+
+/// The parameters that an operation with this HTTP method takes.
+pub(super) fn of(method: Method) -> Vec<Value> {
+    let names: &[&str] = match method {
+        Method::Get => &[],
+        Method::Post | Method::Put => &["dryRun", "fieldManager", "fieldValidation"],
+        Method::Patch => &["dryRun", "fieldManager", "fieldValidation", "force"],
+        Method::Delete => &[
+            "dryRun",
+            "gracePeriodSeconds",
+            "orphanDependents",
+            "propagationPolicy",
+        ],
+        Method::List => LIST,
+        Method::DeleteCollection => DELETE_COLLECTION,
+    };
+    names.iter().map(|name| query(name)).collect()
+}
+
+const LIST: &[&str] = &[
+    "allowWatchBookmarks",
+    "continue",
+    "fieldSelector",
+    "labelSelector",
+    "limit",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+    "watch",
+];
+
+const DELETE_COLLECTION: &[&str] = &[
+    "continue",
+    "dryRun",
+    "fieldSelector",
+    "gracePeriodSeconds",
+    "labelSelector",
+    "limit",
+    "orphanDependents",
+    "propagationPolicy",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+];
+
+/// What can be done to a resource; each is one operation of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    List,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+/// A parameter in the query.
+pub(super) fn query(name: &str) -> Value {
+    let kind = match name {
+        "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
+        "allowWatchBookmarks" | "sendInitialEvents" | "watch" | "orphanDependents" | "force" => "boolean",
+        _ => "string",
+    };
+    json!({ "name": name, "in": "query", "schema": { "type": kind, "uniqueItems": true } })
+}
+
+/// A parameter in the path.
+pub(super) fn path(name: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "uniqueItems": true } })
+}

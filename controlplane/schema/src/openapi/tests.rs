@@ -1,0 +1,143 @@
+use serde_json::{Value, json};
+
+use super::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v3, openapi_v3_index};
+
+fn verbs(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+fn apps() -> GroupVersionDoc {
+    let scale = SubresourceDoc {
+        name: "scale".into(),
+        group: "autoscaling".into(),
+        version: "v1".into(),
+        kind: "Scale".into(),
+        verbs: verbs("get update patch"),
+    };
+    let deployments = ResourceDoc {
+        plural: "deployments".into(),
+        kind: "Deployment".into(),
+        namespaced: true,
+        verbs: verbs("create delete deletecollection get list patch update watch"),
+        subresources: vec![scale],
+    };
+    GroupVersionDoc {
+        group: "apps".into(),
+        version: "v1".into(),
+        resources: vec![deployments],
+    }
+}
+
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+const OBJECT: &str = "/paths/~1apis~1apps~1v1~1namespaces~1{namespace}~1deployments~1{name}";
+
+/// What kubectl's `QueryParamVerifierV3` looks for before it applies anything.
+#[test]
+fn patch_takes_field_validation_and_names_its_kind() {
+    let doc = openapi_v3(&apps());
+    let patch = at(&doc, &format!("{OBJECT}/patch"));
+    let kind = json!({ "group": "apps", "version": "v1", "kind": "Deployment" });
+    assert_eq!(at(patch, "/x-kubernetes-group-version-kind"), &kind);
+    assert_eq!(at(patch, "/operationId"), "patchAppsV1NamespacedDeployment");
+    let names: Vec<&str> = at(patch, "/parameters")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|p| p["name"].as_str())
+        .collect();
+    assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+}
+
+#[test]
+fn paths_follow_verbs_and_scope() {
+    let doc = openapi_v3(&apps());
+    let paths: Vec<&String> = at(&doc, "/paths").as_object().expect("paths").keys().collect();
+    let expected = [
+        "/apis/apps/v1/deployments",
+        "/apis/apps/v1/namespaces/{namespace}/deployments",
+        "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+        "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale",
+    ];
+    let mut sorted = paths;
+    sorted.sort();
+    assert_eq!(sorted, expected);
+    let scale = at(&doc, &format!("{OBJECT}~1scale"));
+    assert_eq!(at(scale, "/put/x-kubernetes-group-version-kind/kind"), "Scale");
+    assert_eq!(at(scale, "/post"), &Value::Null);
+}
+
+#[test]
+fn components_are_closed_and_hold_no_more_than_is_reached() {
+    let doc = openapi_v3(&apps());
+    let components = at(&doc, "/components/schemas").as_object().expect("components");
+    let text = doc.to_string();
+    for reference in text
+        .split("#/components/schemas/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
+        assert!(
+            components.contains_key(reference),
+            "{reference} is referred to, not there"
+        );
+    }
+    for name in [
+        "api.apps.v1.DeploymentList",
+        "api.autoscaling.v1.Scale",
+        "api.core.v1.Container",
+    ] {
+        assert!(components.contains_key(&format!("io.k8s.{name}")), "{name}");
+    }
+    assert!(!components.contains_key("io.k8s.api.core.v1.Service"));
+    assert!(components.contains_key("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent"));
+}
+
+/// What kubectl's `PatchMetaFromOpenAPIV3` reads to compute the patch of `kubectl apply`.
+#[test]
+fn fields_carry_merge_keys_and_references_stand_in_all_of() {
+    let doc = openapi_v3(&apps());
+    let property = |kind: &str, field: &str| {
+        at(
+            &doc,
+            &format!("/components/schemas/io.k8s.api.{kind}/properties/{field}"),
+        )
+        .clone()
+    };
+    let containers = property("core.v1.PodSpec", "containers");
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(containers["x-kubernetes-list-map-keys"], json!(["name"]));
+    assert_eq!(
+        property("core.v1.PodSpec", "volumes")["x-kubernetes-patch-strategy"],
+        "merge,retainKeys"
+    );
+    let reference = json!([{ "$ref": "#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec" }]);
+    assert_eq!(property("apps.v1.DeploymentSpec", "template")["allOf"], reference);
+    assert_eq!(property("core.v1.ContainerPort", "protocol")["default"], "TCP");
+    assert_eq!(
+        property("core.v1.Container", "ports")["x-kubernetes-list-map-keys"],
+        json!(["containerPort", "protocol"])
+    );
+}
+
+#[test]
+fn the_index_names_each_document_with_its_hash() {
+    let index = openapi_v3_index([("api/v1", "AA"), ("apis/apps/v1", "BB")]);
+    let expected = json!({ "paths": {
+        "api/v1": { "serverRelativeURL": "/openapi/v3/api/v1?hash=AA" },
+        "apis/apps/v1": { "serverRelativeURL": "/openapi/v3/apis/apps/v1?hash=BB" },
+    } });
+    assert_eq!(index, expected);
+}
+
+#[test]
+fn operations_are_named_as_upstream_names_them() {
+    assert_eq!(
+        super::paths::tag("rbac.authorization.k8s.io", "v1"),
+        "rbacAuthorization_v1"
+    );
+    assert_eq!(super::paths::tag("", "v1"), "core_v1");
+}
