@@ -1,10 +1,31 @@
 //! The node's image store: OCI archives in, content-addressed layers out.
 //!
 //! Every call blocks (it reads, hashes and writes files): call it from a thread that may.
+//!
+//! ```text
+//! <root>/lock            taken exclusively by whoever changes the store
+//! <root>/names.json      name → image and manifest; replaced by rename
+//! <root>/images/<hex>.json  an image: its layers, its configuration
+//! <root>/l/<12 hex>/     an unpacked layer; the name is the beginning of its chain ID
+//! <root>/l/<12 hex>.json its full chain ID and size; written last, so a folder without it is a leftover
+//! <root>/tmp/            loads under way
+//! ```
 
+mod archive;
+mod commit;
+mod compression;
+mod digest;
 mod error;
+mod layer;
+mod load;
+mod manifest;
 mod reference;
 mod store;
+mod tarball;
+mod tree;
+
+#[cfg(test)]
+mod fixture;
 
 pub use error::ImageError;
 pub use reference::{Reference, ReferenceError};

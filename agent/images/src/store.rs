@@ -1,10 +1,24 @@
-//! The store on disk.
+//! The store on disk: names, images, and what may be asked of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::ImageConfiguration;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
+use crate::commit::{self, Layers};
+use crate::digest;
 use crate::error::ImageError;
+use crate::layer::Limits;
+use crate::load::Load;
+use crate::reference::Reference;
+
+/// `f_type` of overlayfs in statfs(2).
+const OVERLAYFS: i64 = 0x794c_7630;
 
 /// An image of the store, ready to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,11 +48,38 @@ pub struct Loaded {
     pub id: String,
 }
 
-/// The image store of a node.
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// The image ID.
+    pub(crate) image: String,
+    /// Digest of the manifest or index it was loaded by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) manifest: Option<String>,
+}
+
+/// All names, in their normal form.
+pub(crate) type Names = BTreeMap<String, Named>;
+
+/// An image as it lies in `images/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    /// Short names of its layers, lowest first.
+    pub(crate) layers: Vec<String>,
+    pub(crate) size: u64,
+    pub(crate) config: ImageConfiguration,
+}
+
+/// The image store of a node. Clones and other processes may use the same folder at the same time.
 #[derive(Debug, Clone)]
 pub struct ImageStore {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
+    pub(crate) layers: Layers,
+    pub(crate) limits: Limits,
 }
+
+/// Held while the store is changed.
+pub(crate) struct Locked(#[expect(dead_code, reason = "closing it gives the lock up")] File);
 
 impl ImageStore {
     /// Opens the store at `root`, makes it where there is none, and removes what a load that was cut off left.
@@ -47,20 +88,39 @@ impl ImageStore {
     ///
     /// When `root` lies on an overlay or cannot be written.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, ImageError> {
-        Ok(Self {
-            root: root.as_ref().to_owned(),
-        })
+        let root = root.as_ref().to_owned();
+        let store = Self {
+            layers: Layers::at(&root),
+            root,
+            limits: Limits::DEFAULT,
+        };
+        let attempted = || format!("open the image store {}", store.root.display());
+        for folder in [
+            &store.root,
+            store.layers.folder(),
+            &store.images(),
+            &store.scratch(),
+        ] {
+            make_folder(folder).map_err(|e| store.io_error(attempted(), e))?;
+        }
+        let kind = rustix::fs::statfs(&store.root)
+            .map_err(|e| store.io_error(attempted(), e.into()))?
+            .f_type;
+        if kind == OVERLAYFS {
+            return Err(ImageError::OnOverlay { root: store.root });
+        }
+        store.sweep().map_err(|e| store.io_error(attempted(), e))?;
+        Ok(store)
     }
 
-    /// Loads every image for this machine out of `archive`: an OCI layout (folder, tar or tar.gz) or
-    /// what `docker save` writes. All or nothing; images that are present are only named anew.
+    /// Loads every image for this machine out of `archive`: an OCI layout (folder, tar, tar.gz or tar.zst) or
+    /// what `docker save` writes. All or nothing; what is present already is only named anew.
     ///
     /// # Errors
     ///
     /// When the archive is malformed, a digest does not match, or the disk is full.
     pub fn load(&self, archive: &Path) -> Result<Vec<Loaded>, ImageError> {
-        drop(archive.join(&self.root));
-        Ok(Vec::new())
+        Load::begin(self, archive)?.run()
     }
 
     /// Finds an image by name (any spelling), name with digest, or image ID.
@@ -69,8 +129,15 @@ impl ImageStore {
     ///
     /// When `reference` is none, or the store cannot be read.
     pub fn resolve(&self, reference: &str) -> Result<Option<Image>, ImageError> {
-        let _ = reference;
-        Ok(None)
+        let names = self.names()?;
+        if digest::hex(reference).is_some() {
+            return self.image(reference, reference, &names);
+        }
+        let wanted = parse(reference)?;
+        match find(&names, &wanted) {
+            Some(named) => self.image(&named.image, &wanted.to_string(), &names),
+            None => Ok(None),
+        }
     }
 
     /// Every image, in order of its ID.
@@ -79,7 +146,16 @@ impl ImageStore {
     ///
     /// When the store cannot be read.
     pub fn list(&self) -> Result<Vec<Image>, ImageError> {
-        Ok(Vec::new())
+        let names = self.names()?;
+        let mut images = Vec::new();
+        for id in self.image_ids()? {
+            let name = names
+                .iter()
+                .find(|(_, named)| named.image == id)
+                .map_or(&id, |(name, _)| name);
+            images.extend(self.image(&id, name, &names)?);
+        }
+        Ok(images)
     }
 
     /// Takes a name away (or with an image ID, all names of that image); tells whether there was one.
@@ -89,8 +165,27 @@ impl ImageStore {
     ///
     /// When `reference` is none, or the store cannot be written.
     pub fn remove(&self, reference: &str) -> Result<bool, ImageError> {
-        let _ = reference;
-        Ok(false)
+        let by_id = digest::hex(reference).is_some();
+        let name = if by_id {
+            reference.to_owned()
+        } else {
+            parse(reference)?.to_string()
+        };
+        let _locked = self.lock()?;
+        let mut names = self.names()?;
+        let before = names.len();
+        names.retain(|known, named| {
+            if by_id {
+                named.image != name
+            } else {
+                *known != name
+            }
+        });
+        if names.len() == before {
+            return Ok(false);
+        }
+        self.write_names(&names)?;
+        Ok(true)
     }
 
     /// Deletes images that have no name and whose ID is not in `in_use`, and layers no image has; returns the freed bytes.
@@ -98,8 +193,183 @@ impl ImageStore {
     /// # Errors
     ///
     /// When the store cannot be written.
-    pub fn collect(&self, in_use: &std::collections::BTreeSet<String>) -> Result<u64, ImageError> {
-        let _ = in_use;
-        Ok(0)
+    pub fn collect(&self, in_use: &BTreeSet<String>) -> Result<u64, ImageError> {
+        let _locked = self.lock()?;
+        let names = self.names()?;
+        let mut wanted = BTreeSet::new();
+        let failed = |e| self.io_error(format!("delete unused images of {}", self.root.display()), e);
+        for id in self.image_ids()? {
+            let named = names.values().any(|named| named.image == id);
+            match self.record(&id)? {
+                Some(record) if named || in_use.contains(&id) => wanted.extend(record.layers),
+                _ => commit::remove(&self.record_path(&id)).map_err(failed)?,
+            }
+        }
+        let mut freed = 0_u64;
+        for short in self.layers.all().map_err(failed)? {
+            if !wanted.contains(&short) {
+                freed = freed.saturating_add(self.layers.record(&short).map_or(0, |r| r.bytes));
+                self.layers.delete(&short, &self.scratch()).map_err(failed)?;
+            }
+        }
+        Ok(freed)
     }
 }
+
+impl ImageStore {
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(crate) fn record_path(&self, id: &str) -> PathBuf {
+        self.images()
+            .join(format!("{}.json", digest::hex(id).unwrap_or("none")))
+    }
+
+    /// Waits until nobody else changes the store.
+    pub(crate) fn lock(&self) -> Result<Locked, ImageError> {
+        let failed = |e| self.io_error(format!("lock the image store {}", self.root.display()), e);
+        let file = self.lock_file().map_err(failed)?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        Ok(Locked(file))
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.root.join("lock"))
+    }
+
+    /// Removes leftovers, unless a load is under way (whose leftovers they then are not).
+    fn sweep(&self) -> io::Result<()> {
+        let file = self.lock_file()?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(self.scratch())? {
+            commit::remove(&entry?.path())?;
+        }
+        self.layers.sweep()
+    }
+
+    pub(crate) fn names(&self) -> Result<Names, ImageError> {
+        let path = self.root.join("names.json");
+        let failed = |e| self.io_error(format!("read {}", path.display()), e);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| failed(e.into())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Names::new()),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    pub(crate) fn write_names(&self, names: &Names) -> Result<(), ImageError> {
+        let path = self.root.join("names.json");
+        let written = serde_json::to_vec_pretty(names)
+            .map_err(io::Error::from)
+            .and_then(|b| commit::replace(&path, &b));
+        written.map_err(|e| self.io_error(format!("write {}", path.display()), e))
+    }
+
+    fn record(&self, id: &str) -> Result<Option<ImageRecord>, ImageError> {
+        let path = self.record_path(id);
+        let failed = |e| self.io_error(format!("read {}", path.display()), e);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| failed(e.into())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    fn image_ids(&self) -> Result<BTreeSet<String>, ImageError> {
+        let failed = |e| self.io_error(format!("read {}", self.images().display()), e);
+        let mut ids = BTreeSet::new();
+        for entry in fs::read_dir(self.images()).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let id = name
+                .to_str()
+                .and_then(|n| n.strip_suffix(".json"))
+                .map(|hex| format!("sha256:{hex}"));
+            ids.extend(id.filter(|id| digest::hex(id).is_some()));
+        }
+        Ok(ids)
+    }
+
+    fn image(&self, id: &str, reference: &str, names: &Names) -> Result<Option<Image>, ImageError> {
+        let Some(record) = self.record(id)? else {
+            return Ok(None);
+        };
+        let own = || names.iter().filter(|(_, named)| named.image == id);
+        let digests: BTreeSet<String> = own()
+            .filter_map(|(name, named)| {
+                Some(format!(
+                    "{}@{}",
+                    Reference::parse(name).ok()?.name(),
+                    named.manifest.as_ref()?
+                ))
+            })
+            .collect();
+        Ok(Some(Image {
+            id: id.to_owned(),
+            reference: reference.to_owned(),
+            repo_digests: digests.into_iter().collect(),
+            repo_tags: own()
+                .map(|(name, _)| name.clone())
+                .filter(|name| !name.contains('@'))
+                .collect(),
+            layers: record
+                .layers
+                .iter()
+                .map(|short| self.layers.path(short))
+                .collect(),
+            config: record.config,
+            size: record.size,
+        }))
+    }
+
+    /// Tells a full disk from other failures.
+    pub(crate) fn io_error(&self, attempted: String, source: io::Error) -> ImageError {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ImageError::DiskFull {
+                attempted,
+                root: self.root.clone(),
+            },
+            _ => ImageError::Io { attempted, source },
+        }
+    }
+}
+
+/// A name with a digest means that digest, whatever its tag (as container runtimes read it).
+fn find<'a>(names: &'a Names, wanted: &Reference) -> Option<&'a Named> {
+    let Some(digest) = wanted.digest() else {
+        return names.get(&wanted.to_string());
+    };
+    let repository = wanted.name();
+    let same = |name: &str| Reference::parse(name).is_ok_and(|known| known.name() == repository);
+    names
+        .iter()
+        .find(|(name, named)| named.manifest.as_deref() == Some(digest) && same(name))
+        .map(|(_, named)| named)
+}
+
+pub(crate) fn parse(reference: &str) -> Result<Reference, ImageError> {
+    Reference::parse(reference).map_err(|source| ImageError::Reference {
+        reference: reference.to_owned(),
+        source,
+    })
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests;
