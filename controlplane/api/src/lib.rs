@@ -11,6 +11,7 @@ pub mod kinds;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+mod read;
 pub mod registry;
 pub mod resource;
 pub mod rest;

@@ -1,9 +1,47 @@
 //! The built-in kinds, one file a kind: its names, columns, fields and rules.
 
+mod cells;
+mod certificate_signing_request;
+mod config_map;
+mod define;
+mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod event;
+mod lease;
+mod namespace;
+mod node;
+mod pod;
+mod replica_set;
+mod secret;
+mod service;
+mod service_account;
+
 use crate::resource::Resource;
+
+pub use pod::qos_class;
 
 /// Every built-in kind.
 #[must_use]
 pub fn builtin() -> Vec<Resource> {
-    Vec::new()
+    vec![
+        config_map::resource(),
+        endpoints::resource(),
+        event::core(),
+        event::events(),
+        namespace::resource(),
+        node::resource(),
+        pod::resource(),
+        secret::resource(),
+        service::resource(),
+        service_account::resource(),
+        deployment::resource(),
+        replica_set::resource(),
+        certificate_signing_request::resource(),
+        lease::resource(),
+        endpoint_slice::resource(),
+    ]
 }
+
+#[cfg(test)]
+mod tests;

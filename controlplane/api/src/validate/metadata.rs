@@ -12,6 +12,9 @@ use crate::resource::{Resource, Scope};
 /// Most bytes that an object's annotations, keys and values together, may have.
 pub const ANNOTATIONS_MAX: usize = 256 * 1024;
 
+/// Upstream's words for a change of something that never changes.
+pub const IMMUTABLE: &str = "field is immutable";
+
 /// What is wrong with the metadata of an object that is to be stored.
 #[must_use]
 pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {

@@ -1,0 +1,87 @@
+//! Deployments.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::cells::{label_selector, template_images, template_names};
+use super::define::{age, kind, name, number, text};
+use crate::field::FieldError;
+use crate::read;
+use crate::resource::{Column, Resource};
+use crate::strategy::{Context, Strategy, keep};
+use crate::validate::workload;
+
+pub(super) fn resource() -> Resource {
+    kind("apps", "v1", "Deployment", "deployments")
+        .short(&["deploy"])
+        .in_category("all")
+        .with_status()
+        .with_scale()
+        .shown_by(columns())
+        .ruled_by(Rules)
+}
+
+fn columns() -> Vec<Column> {
+    vec![
+        name(),
+        text("Ready", "Number of the pod with ready state", ready),
+        number("Up-to-date", "Total number of non-terminating pods targeted by this deployment that have the desired template spec.", |object, _| {
+            read::count(object, "status.updatedReplicas").into()
+        }),
+        number("Available", "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this deployment.", |object, _| {
+            read::count(object, "status.availableReplicas").into()
+        }),
+        age(),
+        text("Containers", "Names of each container in the template.", template_names).wide(),
+        text("Images", "Images referenced by each container in the template.", template_images).wide(),
+        text("Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.", label_selector).wide(),
+    ]
+}
+
+fn ready(object: &Value, _: Timestamp) -> Value {
+    let (ready, wanted) = (
+        read::count(object, "status.readyReplicas"),
+        read::count(object, "spec.replicas"),
+    );
+    format!("{ready}/{wanted}").into()
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    fn tracks_generation(&self) -> bool {
+        true
+    }
+
+    fn generation_moves(&self, new: &Value, old: &Value) -> bool {
+        let annotations = |object: &Value| crate::meta::annotations(object);
+        new.get("spec") != old.get("spec") || annotations(new) != annotations(old)
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        crate::meta::object_mut(object).insert("status".to_owned(), serde_json::json!({}));
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        keep(new, old, "status");
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        workload::deployment(object)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = workload::deployment(new);
+        errors.extend(workload::selector_changed(new, old));
+        errors
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        workload::deployment_status(new, old)
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        crate::validate::pod::warnings::of_template(new, old)
+    }
+}

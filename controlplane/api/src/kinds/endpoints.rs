@@ -1,0 +1,66 @@
+//! Endpoints.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::cells::{NONE, first_three, host_port};
+use super::define::{age, kind, name, text};
+use crate::field::FieldError;
+use crate::read;
+use crate::resource::Resource;
+use crate::strategy::Strategy;
+use crate::validate::endpoints;
+
+pub(super) fn resource() -> Resource {
+    let resource = kind("", "v1", "Endpoints", "endpoints")
+        .short(&["ep"])
+        .shown_by(vec![
+            name(),
+            text(
+                "Endpoints",
+                "The set of all endpoints is the union of all subsets.",
+                addresses,
+            ),
+            age(),
+        ])
+        .ruled_by(Rules);
+    // The kind is a plural already; its lists are named after it all the same.
+    Resource {
+        create_on_update: true,
+        ..resource
+    }
+}
+
+fn addresses(object: &Value, _: Timestamp) -> Value {
+    let mut shown = Vec::new();
+    for subset in read::list(object, "subsets") {
+        let addresses = read::list(subset, "addresses")
+            .iter()
+            .map(|address| read::text(address, "ip"));
+        match read::list(subset, "ports") {
+            [] => shown.extend(addresses.map(str::to_owned)),
+            ports => shown.extend(ports.iter().flat_map(|port| {
+                let number = read::count(port, "port");
+                addresses.clone().map(move |address| host_port(address, number))
+            })),
+        }
+    }
+    first_three(&shown, NONE).into()
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    fn prepare_create(&self, _: &mut Value, _: &crate::strategy::Context) {}
+
+    fn prepare_update(&self, _: &mut Value, _: &Value, _: &crate::strategy::Context) {}
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        endpoints::subsets(object)
+    }
+
+    fn warnings(&self, _: &Value, _: Option<&Value>) -> Vec<String> {
+        vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()]
+    }
+}

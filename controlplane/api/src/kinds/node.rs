@@ -1,0 +1,144 @@
+//! Nodes.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::cells::or_none;
+use super::define::{age, field, kind, name, text};
+use crate::field::{FieldError, Path};
+use crate::meta;
+use crate::read;
+use crate::resource::{Column, Resource, SelectableField};
+use crate::strategy::Strategy;
+use crate::validate::{node, resources};
+
+pub(super) fn resource() -> Resource {
+    kind("", "v1", "Node", "nodes")
+        .cluster_wide()
+        .short(&["no"])
+        .with_status()
+        .shown_by(columns())
+        .selected_by(vec![SelectableField::computed("spec.unschedulable", |node| {
+            read::flag(node, "spec.unschedulable").to_string()
+        })])
+        .ruled_by(Rules)
+}
+
+fn columns() -> Vec<Column> {
+    vec![
+        name(),
+        text("Status", "The status of the node", status),
+        text("Roles", "The roles of the node", roles),
+        age(),
+        field(
+            "Version",
+            "status.nodeInfo.kubeletVersion",
+            "Kubelet Version reported by the node.",
+        ),
+        text(
+            "Internal-IP",
+            "Address of the node inside the cluster.",
+            |node, _| address(node, "InternalIP"),
+        )
+        .wide(),
+        text(
+            "External-IP",
+            "Address of the node outside the cluster.",
+            |node, _| address(node, "ExternalIP"),
+        )
+        .wide(),
+        text("OS-Image", "OS Image reported by the node.", |node, _| {
+            info(node, "status.nodeInfo.osImage")
+        })
+        .wide(),
+        text(
+            "Kernel-Version",
+            "Kernel Version reported by the node.",
+            |node, _| info(node, "status.nodeInfo.kernelVersion"),
+        )
+        .wide(),
+        text(
+            "Container-Runtime",
+            "Container runtime and its version reported by the node.",
+            |node, _| info(node, "status.nodeInfo.containerRuntimeVersion"),
+        )
+        .wide(),
+    ]
+}
+
+fn status(node: &Value, _: Timestamp) -> Value {
+    let ready = read::condition(node, "Ready").map(|condition| read::text(condition, "status"));
+    let mut words = vec![match ready {
+        Some("True") => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    }];
+    if read::flag(node, "spec.unschedulable") {
+        words.push("SchedulingDisabled");
+    }
+    words.join(",").into()
+}
+
+fn roles(node: &Value, _: Timestamp) -> Value {
+    let labels = meta::labels(node);
+    let roles: BTreeSet<&str> = labels
+        .iter()
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) => Some(role),
+                None => (key == "kubernetes.io/role").then_some(value.as_str()),
+            },
+        )
+        .filter(|role| !role.is_empty())
+        .collect();
+    or_none(&roles.into_iter().collect::<Vec<_>>().join(","))
+}
+
+fn address(node: &Value, kind: &str) -> Value {
+    let found = read::list(node, "status.addresses")
+        .iter()
+        .find(|address| read::text(address, "type") == kind);
+    or_none(
+        found
+            .map(|address| read::text(address, "address"))
+            .unwrap_or_default(),
+    )
+}
+
+fn info(node: &Value, path: &str) -> Value {
+    match read::text(node, path) {
+        "" => "<unknown>".into(),
+        text => text.into(),
+    }
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    // A node reports its first status in the create itself, so status is not cleared.
+    fn prepare_create(&self, _: &mut Value, _: &crate::strategy::Context) {}
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        node::spec(object)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = node::spec(new);
+        errors.extend(node::update(new, old));
+        errors
+    }
+
+    fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
+        let path = Path::new("status");
+        let mut errors = resources::amounts(new, "status.capacity", &path.child("capacity"));
+        errors.extend(resources::amounts(
+            new,
+            "status.allocatable",
+            &path.child("allocatable"),
+        ));
+        errors
+    }
+}

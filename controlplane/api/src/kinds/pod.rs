@@ -1,0 +1,131 @@
+//! Pods.
+
+mod columns;
+mod defaults;
+mod qos;
+mod summary;
+
+use serde_json::{Value, json};
+
+pub use qos::qos_class;
+
+use super::define::{body, kind};
+use crate::field::FieldError;
+use crate::meta;
+use crate::read;
+use crate::resource::{Resource, Role, SelectableField, Verb};
+use crate::strategy::{Context, DeleteOptions, Grace, Strategy, keep};
+use crate::validate::pod;
+
+const STREAM: [Verb; 2] = [Verb::Create, Verb::Get];
+
+pub(super) fn resource() -> Resource {
+    let connect = |resource: Resource, name, options| {
+        resource.with_subresource(name, Role::Connect, &STREAM, body("", "v1", options))
+    };
+    let resource = kind("", "v1", "Pod", "pods")
+        .short(&["po"])
+        .in_category("all")
+        .with_status()
+        .with_subresource(
+            "binding",
+            Role::Binding,
+            &[Verb::Create],
+            body("", "v1", "Binding"),
+        )
+        .with_subresource(
+            "eviction",
+            Role::Eviction,
+            &[Verb::Create],
+            body("policy", "v1", "Eviction"),
+        )
+        .with_part("log", Role::Connect, &[Verb::Get]);
+    let resource = connect(resource, "exec", "PodExecOptions");
+    let resource = connect(resource, "attach", "PodAttachOptions");
+    connect(resource, "portforward", "PodPortForwardOptions")
+        .shown_by(columns::columns())
+        .selected_by(selectable())
+        .ruled_by(Rules)
+}
+
+fn selectable() -> Vec<SelectableField> {
+    let mut fields: Vec<SelectableField> = [
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ]
+    .into_iter()
+    .map(SelectableField::path)
+    .collect();
+    fields.push(SelectableField::computed("spec.hostNetwork", |pod| {
+        read::flag(pod, "spec.hostNetwork").to_string()
+    }));
+    fields.push(SelectableField::computed("status.podIPs", |pod| {
+        let addresses = read::list(pod, "status.podIPs")
+            .iter()
+            .map(|address| read::text(address, "ip"));
+        addresses.collect::<Vec<_>>().join(",")
+    }));
+    fields
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    fn tracks_generation(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        defaults::fill(object);
+        let class = qos_class(object);
+        meta::object_mut(object).insert(
+            "status".to_owned(),
+            json!({"phase": "Pending", "qosClass": class}),
+        );
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        defaults::fill_update(new, old);
+        keep(new, old, "status");
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        let status = meta::object_mut(meta::member_mut(new, "status"));
+        if let Some(class) = old.get("status").and_then(|status| status.get("qosClass")) {
+            status.entry("qosClass").or_insert_with(|| class.clone());
+        }
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        pod::pod(object)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        pod::update(new, old)
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        pod::status_update(new, old)
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        pod::warnings::of_pod(new, old)
+    }
+
+    fn graceful_delete(&self, object: &Value, options: &DeleteOptions) -> Grace {
+        let unbound = read::text(object, "spec.nodeName").is_empty();
+        let finished = matches!(read::text(object, "status.phase"), "Succeeded" | "Failed");
+        if unbound || finished {
+            return Grace::Seconds(0);
+        }
+        let own = read::integer(object, "spec.terminationGracePeriodSeconds").unwrap_or(0);
+        let seconds = options.grace_period_seconds.unwrap_or(own);
+        Grace::Seconds(if seconds < 0 { 1 } else { seconds })
+    }
+}

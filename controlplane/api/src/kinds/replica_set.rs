@@ -1,0 +1,91 @@
+//! ReplicaSets.
+
+use serde_json::{Value, json};
+
+use super::cells::{label_selector, template_images, template_names};
+use super::define::{age, kind, name, number, text};
+use crate::field::FieldError;
+use crate::read;
+use crate::resource::{Resource, SelectableField};
+use crate::strategy::{Context, Strategy};
+use crate::validate::workload;
+
+pub(super) fn resource() -> Resource {
+    kind("apps", "v1", "ReplicaSet", "replicasets")
+        .short(&["rs"])
+        .in_category("all")
+        .with_status()
+        .with_scale()
+        .shown_by(vec![
+            name(),
+            number(
+                "Desired",
+                "Replicas is the number of desired pods.",
+                |object, _| read::count(object, "spec.replicas").into(),
+            ),
+            number(
+                "Current",
+                "Replicas is the most recently observed number of non-terminating pods.",
+                |object, _| read::count(object, "status.replicas").into(),
+            ),
+            number(
+                "Ready",
+                "The number of non-terminating pods targeted by this ReplicaSet with a Ready Condition.",
+                |object, _| read::count(object, "status.readyReplicas").into(),
+            ),
+            age(),
+            text(
+                "Containers",
+                "Names of each container in the template.",
+                template_names,
+            )
+            .wide(),
+            text(
+                "Images",
+                "Images referenced by each container in the template.",
+                template_images,
+            )
+            .wide(),
+            text(
+                "Selector",
+                "Selector is a label query over pods that should match the replica count.",
+                label_selector,
+            )
+            .wide(),
+        ])
+        .selected_by(vec![SelectableField::computed("status.replicas", |object| {
+            read::count(object, "status.replicas").to_string()
+        })])
+        .ruled_by(Rules)
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    fn tracks_generation(&self) -> bool {
+        true
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        crate::meta::object_mut(object).insert("status".to_owned(), json!({"replicas": 0}));
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        workload::replica_set(object)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = workload::replica_set(new);
+        errors.extend(workload::selector_changed(new, old));
+        errors
+    }
+
+    fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
+        workload::replica_set_status(new)
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        crate::validate::pod::warnings::of_template(new, old)
+    }
+}

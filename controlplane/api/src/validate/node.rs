@@ -1,0 +1,76 @@
+//! Rules for nodes.
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::field::{FieldError, Path};
+use crate::names;
+use crate::read;
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/// What is wrong with a node's spec.
+pub(crate) fn spec(node: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    let mut errors = taints(node, &path.child("taints"));
+    for (index, cidr) in read::texts(node, "spec.podCIDRs").into_iter().enumerate() {
+        if cidr.parse::<IpNet>().is_err() {
+            let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            errors.push(path.child("podCIDRs").index(index).invalid(cidr, rule));
+        }
+    }
+    errors
+}
+
+fn taints(node: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (index, taint) in read::list(node, "spec.taints").iter().enumerate() {
+        let path = path.index(index);
+        let (key, effect) = (read::text(taint, "key"), read::text(taint, "effect"));
+        errors.extend(
+            names::qualified_name(key)
+                .into_iter()
+                .map(|rule| path.child("key").invalid(key, rule)),
+        );
+        let value = read::text(taint, "value");
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|rule| path.child("value").invalid(value, rule)),
+        );
+        errors.extend(effect_error(effect, &path.child("effect")));
+        if seen.contains(&(key, effect)) {
+            errors.push(path.duplicate(taint.clone()));
+        }
+        seen.push((key, effect));
+    }
+    errors
+}
+
+/// What is wrong with the effect of a taint.
+pub(crate) fn effect_error(effect: &str, path: &Path) -> Option<FieldError> {
+    match effect {
+        "" => Some(path.required("")),
+        effect if EFFECTS.contains(&effect) => None,
+        effect => Some(path.not_supported(effect, &EFFECTS)),
+    }
+}
+
+/// What an update changes that a node keeps for life.
+pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    let changed = |field: &str| {
+        read::present(old, field) && crate::resource::at(new, field) != crate::resource::at(old, field)
+    };
+    if changed("spec.podCIDRs") {
+        let detail = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(path.child("podCIDRs").forbidden(detail));
+    }
+    if !read::text(old, "spec.providerID").is_empty() && changed("spec.providerID") {
+        let detail = "node updates may not change providerID except from \"\" to valid";
+        errors.push(path.child("providerID").forbidden(detail));
+    }
+    errors
+}

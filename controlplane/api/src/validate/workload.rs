@@ -1,0 +1,315 @@
+//! Rules for kinds that make pods from a template.
+
+use serde_json::Value;
+
+use super::number::{self, Amount};
+use crate::field::{FieldError, Path};
+use crate::names;
+use crate::read;
+use crate::resource::at;
+use crate::selector::LabelSelector;
+use crate::validate::{metadata, pod};
+
+/// What is wrong with a Deployment.
+pub(crate) fn deployment(object: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    let spec = object.get("spec").unwrap_or(&Value::Null);
+    let mut errors = replicas_and_template(object, &path);
+    errors.extend(strategy(
+        spec.get("strategy").unwrap_or(&Value::Null),
+        &path.child("strategy"),
+    ));
+    for field in ["minReadySeconds", "revisionHistoryLimit"] {
+        errors.extend(number::non_negative(spec, field, &path));
+    }
+    if let Some(deadline) = read::integer(spec, "progressDeadlineSeconds") {
+        let path = path.child("progressDeadlineSeconds");
+        if deadline < 0 {
+            errors.push(path.invalid(deadline, number::NON_NEGATIVE));
+        }
+        if deadline <= read::count(spec, "minReadySeconds") {
+            errors.push(path.invalid(deadline, "must be greater than minReadySeconds"));
+        }
+    }
+    errors
+}
+
+/// What is wrong with a ReplicaSet.
+pub(crate) fn replica_set(object: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    let spec = object.get("spec").unwrap_or(&Value::Null);
+    let mut errors = replicas_and_template(object, &path);
+    errors.extend(number::non_negative(spec, "minReadySeconds", &path));
+    errors
+}
+
+fn replicas_and_template(object: &Value, path: &Path) -> Vec<FieldError> {
+    let spec = object.get("spec").unwrap_or(&Value::Null);
+    let mut errors: Vec<FieldError> = number::non_negative(spec, "replicas", path).into_iter().collect();
+    let (selector, broken) = selector(spec, &path.child("selector"));
+    errors.extend(broken);
+    errors.extend(template(spec, selector.as_ref(), &path.child("template")));
+    errors
+}
+
+fn selector(spec: &Value, path: &Path) -> (Option<LabelSelector>, Vec<FieldError>) {
+    let Some(raw) = spec.get("selector").filter(|raw| !raw.is_null()) else {
+        return (None, vec![path.required("")]);
+    };
+    let mut errors = label_selector_errors(raw, path);
+    if raw.as_object().is_some_and(|map| {
+        map.values().all(|part| {
+            part.as_object().is_none_or(serde_json::Map::is_empty)
+                && part.as_array().is_none_or(Vec::is_empty)
+        })
+    }) {
+        errors.push(path.invalid(raw.clone(), "empty selector is invalid for deployment"));
+    }
+    let selector = if errors.is_empty() {
+        LabelSelector::from_json(raw).ok()
+    } else {
+        None
+    };
+    (selector, errors)
+}
+
+/// What is wrong with an API label selector.
+pub(crate) fn label_selector_errors(selector: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (key, value) in read::map(selector, "matchLabels") {
+        let (path, value) = (path.child("matchLabels"), value.as_str().unwrap_or_default());
+        errors.extend(
+            names::qualified_name(key)
+                .into_iter()
+                .map(|rule| path.invalid(key.as_str(), rule)),
+        );
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|rule| path.invalid(value, rule)),
+        );
+    }
+    for (index, expression) in read::list(selector, "matchExpressions").iter().enumerate() {
+        errors.extend(expression_errors(
+            expression,
+            &path.child("matchExpressions").index(index),
+        ));
+    }
+    errors
+}
+
+fn expression_errors(expression: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let values = read::texts(expression, "values");
+    match (read::text(expression, "operator"), values.is_empty()) {
+        ("In" | "NotIn", true) => errors.push(
+            path.child("values")
+                .required("must be specified when `operator` is 'In' or 'NotIn'"),
+        ),
+        ("Exists" | "DoesNotExist", false) => errors.push(
+            path.child("values")
+                .forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+        ),
+        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+        (other, _) => errors.push(
+            path.child("operator")
+                .invalid(other, "not a valid selector operator"),
+        ),
+    }
+    let key = read::text(expression, "key");
+    errors.extend(
+        names::qualified_name(key)
+            .into_iter()
+            .map(|rule| path.child("key").invalid(key, rule)),
+    );
+    for (index, value) in values.into_iter().enumerate() {
+        let path = path.child("values").index(index);
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|rule| path.invalid(value, rule)),
+        );
+    }
+    errors
+}
+
+fn template(spec: &Value, selector: Option<&LabelSelector>, path: &Path) -> Vec<FieldError> {
+    let Some(template) = spec.get("template").filter(|template| !template.is_null()) else {
+        return vec![path.required("")];
+    };
+    let mut errors = Vec::new();
+    let labels = crate::meta::labels(template);
+    if selector.is_some_and(|selector| !selector.matches(&labels)) {
+        let shown = serde_json::json!(labels);
+        errors.push(
+            path.child("metadata.labels")
+                .invalid(shown, "`selector` does not match template `labels`"),
+        );
+    }
+    errors.extend(metadata::label_errors(&labels, &path.child("labels")));
+    let annotations = crate::meta::annotations(template);
+    errors.extend(metadata::annotation_errors(
+        &annotations,
+        &path.child("annotations"),
+    ));
+    let pod_spec = template.get("spec").unwrap_or(&Value::Null);
+    errors.extend(pod::spec(pod_spec, &path.child("spec")));
+    let policy = read::text(pod_spec, "restartPolicy");
+    if !matches!(policy, "Always" | "") {
+        errors.push(
+            path.child("spec.restartPolicy")
+                .not_supported(policy, &["Always"]),
+        );
+    }
+    if read::present(pod_spec, "activeDeadlineSeconds") {
+        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.push(path.child("spec.activeDeadlineSeconds").forbidden(detail));
+    }
+    errors
+}
+
+fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
+    let rolling = strategy.get("rollingUpdate").filter(|rolling| !rolling.is_null());
+    match (read::text(strategy, "type"), rolling) {
+        ("Recreate", Some(_)) => {
+            vec![
+                path.child("rollingUpdate")
+                    .forbidden("may not be specified when strategy `type` is 'Recreate'"),
+            ]
+        }
+        ("RollingUpdate", None) => {
+            vec![
+                path.child("rollingUpdate")
+                    .required("this should be defaulted and never be nil"),
+            ]
+        }
+        ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &path.child("rollingUpdate")),
+        ("Recreate", None) => Vec::new(),
+        (other, _) => vec![
+            path.child("type")
+                .not_supported(other, &["Recreate", "RollingUpdate"]),
+        ],
+    }
+}
+
+fn rolling_update(rolling: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let read = |field: &str| rolling.get(field).filter(|value| !value.is_null());
+    for field in ["maxUnavailable", "maxSurge"] {
+        errors.extend(read(field).and_then(|value| number::amount_errors(value, &path.child(field))));
+    }
+    let unavailable = read("maxUnavailable").and_then(number::amount);
+    let surge = read("maxSurge").and_then(number::amount);
+    let none = |amount| matches!(amount, Some(Amount::Count(0) | Amount::Percent(0)) | None);
+    let path = path.child("maxUnavailable");
+    let shown = read("maxUnavailable").cloned().unwrap_or_default();
+    if errors.is_empty() && none(unavailable) && none(surge) {
+        errors.push(path.invalid(shown.clone(), "may not be 0 when `maxSurge` is 0"));
+    }
+    if matches!(unavailable, Some(Amount::Percent(percent)) if percent > 100) {
+        errors.push(path.invalid(shown, "must not be greater than 100%"));
+    }
+    errors
+}
+
+/// The selector of a workload never changes.
+pub(crate) fn selector_changed(new: &Value, old: &Value) -> Option<FieldError> {
+    let read = |object| at(object, "spec.selector").filter(|selector| !selector.is_null());
+    let (new, old) = (read(new), read(old));
+    (new != old)
+        .then(|| Path::new("spec.selector").invalid(new.cloned().unwrap_or_default(), metadata::IMMUTABLE))
+}
+
+fn counts(status: &Value, fields: &[&str], path: &Path) -> Vec<FieldError> {
+    fields
+        .iter()
+        .filter_map(|field| number::non_negative(status, field, path))
+        .collect()
+}
+
+fn at_most(status: &Value, pairs: &[(&str, &str, &str)], path: &Path) -> Vec<FieldError> {
+    let found = pairs
+        .iter()
+        .filter(|(part, whole, _)| read::count(status, part) > read::count(status, whole));
+    found
+        .map(|(part, _, detail)| path.child(part).invalid(read::count(status, part), *detail))
+        .collect()
+}
+
+/// What is wrong with a write of a Deployment's status.
+pub(crate) fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
+    let path = Path::new("status");
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let mut errors = counts(
+        status,
+        &[
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+            "collisionCount",
+        ],
+        &path,
+    );
+    let detail = "cannot be greater than status.replicas";
+    errors.extend(at_most(
+        status,
+        &[
+            ("updatedReplicas", "replicas", detail),
+            ("readyReplicas", "replicas", detail),
+            ("availableReplicas", "replicas", detail),
+            (
+                "availableReplicas",
+                "readyReplicas",
+                "cannot be greater than readyReplicas",
+            ),
+        ],
+        &path,
+    ));
+    let (before, after) = (
+        read::count(old, "status.collisionCount"),
+        read::count(status, "collisionCount"),
+    );
+    if after < before {
+        errors.push(
+            path.child("collisionCount")
+                .invalid(after, "cannot be decremented"),
+        );
+    }
+    errors
+}
+
+/// What is wrong with a write of a ReplicaSet's status.
+pub(crate) fn replica_set_status(new: &Value) -> Vec<FieldError> {
+    let path = Path::new("status");
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let mut errors = counts(
+        status,
+        &[
+            "replicas",
+            "fullyLabeledReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "observedGeneration",
+        ],
+        &path,
+    );
+    let detail = "cannot be greater than status.replicas";
+    errors.extend(at_most(
+        status,
+        &[
+            ("fullyLabeledReplicas", "replicas", detail),
+            ("readyReplicas", "replicas", detail),
+            ("availableReplicas", "replicas", detail),
+            (
+                "availableReplicas",
+                "readyReplicas",
+                "cannot be greater than readyReplicas",
+            ),
+        ],
+        &path,
+    ));
+    errors
+}
