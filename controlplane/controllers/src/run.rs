@@ -1,0 +1,47 @@
+//! Starting all controllers.
+
+use std::future::Future;
+
+use controlplane_events::recorder;
+use kube::Client;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::supervise::supervise;
+use crate::{Config, replicaset};
+
+/// Runs every controller until `stop`; a controller that fails starts again after a pause.
+pub async fn run(client: Client, config: Config, stop: CancellationToken) {
+    let mut team = Team {
+        client,
+        stop,
+        members: JoinSet::new(),
+    };
+    drop(config);
+    team.add("replicaset", "replicaset-controller", replicaset::run);
+    while team.members.join_next().await.is_some() {}
+}
+
+struct Team {
+    client: Client,
+    stop: CancellationToken,
+    members: JoinSet<()>,
+}
+
+impl Team {
+    /// Adds a controller that reports events as `component`.
+    fn add<F, Fut>(&mut self, name: &'static str, component: &'static str, controller: F)
+    where
+        F: Fn(Client, controlplane_events::Recorder, CancellationToken) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (recorder, writer) = recorder(self.client.clone(), component, self.stop.clone());
+        self.members.spawn(writer);
+        let (client, stop) = (self.client.clone(), self.stop.clone());
+        let start = {
+            let stop = stop.clone();
+            move || controller(client.clone(), recorder.clone(), stop.clone())
+        };
+        self.members.spawn(supervise(name, start, stop));
+    }
+}
