@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::csr::Signer;
+use controlplane_pki::CertificateAuthority;
 
 /// Settings of [`run`](crate::run).
 #[derive(Clone)]
 pub struct Config {
     /// Signs approved certificate requests; its certificate is what `kube-root-ca.crt` publishes.
-    pub signer: Arc<dyn Signer>,
+    pub signer: Arc<CertificateAuthority>,
 }
 
 impl fmt::Debug for Config {

@@ -1,5 +1,10 @@
-//! Certificate requests of nodes: approving, signing, cleaning.
+//! Certificate requests of nodes: approved, signed and cleaned away.
+//!
+//! Upstream has three controllers (`csrapproving`, `csrsigning`, `csrcleaner`) over one kind;
+//! here one reconcile plans all three, a step at a time.
 
-mod signer;
+mod plan;
+mod rules;
+mod run;
 
-pub use signer::{SignError, Signer, Subject, Usage};
+pub(crate) use run::run;

@@ -5,7 +5,7 @@
 
 mod claim;
 mod config;
-pub mod csr;
+mod csr;
 mod drive;
 mod error;
 mod meta;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, replicaset};
+use crate::{Config, csr, replicaset};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -17,7 +17,10 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
         stop,
         members: JoinSet::new(),
     };
-    drop(config);
+    let signer = config.signer;
+    team.add_silent("certificatesigningrequest", move |client, stop| {
+        csr::run(client, signer.clone(), stop)
+    });
     team.add("replicaset", "replicaset-controller", replicaset::run);
     while team.members.join_next().await.is_some() {}
 }
@@ -37,10 +40,21 @@ impl Team {
     {
         let (recorder, writer) = recorder(self.client.clone(), component, self.stop.clone());
         self.members.spawn(writer);
+        self.add_silent(name, move |client, stop| {
+            controller(client, recorder.clone(), stop)
+        });
+    }
+
+    /// Adds a controller that reports no events.
+    fn add_silent<F, Fut>(&mut self, name: &'static str, controller: F)
+    where
+        F: Fn(Client, CancellationToken) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let (client, stop) = (self.client.clone(), self.stop.clone());
         let start = {
             let stop = stop.clone();
-            move || controller(client.clone(), recorder.clone(), stop.clone())
+            move || controller(client.clone(), stop.clone())
         };
         self.members.spawn(supervise(name, start, stop));
     }
