@@ -14,6 +14,8 @@ mod model;
 mod openapi;
 mod path;
 mod problem;
+#[cfg(test)]
+mod sample;
 mod schemas;
 mod strategic;
 mod table;

@@ -234,6 +234,7 @@ impl<'a> Merger<'a> {
         if mode == lists::Mode::Merge && !target.attributes.is_some_and(Attributes::merges) {
             return Ok(directives::strip_list(changes));
         }
+        let changes = changes.into_iter().filter(|change| !change.is_null()).collect();
         lists::merge(self, elements, changes, target, mode)
     }
 }

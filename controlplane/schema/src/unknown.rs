@@ -87,7 +87,7 @@ fn prune_fields(schemas: &Schemas, definition: &Definition, fields: &mut Map<Str
 
 fn prune_value(schemas: &Schemas, shape: &Shape, value: &mut Value, depth: usize) {
     let resolved = schemas.resolve(shape);
-    if depth > MAX_DEPTH && !matches!(resolved, Resolved::Scalar(_)) {
+    if depth >= MAX_DEPTH && !matches!(resolved, Resolved::Scalar(_)) {
         *value = zero(schemas, shape);
         return;
     }
@@ -125,3 +125,6 @@ fn zero(schemas: &Schemas, shape: &Shape) -> Value {
         Resolved::Map(_) | Resolved::Object(_) => Value::Object(Map::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,15 @@ fn wrong_types_are_told_in_upstreams_words() {
             json!({"data": {"a": true}}),
             "json: cannot unmarshal bool into Go struct field ConfigMap.data of type string",
         ),
+    ];
+    for (group, kind, object, expected) in table {
+        assert_eq!(details(group, kind, &object), [expected], "{object}");
+    }
+}
+
+#[test]
+fn wrong_formats_are_told_in_upstreams_words() {
+    let table = [
         (
             "",
             "Secret",

@@ -1,5 +1,7 @@
 //! Lists whose strategy is to be merged.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use super::directives::{self, PATCH};
@@ -79,13 +81,9 @@ fn kind(elements: &[Value], changes: &[Value], field: &str) -> Result<Kind, Merg
 
 /// `elements`, then those of `changes` that are new; each once.
 fn union(elements: Vec<Value>, changes: &[Value]) -> Vec<Value> {
-    let mut merged: Vec<Value> = Vec::with_capacity(elements.len() + changes.len());
-    for element in elements.into_iter().chain(changes.iter().cloned()) {
-        if !merged.contains(&element) {
-            merged.push(element);
-        }
-    }
-    merged
+    let mut seen = HashSet::with_capacity(elements.len() + changes.len());
+    let all = elements.into_iter().chain(changes.iter().cloned());
+    all.filter(|element| seen.insert(element.to_string())).collect()
 }
 
 /// Takes the elements that hold `$patch` out of the patch and does what they say.
@@ -95,14 +93,14 @@ fn directives_carried_out(
     key: &str,
 ) -> Result<(Vec<Value>, Vec<Value>), MergeError> {
     let mut kept = Vec::with_capacity(changes.len());
+    let mut deleted = HashSet::new();
     let mut replaces = false;
     for change in changes {
         let Value::Object(fields) = change else { continue };
         match fields.get(PATCH).map(Value::as_str) {
             None => kept.push(Value::Object(fields)),
             Some(Some("delete")) => {
-                let value = merge_value(&fields, key)?;
-                elements.retain(|element| element.get(key) != Some(value));
+                deleted.insert(merge_value(&fields, key)?.to_string());
             }
             Some(Some("replace")) => replaces = true,
             Some(Some("merge")) => return Err(MergeError::MergeDirectiveInList),
@@ -115,6 +113,13 @@ fn directives_carried_out(
     if replaces {
         // The list of the patch as it is: there is no original to merge with.
         return Ok((Vec::new(), kept));
+    }
+    if !deleted.is_empty() {
+        elements.retain(|element| {
+            element
+                .get(key)
+                .is_none_or(|value| !deleted.contains(&value.to_string()))
+        });
     }
     Ok((elements, kept))
 }
@@ -131,18 +136,26 @@ fn merge_objects(
         Some(crate::model::Shape::List(items)) => merger.place(Some(items)),
         _ => super::Place::Unknown,
     };
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(elements.len());
+    for (index, value) in elements
+        .iter()
+        .enumerate()
+        .filter_map(|(index, own)| Some((index, own.get(key)?)))
+    {
+        places.entry(value.to_string()).or_insert(index);
+    }
     for change in changes {
         let Value::Object(fields) = change else { continue };
-        let value = merge_value(&fields, key)?.clone();
-        match elements
-            .iter_mut()
-            .find(|element| element.get(key) == Some(&value))
-        {
+        let value = merge_value(&fields, key)?.to_string();
+        match places.get(&value).and_then(|index| elements.get_mut(*index)) {
             Some(element) => {
                 let current = element.as_object_mut().map(std::mem::take).unwrap_or_default();
                 *element = Value::Object(merger.map(current, fields, place)?);
             }
-            None => elements.push(Value::Object(directives::strip_fields(fields))),
+            None => {
+                places.insert(value, elements.len());
+                elements.push(Value::Object(directives::strip_fields(fields)));
+            }
         }
     }
     Ok(elements)

@@ -1,7 +1,7 @@
 //! The order of a merged list: elements that the patch names stand in its order, the others where the
 //! server had them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
@@ -17,11 +17,33 @@ fn identity<'a>(element: &'a Value, key: Option<&str>) -> Option<&'a Value> {
     }
 }
 
-fn index(element: &Value, order: &[Value], key: Option<&str>) -> Option<usize> {
-    let wanted = identity(element, key)?;
-    order
-        .iter()
-        .position(|other| identity(other, key) == Some(wanted))
+/// Where the elements of a list stand, so that no list is searched for each element of another.
+#[derive(Debug)]
+struct Places<'a> {
+    key: Option<&'a str>,
+    first: HashMap<String, usize>,
+}
+
+impl<'a> Places<'a> {
+    fn of(list: &[Value], key: Option<&'a str>) -> Self {
+        let mut first = HashMap::with_capacity(list.len());
+        for (place, element) in list.iter().enumerate() {
+            if let Some(identity) = identity(element, key) {
+                first.entry(identity.to_string()).or_insert(place);
+            }
+        }
+        Self { key, first }
+    }
+
+    fn find(&self, element: &Value) -> Option<usize> {
+        self.first.get(&identity(element, self.key)?.to_string()).copied()
+    }
+
+    /// Sorts by these places; elements without one keep their order at the end.
+    fn sort(&self, mut elements: Vec<Value>) -> VecDeque<Value> {
+        elements.sort_by_cached_key(|element| self.find(element).unwrap_or(usize::MAX));
+        elements.into()
+    }
 }
 
 /// Checks that the elements of a patch's list stand in the order that its directive sets.
@@ -59,26 +81,19 @@ pub(super) fn enforce(
             lists::merge_value(element, key)?;
         }
     }
-    let (named, others): (Vec<Value>, Vec<Value>) = merged
+    let (order, server) = (Places::of(order, key), Places::of(server, key));
+    let (named, others) = merged
         .into_iter()
-        .partition(|element| index(element, order, key).is_some());
-    let named = sorted(named, order, key);
-    let others = sorted(others, server, key);
-    Ok(interleave(others, named, server, key))
-}
-
-fn sorted(mut elements: Vec<Value>, order: &[Value], key: Option<&str>) -> Vec<Value> {
-    elements.sort_by_cached_key(|element| index(element, order, key).unwrap_or(usize::MAX));
-    elements
+        .partition(|element| order.find(element).is_some());
+    Ok(interleave(server.sort(others), order.sort(named), &server))
 }
 
 /// Merges two sorted lists: of two elements that the server both had, the one it had first comes first;
 /// an element that is new comes before one of the server's.
-fn interleave(others: Vec<Value>, named: Vec<Value>, server: &[Value], key: Option<&str>) -> Vec<Value> {
+fn interleave(mut others: VecDeque<Value>, mut named: VecDeque<Value>, server: &Places<'_>) -> Vec<Value> {
     let mut merged = Vec::with_capacity(others.len() + named.len());
-    let (mut others, mut named) = (VecDeque::from(others), VecDeque::from(named));
     while let (Some(other), Some(name)) = (others.front(), named.front()) {
-        let server_first = match (index(other, server, key), index(name, server, key)) {
+        let server_first = match (server.find(other), server.find(name)) {
             (Some(left), Some(right)) => left < right,
             _ => false,
         };
