@@ -1,1 +1,71 @@
 //! Tests of the whole product on systemd machines and virtual machines.
+//!
+//! `tests/run` runs them and installs what they need. A plain `cargo test` lists them as ignored,
+//! since they need root, kubectl and built binaries; `FLOE_MACHINE_TESTS=1` asks for them.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tests_harness::{BUSYBOX, Cluster, busybox_archive};
+
+/// A test of a running cluster: its claim, and what shows it.
+pub type ClusterTest = (&'static str, fn(&Cluster) -> Result<()>);
+
+/// Runs `together` beside each other against one cluster called `name`, then `alone`, the ones that
+/// disturb the whole node, one by one; takes the cluster down whatever they did.
+///
+/// Returns whether all passed.
+///
+/// # Errors
+///
+/// When the cluster does not start, or the test image cannot be loaded.
+pub fn run(name: &str, together: &[ClusterTest], alone: &[ClusterTest]) -> Result<bool> {
+    let arguments = Arguments::from_args();
+    if arguments.list || std::env::var_os("FLOE_MACHINE_TESTS").is_none() {
+        let claims = together.iter().chain(alone).map(|(claim, _)| *claim);
+        let trials = claims
+            .map(|claim| Trial::test(claim, || Ok(())).with_ignored_flag(true))
+            .collect();
+        return Ok(!libtest_mimic::run(&arguments, trials).has_failed());
+    }
+    let cluster = Arc::new(Cluster::up(name, &["--no-demo"])?);
+    let image = busybox_archive(cluster.scratch())?;
+    cluster.succeed(&["image", "load", &image.to_string_lossy()])?;
+    let side_by_side = libtest_mimic::run(&with_threads(&arguments, 4), trials(&cluster, together));
+    let one_by_one = libtest_mimic::run(&with_threads(&arguments, 1), trials(&cluster, alone));
+    Ok(!side_by_side.has_failed() && !one_by_one.has_failed())
+}
+
+fn with_threads(arguments: &Arguments, threads: usize) -> Arguments {
+    Arguments {
+        test_threads: Some(threads),
+        ..arguments.clone()
+    }
+}
+
+fn trials(cluster: &Arc<Cluster>, tests: &[ClusterTest]) -> Vec<Trial> {
+    let trial = |(claim, test): &ClusterTest| {
+        let (cluster, test) = (Arc::clone(cluster), *test);
+        Trial::test(*claim, move || {
+            test(&cluster).map_err(|err| Failed::from(format!("{err:#}")))
+        })
+    };
+    tests.iter().map(trial).collect()
+}
+
+/// A pod manifest: `name`, its restart policy and a shell `script` as its only container.
+#[must_use]
+pub fn pod(name: &str, restart_policy: &str, script: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name },
+        "spec": {
+            "restartPolicy": restart_policy,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{ "name": "main", "image": BUSYBOX, "command": ["/bin/sh", "-c", script] }],
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,114 @@
+//! One cluster, real kubectl, real systemd.
+
+#![expect(clippy::indexing_slicing, reason = "an absent member of a JSON value indexes to null, never a panic")]
+
+mod faults;
+mod kubectl;
+mod manifests;
+mod pods;
+mod writes;
+
+use std::process::ExitCode;
+
+use tests_machine::ClusterTest;
+
+const TOGETHER: &[ClusterTest] = &[
+    (
+        "a_deployment_rolls_out_scales_restarts_and_is_undone",
+        kubectl::rollout,
+    ),
+    (
+        "logs_are_followed_and_the_previous_container_is_still_read",
+        kubectl::logs,
+    ),
+    ("exec_passes_output_exit_code_and_a_terminal", kubectl::exec),
+    ("cp_copies_a_file_in_and_out", kubectl::copy),
+    (
+        "port_forward_reaches_a_port_inside_the_pod",
+        kubectl::port_forward,
+    ),
+    (
+        "label_annotate_edit_diff_and_wait_change_what_they_say",
+        kubectl::edits,
+    ),
+    ("describe_and_get_show_the_pod_and_its_events", kubectl::shows),
+    (
+        "init_containers_run_in_order_before_the_pod_on_a_shared_volume",
+        manifests::init_containers,
+    ),
+    (
+        "a_crash_looping_pod_counts_its_restarts_and_backs_off",
+        manifests::crash_loop,
+    ),
+    (
+        "a_failing_liveness_probe_restarts_the_container",
+        manifests::liveness,
+    ),
+    (
+        "a_failing_readiness_probe_takes_the_pod_out_of_ready",
+        manifests::readiness,
+    ),
+    (
+        "environment_and_volumes_come_from_config_maps_and_secrets",
+        manifests::environment,
+    ),
+    (
+        "an_unknown_image_ends_in_image_pull_back_off_with_the_reason",
+        manifests::unknown_image,
+    ),
+    (
+        "an_invalid_manifest_gets_the_status_that_kubernetes_gives",
+        writes::invalid,
+    ),
+    ("status_write_racing_an_apply_loses_neither", writes::status_race),
+    (
+        "status_write_after_delete_creates_nothing",
+        writes::status_after_delete,
+    ),
+    ("a_container_shows_in_systemctl_and_journalctl", pods::units),
+    (
+        "a_pod_reaches_another_pod_and_the_node_reaches_both",
+        pods::addresses,
+    ),
+    ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
+    (
+        "a_container_inherits_no_descriptor_of_the_node",
+        pods::descriptors,
+    ),
+];
+
+const ALONE: &[ClusterTest] = &[
+    (
+        "two_hundred_containers_that_exit_at_once_report_every_code",
+        pods::two_hundred,
+    ),
+    (
+        "a_job_like_pod_that_ends_while_the_agent_is_dead_runs_exactly_once",
+        faults::ends_while_agent_is_dead,
+    ),
+    ("an_agent_killed_fifty_times_disturbs_no_pod", faults::fifty_kills),
+    (
+        "a_control_plane_killed_loses_no_acknowledged_write",
+        faults::control_plane_killed,
+    ),
+    ("up_again_changes_nothing_and_says_so", faults::up_again),
+];
+
+fn main() -> ExitCode {
+    match tests_machine::run("t-cluster", TOGETHER, ALONE) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            report(&err);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test program has no other way to say why it did not start"
+)]
+fn report(err: &anyhow::Error) {
+    eprintln!("the cluster of these tests does not run: {err:#}");
+}
