@@ -12,6 +12,10 @@ pub const LAUNCH_VERSION: u32 = 1;
 pub const LAUNCH_FILE: &str = "launch.json";
 /// The OCI configuration as the agent made it; secrets are in it, so 0600.
 pub const BUNDLE_FILE: &str = "bundle.json";
+/// Why the container could not be started, where it could not.
+pub const ERROR_FILE: &str = "start-error";
+/// Where the root file system is mounted, in the container's directory.
+pub const ROOTFS_DIR: &str = "rootfs";
 /// The OCI configuration with its user resolved, as handed to crun.
 pub const CONFIG_FILE: &str = "config.json";
 /// The exit records.
@@ -84,6 +88,44 @@ pub struct PodShare {
     pub own_ipc: bool,
     /// Files of `/etc`, copied to the pod's bounded scratch.
     pub etc: Vec<EtcFile>,
+}
+
+impl PodShare {
+    /// Pin of the pod's IPC namespace.
+    #[must_use]
+    pub fn ipc_namespace(&self) -> PathBuf {
+        self.dir.join("_ns").join("ipc")
+    }
+
+    /// Pin of the pod's UTS namespace.
+    #[must_use]
+    pub fn uts_namespace(&self) -> PathBuf {
+        self.dir.join("_ns").join("uts")
+    }
+
+    /// The pod's `/dev/shm`.
+    #[must_use]
+    pub fn shm(&self) -> PathBuf {
+        self.dir.join("_shm")
+    }
+
+    /// The bounded tmpfs for small files that containers may write.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.dir.join("_scratch")
+    }
+
+    /// The containers' view of a file of `/etc`.
+    #[must_use]
+    pub fn etc_file(&self, name: &str) -> PathBuf {
+        self.scratch().join(name)
+    }
+
+    /// The termination message file of a container; the dot keeps it apart from `/etc`'s names.
+    #[must_use]
+    pub fn termination_message(&self, container: &str) -> PathBuf {
+        self.scratch().join(format!("{container}.message"))
+    }
 }
 
 /// One file of the pod's `/etc`.

@@ -5,16 +5,24 @@
 //! No async runtime, no D-Bus: this runs inside every container's unit.
 
 mod back_off;
+mod cgroup;
+mod clock;
 mod file;
+mod finish;
 mod launch;
+pub mod mount_namespace;
 mod records;
+mod start;
 mod state;
 
 pub use back_off::BackOff;
+pub use cgroup::{CgroupError, enter_cgroup};
 pub use file::FormatError;
+pub use finish::{FinishError, ServiceEnd, record};
 pub use launch::{
-    BUNDLE_FILE, CONFIG_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE, PodShare,
-    RECORDS_FILE, Rootfs, STATE_FILE, SubPath, UserSpec,
+    BUNDLE_FILE, CONFIG_FILE, ERROR_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE,
+    PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec,
 };
 pub use records::{Ended, MAX_RECORDS, Record, Records};
+pub use start::{StartError, run as start};
 pub use state::{Phase, State};

@@ -1,3 +1,63 @@
 //! `floe-run`: back-off, mounts, journal streams and exit records around one container.
 
-fn main() {}
+use std::env;
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use agent_run::{ServiceEnd, enter_cgroup, mount_namespace, record, start};
+
+const USAGE: &str =
+    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...]
+The agent and systemd call this; DIR is a container's folder under /run/floe/pods.";
+
+fn main() -> ExitCode {
+    match run(&env::args_os().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("floe-run: {error}");
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                text.push_str(&format!(": {inner}"));
+                cause = inner.source();
+            }
+            // With stderr gone there is nobody to tell.
+            drop(writeln!(io::stderr(), "{text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<(), Box<dyn Error>> {
+    let (verb, rest) = args.split_first().ok_or(USAGE)?;
+    match (verb.to_str(), rest) {
+        (Some("start"), [dir]) => match start(Path::new(dir), &variable("INVOCATION_ID"))? {},
+        (Some("record"), [dir]) => Ok(record(Path::new(dir), &service_end())?),
+        (Some("mounts"), []) => Ok(mount_namespace::pin(Path::new("/run/floe"))?),
+        (Some("mounts"), [dir]) => Ok(mount_namespace::pin(Path::new(dir))?),
+        (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn service_end() -> ServiceEnd {
+    ServiceEnd {
+        result: variable("SERVICE_RESULT"),
+        exit_code: variable("EXIT_CODE"),
+        exit_status: variable("EXIT_STATUS"),
+        invocation_id: variable("INVOCATION_ID"),
+    }
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_default()
+}
+
+/// Moves into the cgroup of `pid` and becomes `program`.
+fn enter(pid: &OsString, program: &OsString, arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
+    enter_cgroup(pid.to_str().unwrap_or_default().parse()?)?;
+    Err(Command::new(program).args(arguments).exec().into())
+}

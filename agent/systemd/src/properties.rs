@@ -1,1 +1,154 @@
 //! Specifications as the properties of `StartTransientUnit`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use zbus::Variant;
+
+use crate::{Exec, KillMode, Limits, OomPolicy, Restart, ServiceSpec, ServiceType, SliceSpec};
+
+/// Name and value of one property.
+pub(crate) type Property = (&'static str, Variant<'static>);
+
+/// systemd's "no limit" and "no time-out".
+const INFINITY: u64 = u64::MAX;
+
+/// The properties of a slice.
+pub(crate) fn slice(spec: &SliceSpec) -> Vec<Property> {
+    let mut all: Vec<Property> = vec![("Description", spec.description.clone().into())];
+    all.extend(limits(&spec.limits));
+    all
+}
+
+/// The properties of a service.
+pub(crate) fn service(spec: &ServiceSpec) -> Vec<Property> {
+    let mut all = description(spec);
+    all.extend(commands(spec));
+    all.extend(ending(spec));
+    all.extend(logging(spec));
+    all.extend(limits(&spec.limits));
+    all
+}
+
+fn description(spec: &ServiceSpec) -> Vec<Property> {
+    let after: Vec<String> = spec.wants.iter().chain(&spec.after).cloned().collect();
+    let mut all: Vec<Property> = vec![
+        ("Description", spec.description.clone().into()),
+        ("Slice", spec.slice.to_string().into()),
+        ("Wants", spec.wants.clone().into()),
+        ("After", after.into()),
+    ];
+    match &spec.service_type {
+        ServiceType::Exec => all.push(("Type", "exec".into())),
+        ServiceType::Oneshot => all.push(("Type", "oneshot".into())),
+        ServiceType::Forking { pid_file } => {
+            all.push(("Type", "forking".into()));
+            all.push(("PIDFile", text(pid_file).into()));
+        }
+    }
+    all
+}
+
+fn commands(spec: &ServiceSpec) -> Vec<Property> {
+    vec![
+        ("ExecStart", execs(std::slice::from_ref(&spec.exec_start))),
+        ("ExecStartPost", execs(&spec.exec_start_post)),
+        ("ExecStopPost", execs(&spec.exec_stop_post)),
+        // The back-off is waited inside ExecStart, so a start may take minutes; and restarts are
+        // never given up.
+        ("TimeoutStartUSec", INFINITY.into()),
+        ("StartLimitIntervalUSec", 0_u64.into()),
+    ]
+}
+
+fn ending(spec: &ServiceSpec) -> Vec<Property> {
+    let restart = match spec.restart {
+        Restart::No => "no",
+        Restart::OnFailure => "on-failure",
+        Restart::Always => "always",
+    };
+    let kill_mode = match spec.kill_mode {
+        KillMode::Mixed => "mixed",
+        KillMode::ControlGroup => "control-group",
+    };
+    let oom_policy = match spec.oom_policy {
+        OomPolicy::Continue => "continue",
+        OomPolicy::Kill => "kill",
+    };
+    let no_codes: Vec<i32> = Vec::new();
+    let mut all: Vec<Property> = vec![
+        ("Restart", restart.into()),
+        ("RestartUSec", micros(spec.restart_sec).into()),
+        ("KillMode", kill_mode.into()),
+        ("KillSignal", spec.kill_signal.into()),
+        // 0 would wait for ever.
+        (
+            "TimeoutStopUSec",
+            micros(spec.timeout_stop.max(Duration::from_secs(1))).into(),
+        ),
+        ("OOMPolicy", oom_policy.into()),
+        ("Delegate", spec.delegate.into()),
+    ];
+    if !spec.restart_force_signals.is_empty() {
+        let signals = spec.restart_force_signals.clone();
+        all.push(("RestartForceExitStatus", (no_codes, signals).into()));
+    }
+    if let Some(adjust) = spec.oom_score_adjust {
+        all.push(("OOMScoreAdjust", adjust.into()));
+    }
+    all
+}
+
+/// Lines arrive as written: no `<3>` prefix is eaten, none is dropped for its rate.
+fn logging(spec: &ServiceSpec) -> Vec<Property> {
+    let fields: Vec<Vec<u8>> = spec
+        .log_extra_fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}").into_bytes())
+        .collect();
+    let mut all: Vec<Property> = vec![
+        ("SyslogLevelPrefix", false.into()),
+        ("LogRateLimitIntervalUSec", 0_u64.into()),
+        ("LogExtraFields", fields.into()),
+    ];
+    if let Some(identifier) = &spec.syslog_identifier {
+        all.push(("SyslogIdentifier", identifier.clone().into()));
+    }
+    all
+}
+
+fn limits(limits: &Limits) -> Vec<Property> {
+    let quota = limits.cpu_quota_per_sec.map(micros);
+    [
+        ("CPUWeight", limits.cpu_weight),
+        ("CPUQuotaPerSecUSec", quota),
+        ("MemoryMax", limits.memory_max),
+        ("MemoryLow", limits.memory_low),
+        ("TasksMax", limits.tasks_max),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| value.map(|v| (name, v.into())))
+    .collect()
+}
+
+fn execs(commands: &[Exec]) -> Variant<'static> {
+    let lines: Vec<(String, Vec<String>, bool)> = commands
+        .iter()
+        .map(|command| {
+            let program = text(&command.program);
+            let argv = std::iter::once(program.clone())
+                .chain(command.args.iter().cloned())
+                .collect();
+            (program, argv, command.ignore_failure)
+        })
+        .collect();
+    lines.into()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(INFINITY)
+}

@@ -1,0 +1,153 @@
+//! The pods' mount namespace: pinned once, entered by whoever mounts for a pod.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// `f_type` of a namespace's file.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// Why the namespace could not be pinned or entered.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// A file or folder of it.
+    #[error("{verb} {path}")]
+    Io {
+        /// What was attempted.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not pinned.
+    #[error("{0} is no mount namespace; start floe-mounts.service, which pins it")]
+    NotPinned(PathBuf),
+    /// The thread that makes it ended early.
+    #[error("make the pods' mount namespace: its thread ended early")]
+    Thread,
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(nix::Error) -> NamespaceError {
+    let path = path.to_owned();
+    move |errno| NamespaceError::Io {
+        verb,
+        path,
+        source: errno.into(),
+    }
+}
+
+fn failed_io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NamespaceError {
+    let path = path.to_owned();
+    move |source| NamespaceError::Io { verb, path, source }
+}
+
+/// Whether `path` pins a namespace.
+#[must_use]
+pub fn is_pinned(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|s| u64::try_from(s.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
+}
+
+/// Makes the pods' mount namespace and pins it at `<run_dir>/ns/mnt`; does nothing where it is pinned.
+///
+/// In it, the host's mounts arrive but none of its own leave, and `<run_dir>/pods` is private.
+///
+/// # Errors
+///
+/// Says which step the kernel refused.
+pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
+    let folder = run_dir.join("ns");
+    let pin = folder.join("mnt");
+    if is_pinned(&pin) {
+        return Ok(());
+    }
+    let pods = run_dir.join("pods");
+    for dir in [&folder, &pods, &run_dir.join("crun")] {
+        make_private_dir(dir)?;
+    }
+    // A mount namespace is refused on a mount that is passed on to others.
+    if !is_mount_point(&folder) {
+        bind(&folder, &folder)?;
+    }
+    let none = None::<&Path>;
+    mount(none, &folder, none, MsFlags::MS_PRIVATE, none).map_err(failed("make private", &folder))?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&pin)
+        .map_err(failed_io("create", &pin))?;
+
+    // A namespace cannot be pinned from within itself, so a thread makes it and this one pins it.
+    let (made, wait_made) = sync_channel(1);
+    let (pinned, wait_pinned) = sync_channel(1);
+    let maker = thread::spawn(move || make(&pods, &made, &wait_pinned));
+    let result = match wait_made.recv() {
+        Ok(Ok(thread_ns)) => bind(&thread_ns, &pin),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(NamespaceError::Thread),
+    };
+    // The thread may be gone already, after an error of its own.
+    pinned.send(()).ok();
+    maker.join().map_err(|_| NamespaceError::Thread)?;
+    result
+}
+
+/// Moves this thread to a new mount namespace, announces it, and stays until it is pinned.
+fn make(pods: &Path, made: &SyncSender<Result<PathBuf, NamespaceError>>, pinned: &Receiver<()>) {
+    let result = separate(pods).map(|()| {
+        let thread = rustix::thread::gettid().as_raw_nonzero();
+        PathBuf::from(format!("/proc/self/task/{thread}/ns/mnt"))
+    });
+    // A receiver that is gone has its own error to tell.
+    drop(made.send(result));
+    pinned.recv().ok();
+}
+
+fn separate(pods: &Path) -> Result<(), NamespaceError> {
+    let root = Path::new("/");
+    let none = None::<&Path>;
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).map_err(failed("unshare the mounts of", root))?;
+    mount(none, root, none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
+        .map_err(failed("make a slave of", root))?;
+    bind(pods, pods)?;
+    mount(none, pods, none, MsFlags::MS_PRIVATE, none).map_err(failed("make private", pods))
+}
+
+fn bind(from: &Path, to: &Path) -> Result<(), NamespaceError> {
+    let none = None::<&Path>;
+    mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(failed("bind", to))
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), NamespaceError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::create_dir_all(dir).map_err(failed_io("create", dir))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed_io("close to others", dir))
+}
+
+/// Whether something is mounted at `path`.
+pub(crate) fn is_mount_point(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE)
+        .is_ok_and(|s| s.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Moves this thread into the namespace pinned at `pin`. The thread stops sharing its working
+/// directory with others, so this suits a thread made for it as well as a whole program.
+///
+/// # Errors
+///
+/// Says why it cannot be entered.
+pub fn enter(pin: &Path) -> Result<(), NamespaceError> {
+    if !is_pinned(pin) {
+        return Err(NamespaceError::NotPinned(pin.to_owned()));
+    }
+    let file = File::open(pin).map_err(failed_io("open", pin))?;
+    unshare(CloneFlags::CLONE_FS).map_err(failed("unshare the working directory for", pin))?;
+    setns(file, CloneFlags::CLONE_NEWNS).map_err(failed("enter", pin))
+}
