@@ -20,12 +20,10 @@ pub(super) fn of(definition: &str) -> &'static [Rule] {
         };
     };
     match name {
-        "apps.v1.DaemonSetUpdateStrategy"
-        | "apps.v1.DeploymentStrategy"
-        | "apps.v1.StatefulSetUpdateStrategy" => &[workloads::rolling_update],
+        "apps.v1.DaemonSetUpdateStrategy" | "apps.v1.DeploymentStrategy" => &[workloads::rolling_update],
         "autoscaling.v2.HorizontalPodAutoscalerSpec" => &[workloads::autoscaler_metrics],
-        "batch.v1.Job" => &[workloads::labels_of_template],
-        "batch.v1.JobSpec" => &[workloads::job],
+        "autoscaling.v2.HorizontalPodAutoscalerBehavior" => &[workloads::autoscaler_behavior],
+        "batch.v1.Job" => &[workloads::job, workloads::labels_of_template],
         "core.v1.Container" | "core.v1.EphemeralContainer" => &[core::image_pull_policy],
         "core.v1.LimitRangeItem" => &[core::limit_range_item],
         "core.v1.Namespace" => &[core::namespace_label],

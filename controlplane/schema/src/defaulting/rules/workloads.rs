@@ -11,8 +11,11 @@ pub(super) fn rolling_update(strategy: &mut Fields) {
     }
 }
 
-/// Completions, parallelism, back-off and replacement of a job's pods.
-pub(super) fn job(spec: &mut Fields) {
+/// How a job runs its pods; in a job only, not in the template of a cron job.
+pub(super) fn job(job: &mut Fields) {
+    let Some(spec) = object_mut(job, "spec") else {
+        return;
+    };
     // With completions but no parallelism one pod runs at a time; with parallelism alone the job is a
     // work queue, whose completions stay unset.
     if absent(spec, "completions") && absent(spec, "parallelism") {
@@ -31,6 +34,8 @@ pub(super) fn job(spec: &mut Fields) {
         "Failed"
     };
     set(spec, "podReplacementPolicy", replacement);
+    set(spec, "completionMode", "NonIndexed");
+    set(spec, "suspend", false);
 }
 
 /// An object without labels takes those of its template.
@@ -78,6 +83,25 @@ pub(super) fn autoscaler_metrics(spec: &mut Fields) {
         let target = json!({ "type": "Utilization", "averageUtilization": 80 });
         let metric = json!({ "type": "Resource", "resource": { "name": "cpu", "target": target } });
         spec.insert("metrics".to_owned(), json!([metric]));
+    }
+}
+
+/// The speeds of scaling, where any is given.
+pub(super) fn autoscaler_behavior(behavior: &mut Fields) {
+    let double = json!({ "type": "Percent", "value": 100, "periodSeconds": 15 });
+    let four_pods = json!({ "type": "Pods", "value": 4, "periodSeconds": 15 });
+    for (direction, policies) in [
+        ("scaleUp", json!([four_pods, double])),
+        ("scaleDown", json!([double])),
+    ] {
+        set(behavior, direction, json!({}));
+        if let Some(rules) = object_mut(behavior, direction) {
+            set(rules, "selectPolicy", "Max");
+            set(rules, "policies", policies);
+            if direction == "scaleUp" {
+                set(rules, "stabilizationWindowSeconds", 0);
+            }
+        }
     }
 }
 
