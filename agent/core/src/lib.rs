@@ -1,1 +1,31 @@
 //! The pod state machine: desired and observed state in, steps and status out. No I/O.
+//!
+//! [`plan`](plan()) decides what to do for a pod, [`status`](status()) what to tell the API about
+//! it; both take the pod as the API has it, an [`Observation`] of the node, and the time.
+
+pub mod backoff;
+pub mod dns;
+pub mod env;
+mod events;
+mod hash;
+pub mod node;
+mod observation;
+mod plan;
+mod policy;
+pub mod probe;
+mod qos;
+pub mod quantity;
+mod status;
+mod step;
+
+pub use events::{EventDraft, EventType, transitions};
+pub use hash::spec_hash;
+pub use observation::{
+    ContainerFacts, Exit, Failure, ImageState, ObjectState, Observation, Outcome, PostStart, Rejection, Runs,
+    Sandbox, StopProgress, Unit, Volumes,
+};
+pub use plan::plan;
+pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating};
+pub use qos::{QosClass, qos_class};
+pub use status::{status, status_patch};
+pub use step::{Step, StopCause, StopMode};

@@ -1,0 +1,229 @@
+//! Events that follow from a change of status, with upstream's reasons and words.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+
+/// `type` of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// As expected.
+    Normal,
+    /// Someone may have to look.
+    Warning,
+}
+
+impl EventType {
+    /// The name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// An event before it has a name and a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDraft {
+    /// Normal or Warning.
+    pub type_: EventType,
+    /// CamelCase.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+impl EventDraft {
+    /// A Normal event.
+    #[must_use]
+    pub fn normal(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            type_: EventType::Normal,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// A Warning event.
+    #[must_use]
+    pub fn warning(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            type_: EventType::Warning,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The events of the change from `old` to `new`. Being made from the status alone, none is told twice
+/// after a restart of the agent, and restarts that systemd did meanwhile are told.
+#[must_use]
+pub fn transitions(old: Option<&PodStatus>, new: &PodStatus) -> Vec<EventDraft> {
+    let all = |status: &PodStatus| -> Vec<ContainerStatus> {
+        let init = status.init_container_statuses.iter().flatten();
+        init.chain(status.container_statuses.iter().flatten())
+            .cloned()
+            .collect()
+    };
+    let before = old.map(all).unwrap_or_default();
+    let pairs = all(new);
+    let each = pairs
+        .iter()
+        .map(|status| (before.iter().find(|old| old.name == status.name), status));
+    each.flat_map(|(old, new)| of_container(old, new)).collect()
+}
+
+fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<EventDraft> {
+    let mut events = Vec::new();
+    if began(old, new) {
+        events.extend([
+            EventDraft::normal(
+                "Pulled",
+                format!("Container image \"{}\" already present on machine", new.image),
+            ),
+            EventDraft::normal("Created", format!("Created container: {}", new.name)),
+            EventDraft::normal("Started", format!("Started container {}", new.name)),
+        ]);
+    }
+    let reason = |status: &ContainerStatus| waiting(status.state.as_ref()).map(|(reason, _)| reason);
+    if let Some((now, message)) = waiting(new.state.as_ref())
+        && old.and_then(reason).as_deref() != Some(now.as_str())
+    {
+        events.extend(of_waiting(&now, &message, new));
+    }
+    events
+}
+
+/// Whether `new` tells of a run that `old` did not know.
+fn began(old: Option<&ContainerStatus>, new: &ContainerStatus) -> bool {
+    let ran = |state: Option<&ContainerState>| {
+        state.is_some_and(|state| {
+            state.running.is_some()
+                || state
+                    .terminated
+                    .as_ref()
+                    .is_some_and(|end| end.reason.as_deref() != Some("StartError"))
+        })
+    };
+    ran(new.state.as_ref())
+        && new.container_id.is_some()
+        && old.is_none_or(|old| old.container_id != new.container_id || !seen(old))
+}
+
+/// Whether the run that `status` names has been told of.
+fn seen(status: &ContainerStatus) -> bool {
+    let ended =
+        |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let running = status.state.as_ref().is_some_and(|state| state.running.is_some());
+    running || ended(&status.state) || ended(&status.last_state)
+}
+
+fn waiting(state: Option<&ContainerState>) -> Option<(String, String)> {
+    let waiting = state?.waiting.as_ref()?;
+    Some((
+        waiting.reason.clone()?,
+        waiting.message.clone().unwrap_or_default(),
+    ))
+}
+
+fn of_waiting(reason: &str, message: &str, status: &ContainerStatus) -> Vec<EventDraft> {
+    match reason {
+        "ErrImagePull" => vec![
+            EventDraft::normal("Pulling", format!("Pulling image \"{}\"", status.image)),
+            EventDraft::warning(
+                "Failed",
+                format!("Failed to pull image \"{}\": {message}", status.image),
+            ),
+            EventDraft::warning("Failed", "Error: ErrImagePull"),
+        ],
+        "ImagePullBackOff" => vec![
+            EventDraft::normal("BackOff", format!("Back-off pulling image \"{}\"", status.image)),
+            EventDraft::warning("Failed", "Error: ImagePullBackOff"),
+        ],
+        "ErrImageNeverPull" => vec![
+            EventDraft::warning("ErrImageNeverPull", message),
+            EventDraft::warning("Failed", "Error: ErrImageNeverPull"),
+        ],
+        "CrashLoopBackOff" => {
+            let pod = message
+                .split_once(" pod=")
+                .map(|(_, pod)| pod)
+                .unwrap_or_default();
+            let text = format!(
+                "Back-off restarting failed container {} in pod {pod}",
+                status.name
+            );
+            vec![EventDraft::warning("BackOff", text)]
+        }
+        "ContainerCreating" | "PodInitializing" => Vec::new(),
+        _ => vec![EventDraft::warning("Failed", format!("Error: {message}"))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::{ContainerStateRunning, ContainerStateWaiting};
+
+    fn status(state: ContainerState, id: Option<&str>) -> PodStatus {
+        let container = ContainerStatus {
+            name: "c".to_owned(),
+            image: "busybox".to_owned(),
+            container_id: id.map(ToOwned::to_owned),
+            state: Some(state),
+            ..ContainerStatus::default()
+        };
+        PodStatus {
+            container_statuses: Some(vec![container]),
+            ..PodStatus::default()
+        }
+    }
+
+    fn running() -> ContainerState {
+        ContainerState {
+            running: Some(ContainerStateRunning::default()),
+            ..ContainerState::default()
+        }
+    }
+
+    fn waits(reason: &str) -> ContainerState {
+        let waiting = ContainerStateWaiting {
+            reason: Some(reason.to_owned()),
+            message: Some("back-off 10s restarting failed container=c pod=p_n(u)".to_owned()),
+        };
+        ContainerState {
+            waiting: Some(waiting),
+            ..ContainerState::default()
+        }
+    }
+
+    fn reasons(old: &PodStatus, new: &PodStatus) -> Vec<String> {
+        transitions(Some(old), new)
+            .into_iter()
+            .map(|event| event.reason)
+            .collect()
+    }
+
+    #[test]
+    fn a_first_start_and_each_restart_are_told_once() {
+        let (none, first, second) = (
+            status(waits("ContainerCreating"), None),
+            status(running(), Some("floe://1")),
+            status(running(), Some("floe://2")),
+        );
+        assert_eq!(reasons(&none, &first), ["Pulled", "Created", "Started"]);
+        assert_eq!(reasons(&first, &first), Vec::<String>::new());
+        assert_eq!(reasons(&first, &second), ["Pulled", "Created", "Started"]);
+    }
+
+    #[test]
+    fn a_crash_loop_names_container_and_pod() {
+        let new = status(waits("CrashLoopBackOff"), Some("floe://1"));
+        let events = transitions(Some(&status(running(), Some("floe://1"))), &new);
+        assert_eq!(events.len(), 1);
+        assert_eq!(
+            events[0].message,
+            "Back-off restarting failed container c in pod p_n(u)"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! What the API is told about a pod.
+
+mod conditions;
+mod container;
+mod patch;
+mod phase;
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodSpec, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::observation::{Observation, Sandbox};
+use crate::policy::{Role, containers};
+use crate::qos::qos_class;
+
+pub use patch::status_patch;
+
+/// The status of `pod` as `observed` at `now`; `previous` is what was last written or found in the API,
+/// from which times of unchanged conditions and conditions of other writers are kept.
+#[must_use]
+pub fn status(
+    pod: &Pod,
+    observed: &Observation,
+    host_ips: &[IpAddr],
+    previous: Option<&PodStatus>,
+    now: Timestamp,
+) -> PodStatus {
+    let previous = previous.cloned().unwrap_or_default();
+    let Some(spec) = pod.spec.as_ref() else {
+        return previous;
+    };
+    if matches!(previous.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return previous;
+    }
+    let (init, main) = container_statuses(spec, pod, observed, now);
+    let verdict = phase::of(pod, spec, observed, now);
+    let pod_ips = pod_ips(observed);
+    PodStatus {
+        conditions: Some(conditions::of(&conditions::Input {
+            pod,
+            spec,
+            observed,
+            init: &init,
+            main: &main,
+            phase: verdict.phase,
+            previous: previous.conditions.as_deref().unwrap_or_default(),
+            now,
+        })),
+        phase: Some(verdict.phase.as_str().to_owned()),
+        reason: verdict.reason,
+        message: verdict.message,
+        host_ip: host_ips.first().map(ToString::to_string),
+        host_ips: some(host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
+        pod_ip: pod_ips.first().map(ToString::to_string).or(previous.pod_ip),
+        pod_ips: some(pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()).or(previous.pod_ips),
+        qos_class: Some(
+            previous
+                .qos_class
+                .unwrap_or_else(|| qos_class(spec).as_str().to_owned()),
+        ),
+        start_time: Some(
+            previous
+                .start_time
+                .unwrap_or(Time(whole_seconds(observed.accepted_at))),
+        ),
+        init_container_statuses: some(init),
+        container_statuses: Some(main),
+        observed_generation: pod.metadata.generation,
+        ..previous
+    }
+}
+
+fn container_statuses(
+    spec: &PodSpec,
+    pod: &Pod,
+    observed: &Observation,
+    now: Timestamp,
+) -> (Vec<ContainerStatus>, Vec<ContainerStatus>) {
+    let phase = phase::of(pod, spec, observed, now).phase;
+    let of = |wanted_main: bool| {
+        containers(spec)
+            .filter(|(role, _)| (*role == Role::Main) == wanted_main)
+            .map(|(role, c)| {
+                container::of(
+                    &container::Input {
+                        pod,
+                        spec,
+                        observed,
+                        role,
+                        phase,
+                        now,
+                    },
+                    c,
+                )
+            })
+            .collect()
+    };
+    (of(false), of(true))
+}
+
+fn pod_ips(observed: &Observation) -> Vec<IpAddr> {
+    match &observed.sandbox {
+        Sandbox::Ready { pod_ips } => pod_ips.clone(),
+        Sandbox::Absent | Sandbox::Failed(_) | Sandbox::Freed => Vec::new(),
+    }
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// Times in the API have whole seconds; a fraction would look like a change at every comparison.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests;
