@@ -1,0 +1,181 @@
+//! What an update may change of a pod's spec: images, the deadline, more tolerations, fewer gates.
+
+use serde_json::{Map, Value};
+
+use crate::field::{FieldError, Path};
+use crate::read;
+
+const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+    `spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to \
+    be set to 1 if it was previously negative)";
+
+/// What is wrong with an update of a pod, beside its metadata.
+#[must_use]
+pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec");
+    let null = Value::Null;
+    let (after, before) = (new.get("spec").unwrap_or(&null), old.get("spec").unwrap_or(&null));
+    let mut errors = Vec::new();
+    for list in ["containers", "initContainers"] {
+        let (after, before) = (read::list(after, list), read::list(before, list));
+        if after.len() != before.len() {
+            errors.push(
+                path.child(list)
+                    .forbidden("pod updates may not add or remove containers"),
+            );
+            return errors;
+        }
+        errors.extend(images(after, before, &path.child(list)));
+    }
+    errors.extend(deadline(after, before, &path.child("activeDeadlineSeconds")));
+    errors.extend(tolerations(after, before, &path.child("tolerations")));
+    errors.extend(gates(after, before, &path.child("schedulingGates")));
+    errors.extend(rest(after, before, &path));
+    errors
+}
+
+fn images(after: &[Value], before: &[Value], path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (index, (after, before)) in after.iter().zip(before).enumerate() {
+        let image = read::text(after, "image");
+        if image.is_empty() && !read::text(before, "image").is_empty() {
+            errors.push(path.index(index).child("image").required(""));
+        } else if image.trim() != image {
+            let rule = "must not have leading or trailing whitespace";
+            errors.push(path.index(index).child("image").invalid(image, rule));
+        }
+    }
+    errors
+}
+
+fn deadline(after: &Value, before: &Value, path: &Path) -> Option<FieldError> {
+    let read = |spec| read::integer(spec, "activeDeadlineSeconds");
+    match (read(after), read(before)) {
+        (Some(seconds), _) if !(0..=i64::from(i32::MAX)).contains(&seconds) => {
+            Some(path.invalid(seconds, "must be between 0 and 2147483647, inclusive"))
+        }
+        (Some(seconds), Some(limit)) if seconds > limit => {
+            Some(path.invalid(seconds, "must be less than or equal to previous value"))
+        }
+        (None, Some(_)) => Some(path.invalid(
+            Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
+        _ => None,
+    }
+}
+
+fn tolerations(after: &Value, before: &Value, path: &Path) -> Option<FieldError> {
+    let bare = |toleration: &Value| {
+        let mut bare = toleration.clone();
+        bare.as_object_mut()
+            .and_then(|map| map.remove("tolerationSeconds"));
+        bare
+    };
+    let now: Vec<Value> = read::list(after, "tolerations").iter().map(bare).collect();
+    let lost = read::list(before, "tolerations")
+        .iter()
+        .any(|toleration| !now.contains(&bare(toleration)));
+    lost.then(|| path.forbidden("existing toleration can not be modified except its tolerationSeconds"))
+}
+
+fn gates(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
+    let held = read::list(before, "schedulingGates");
+    let added = read::list(after, "schedulingGates")
+        .iter()
+        .filter(|gate| !held.contains(gate));
+    added
+        .map(|gate| {
+            let name = read::text(gate, "name");
+            path.forbidden(format!(
+                "only deletion is allowed, but found new scheduling gate '{name}'"
+            ))
+        })
+        .collect()
+}
+
+/// Everything that an update may change, taken from `before`, must leave nothing changed.
+fn rest(after: &Value, before: &Value, path: &Path) -> Option<FieldError> {
+    let mut fixed = after.as_object().cloned().unwrap_or_default();
+    let stored = before.as_object().cloned().unwrap_or_default();
+    for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        put(&mut fixed, field, stored.get(field));
+    }
+    let negative = read::count(before, "terminationGracePeriodSeconds") < 0;
+    if negative && read::integer(after, "terminationGracePeriodSeconds") == Some(1) {
+        put(
+            &mut fixed,
+            "terminationGracePeriodSeconds",
+            stored.get("terminationGracePeriodSeconds"),
+        );
+    }
+    for list in ["containers", "initContainers"] {
+        restore_images(fixed.get_mut(list), read::list(before, list));
+    }
+    let mut changes = Vec::new();
+    differences(
+        &Value::Object(stored),
+        &Value::Object(fixed),
+        path.as_str(),
+        &mut changes,
+    );
+    (!changes.is_empty()).then(|| {
+        path.forbidden(format!(
+            "pod updates may not change fields other than {CHANGEABLE}\n{}",
+            changes.join("\n")
+        ))
+    })
+}
+
+fn put(map: &mut Map<String, Value>, field: &str, value: Option<&Value>) {
+    match value {
+        Some(value) => map.insert(field.to_owned(), value.clone()),
+        None => map.remove(field),
+    };
+}
+
+fn restore_images(list: Option<&mut Value>, before: &[Value]) {
+    let containers = list.and_then(Value::as_array_mut).into_iter().flatten();
+    for (container, before) in containers.zip(before) {
+        if let Some(map) = container.as_object_mut() {
+            put(map, "image", before.get("image"));
+        }
+    }
+}
+
+/// Where two values differ, as lines `-path: old` and `+path: new`.
+fn differences(old: &Value, new: &Value, path: &str, lines: &mut Vec<String>) {
+    match (old, new) {
+        (old, new) if old == new || (is_empty(old) && is_empty(new)) => {}
+        (Value::Object(before), Value::Object(after)) => {
+            let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for key in keys {
+                let read = |map: &Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+                differences(&read(before), &read(after), &format!("{path}.{key}"), lines);
+            }
+        }
+        (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+            for (index, (before, after)) in before.iter().zip(after).enumerate() {
+                differences(before, after, &format!("{path}[{index}]"), lines);
+            }
+        }
+        (old, new) => {
+            if !old.is_null() {
+                lines.push(format!("-{path}: {old}"));
+            }
+            if !new.is_null() {
+                lines.push(format!("+{path}: {new}"));
+            }
+        }
+    }
+}
+
+/// Null, an empty list and an empty map say the same: upstream's types cannot tell them apart.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
