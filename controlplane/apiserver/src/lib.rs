@@ -1,1 +1,28 @@
-//! The API server: routes, content types, authentication, admission, watch streams.
+//! The API server: routes, content types, authentication, authorisation, reads, writes, watch streams.
+//!
+//! General machinery into which kinds enter as data: a request is parsed ([`ApiServer::router`]'s
+//! fallback), its resource is looked up in the registry, and reads, writes and watches work on whatever
+//! the registry, the schema table and the kind's strategy say. Reads send stored bytes; only what needs
+//! a look inside is parsed.
+
+mod auth;
+mod bootstrap;
+mod call;
+mod clock;
+mod dispatch;
+mod in_process;
+mod meta_api;
+mod node;
+mod read;
+mod reply;
+mod request;
+mod serve;
+mod server;
+mod write;
+
+pub use bootstrap::{Bootstrap, BootstrapError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use in_process::InProcess;
+pub use node::client::{NodeClient, NodeClientError};
+pub use serve::{Limits, ServeError, server_config};
+pub use server::{ApiServer, Parts};

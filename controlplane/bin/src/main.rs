@@ -1,3 +1,46 @@
 //! `floe-controlplane`: API server, store, controllers and scheduler in one daemon.
 
-fn main() {}
+mod config;
+mod identities;
+mod logging;
+mod run;
+mod supervisor;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// API server, store, controllers and scheduler of a Floe cluster.
+#[derive(Debug, Parser)]
+#[command(name = "floe-controlplane", version)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/floe/controlplane.toml")]
+    config: PathBuf,
+    /// Check the configuration file and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    match start(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if even this fails.
+            writeln!(std::io::stderr(), "floe-controlplane: {error:#}").unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::load(&arguments.config)?;
+    if arguments.check {
+        return Ok(());
+    }
+    logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run::run(config))
+}

@@ -1,0 +1,111 @@
+//! Authentication: client certificate, bootstrap token, or the user of an in-process client.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use controlplane_api::{ApiError, UserInfo, time};
+use controlplane_pki::{BootstrapToken, PeerIdentity};
+use controlplane_store::Key;
+use http::header::AUTHORIZATION;
+use serde_json::Value;
+
+use crate::reply;
+use crate::server::{Inner, Request};
+
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// What anyone may ask, so that load balancers and joining machines can look.
+const PUBLIC: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+
+/// Finds out who asks and notes it on the request; answers 401 to those who show nothing valid.
+pub(crate) async fn layer(State(server): State<Arc<Inner>>, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<UserInfo>().is_none() {
+        match user(&server, &request) {
+            Some(user) => {
+                request.extensions_mut().insert(user);
+            }
+            None if PUBLIC.contains(&request.uri().path()) => {}
+            None => return reply::failure(ApiError::unauthorized()),
+        }
+    }
+    next.run(request).await
+}
+
+fn user(server: &Inner, request: &Request) -> Option<UserInfo> {
+    if let Some(header) = request.headers().get(AUTHORIZATION) {
+        let text = header.to_str().ok()?;
+        let (scheme, token) = text.split_once(' ')?;
+        return scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| by_token(server, token.trim()))?;
+    }
+    request
+        .extensions()
+        .get::<Arc<PeerIdentity>>()
+        .map(|peer| by_certificate(peer))
+}
+
+/// The user of a client certificate: its common name and organizations.
+fn by_certificate(peer: &PeerIdentity) -> UserInfo {
+    let mut groups = peer.organizations.clone();
+    groups.push(AUTHENTICATED.to_owned());
+    UserInfo {
+        username: peer.common_name.clone(),
+        groups,
+        ..UserInfo::default()
+    }
+}
+
+/// The user of a bootstrap token, if its Secret is there, fits, has not expired and is meant for this.
+fn by_token(server: &Inner, token: &str) -> Option<UserInfo> {
+    let presented = BootstrapToken::parse(token).ok()?;
+    let key = Key::parse(&format!(
+        "{}secrets/kube-system/bootstrap-token-{}",
+        Key::ROOT,
+        presented.id()
+    ))
+    .ok()?;
+    let entry = server.store.get(&key)?;
+    let secret = entry.value.to_json(entry.mod_revision).ok()?;
+    if secret.get("type")?.as_str()? != "bootstrap.kubernetes.io/token" {
+        return None;
+    }
+    let stored = format!(
+        "{}.{}",
+        field(&secret, "token-id")?,
+        field(&secret, "token-secret")?
+    );
+    let known = BootstrapToken::parse(&stored).ok()?;
+    let expired = match field(&secret, "expiration") {
+        Some(text) => time::parse(&text).is_none_or(|end| end <= server.clock.now()),
+        None => false,
+    };
+    let meant = field(&secret, "usage-bootstrap-authentication").as_deref() == Some("true");
+    if !known.matches(&presented) || expired || !meant {
+        return None;
+    }
+    let extra = field(&secret, "auth-extra-groups").unwrap_or_default();
+    let extra = extra
+        .split(',')
+        .filter(|group| group.starts_with("system:bootstrappers:"))
+        .map(str::to_owned);
+    let groups = ["system:bootstrappers", AUTHENTICATED]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(extra)
+        .collect();
+    Some(UserInfo {
+        username: format!("system:bootstrap:{}", presented.id()),
+        groups,
+        ..UserInfo::default()
+    })
+}
+
+fn field(secret: &Value, name: &str) -> Option<String> {
+    let encoded = secret.get("data")?.get(name)?.as_str()?;
+    String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()
+}

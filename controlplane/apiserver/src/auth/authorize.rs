@@ -1,0 +1,141 @@
+//! Authorisation until RBAC: administrators and components may do all, nodes and joining machines what
+//! they need.
+
+use controlplane_api::{ApiError, FieldSelector, UserInfo};
+
+use crate::auth::node;
+use crate::request::path::ResourcePath;
+use crate::request::query::Query;
+use crate::server::Inner;
+
+/// A request as authorisation sees it.
+#[derive(Debug)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) user: &'a UserInfo,
+    pub(crate) verb: &'a str,
+    pub(crate) path: &'a ResourcePath,
+    /// The node that a field selector pins `spec.nodeName` to.
+    pub(crate) selected_node: Option<String>,
+    /// The name that a field selector pins `metadata.name` to.
+    pub(crate) selected_name: Option<String>,
+}
+
+impl<'a> Attributes<'a> {
+    pub(crate) fn new(user: &'a UserInfo, verb: &'a str, path: &'a ResourcePath, query: &Query) -> Self {
+        let fields = query
+            .get("fieldSelector")
+            .and_then(|text| FieldSelector::parse(text).ok());
+        let pinned = |label: &str| {
+            fields
+                .as_ref()
+                .and_then(|fields| fields.required(label))
+                .map(str::to_owned)
+        };
+        Self {
+            user,
+            verb,
+            path,
+            selected_node: pinned("spec.nodeName"),
+            selected_name: pinned("metadata.name"),
+        }
+    }
+
+    /// The object's name, also where a list or watch is pinned to one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.path.name.as_deref().or(self.selected_name.as_deref())
+    }
+
+    /// Group and resource with subresource, such as `/pods/status`.
+    pub(crate) fn what(&self) -> String {
+        let ResourcePath {
+            group,
+            plural,
+            subresource,
+            ..
+        } = self.path;
+        let sub = subresource
+            .as_deref()
+            .map(|name| format!("/{name}"))
+            .unwrap_or_default();
+        format!("{group}/{plural}{sub}")
+    }
+}
+
+/// The users and groups that may do everything.
+fn is_trusted(user: &UserInfo) -> bool {
+    let component = [
+        "system:kube-controller-manager",
+        "system:kube-scheduler",
+        "system:apiserver",
+    ];
+    in_group(user, "system:masters") || component.contains(&user.username.as_str())
+}
+
+pub(crate) fn in_group(user: &UserInfo, group: &str) -> bool {
+    user.groups.iter().any(|name| name == group)
+}
+
+/// Decides about a request for a resource.
+///
+/// # Errors
+///
+/// 403 in upstream's words.
+pub(crate) fn resource(server: &Inner, attributes: &Attributes<'_>) -> Result<(), ApiError> {
+    let user = attributes.user;
+    let allowed = is_trusted(user)
+        || node::name(user)
+            .is_some_and(|node| node::allows(&node::StoreFacts::new(&server.store), node, attributes))
+        || (in_group(user, "system:bootstrappers") && bootstrapper_allows(attributes));
+    if allowed {
+        Ok(())
+    } else {
+        Err(forbidden(attributes))
+    }
+}
+
+/// A joining machine asks for certificates and sees whether it got them; nothing else.
+fn bootstrapper_allows(attributes: &Attributes<'_>) -> bool {
+    attributes.what() == "certificates.k8s.io/certificatesigningrequests"
+        && matches!(attributes.verb, "create" | "get" | "list" | "watch")
+}
+
+fn forbidden(attributes: &Attributes<'_>) -> ApiError {
+    let ResourcePath {
+        group,
+        plural,
+        namespace,
+        subresource,
+        ..
+    } = attributes.path;
+    let sub = subresource
+        .as_deref()
+        .map(|name| format!("/{name}"))
+        .unwrap_or_default();
+    let scope = match namespace {
+        Some(namespace) => format!("in the namespace \"{namespace}\""),
+        None => "at the cluster scope".to_owned(),
+    };
+    let why = format!(
+        "User \"{}\" cannot {} resource \"{plural}{sub}\" in API group \"{group}\" {scope}",
+        attributes.user.username, attributes.verb
+    );
+    ApiError::forbidden(
+        group,
+        plural,
+        attributes.path.name.as_deref().unwrap_or_default(),
+        &why,
+    )
+}
+
+/// Decides about a path that is no resource and is not served: only the trusted learn that it is not.
+///
+/// # Errors
+///
+/// 403 in upstream's words.
+pub(crate) fn other_path(user: &UserInfo, path: &str) -> Result<(), ApiError> {
+    if is_trusted(user) {
+        return Ok(());
+    }
+    let why = format!("User \"{}\" cannot get path \"{path}\"", user.username);
+    Err(ApiError::forbidden("", "", "", &why))
+}

@@ -1,0 +1,6 @@
+//! Who asks, and whether they may.
+
+pub(crate) mod authenticate;
+pub(crate) mod authorize;
+pub(crate) mod node;
+pub(crate) mod restrict;

@@ -1,0 +1,191 @@
+//! The first objects: namespaces, the Service of the API itself, the bootstrap token.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use controlplane_api::UserInfo;
+use controlplane_pki::BootstrapToken;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::Service;
+
+use crate::server::ApiServer;
+
+/// What the first objects are made of.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// Where nodes and pods reach this server.
+    pub advertise: SocketAddr,
+    /// The token with which machines join; its Secret is made and kept equal to it.
+    pub token: Option<BootstrapToken>,
+}
+
+/// Why a first object could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootstrapError {
+    /// The server refused it.
+    #[error("create {path}: {message}")]
+    Refused {
+        /// Path of the object.
+        path: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The service range has no first address.
+    #[error("find the first address of the service range")]
+    NoAddress,
+}
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+impl ApiServer {
+    /// Makes the objects that every cluster has, where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// Where the server itself refuses one, such as on a full disk.
+    pub async fn bootstrap(&self, wanted: &Bootstrap) -> Result<(), BootstrapError> {
+        for name in NAMESPACES {
+            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            self.ensure("/api/v1/namespaces", name, &object).await?;
+        }
+        self.ensure(
+            "/api/v1/namespaces/default/services",
+            "kubernetes",
+            &self.service(wanted)?,
+        )
+        .await?;
+        let endpoints = "/api/v1/namespaces/default/endpoints";
+        self.replace(endpoints, "kubernetes", &endpoints_object(wanted.advertise))
+            .await?;
+        let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+        self.replace(slices, "kubernetes", &slice(wanted.advertise))
+            .await?;
+        if let Some(token) = &wanted.token {
+            let name = format!("bootstrap-token-{}", token.id());
+            self.replace(
+                "/api/v1/namespaces/kube-system/secrets",
+                &name,
+                &secret(&name, token),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn service(&self, wanted: &Bootstrap) -> Result<Value, BootstrapError> {
+        let first: IpAddr = self
+            .0
+            .service_cidr
+            .hosts()
+            .next()
+            .ok_or(BootstrapError::NoAddress)?;
+        Ok(json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {
+                "clusterIP": first.to_string(), "type": "ClusterIP",
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": wanted.advertise.port()}],
+            },
+        }))
+    }
+
+    async fn ensure(&self, folder: &str, name: &str, object: &Value) -> Result<(), BootstrapError> {
+        match self.send("POST", folder, object).await {
+            (201 | 409, _) => Ok(()),
+            (_, message) => Err(BootstrapError::Refused {
+                path: format!("{folder}/{name}"),
+                message,
+            }),
+        }
+    }
+
+    async fn replace(&self, folder: &str, name: &str, object: &Value) -> Result<(), BootstrapError> {
+        let path = format!("{folder}/{name}");
+        match self.send("PUT", &path, object).await {
+            (200 | 201, _) => Ok(()),
+            (404, _) => self.ensure(folder, name, object).await,
+            (_, message) => Err(BootstrapError::Refused { path, message }),
+        }
+    }
+
+    /// Sends a request to the server itself; answers with code and message.
+    async fn send(&self, method: &str, path: &str, object: &Value) -> (u16, String) {
+        let groups = vec!["system:masters".to_owned()];
+        let user = UserInfo {
+            username: "system:apiserver".to_owned(),
+            groups,
+            ..UserInfo::default()
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(CONTENT_TYPE, "application/json");
+        let Ok(request) = request.body(Body::from(object.to_string())) else {
+            return (400, format!("{path} is no path"));
+        };
+        let mut service = self.in_process(user);
+        let Ok(response) = service.call(request).await;
+        let code = response.status().as_u16();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+        (
+            code,
+            status
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    }
+}
+
+fn endpoints_object(at: SocketAddr) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{
+            "addresses": [{"ip": at.ip().to_string()}],
+            "ports": [{"name": "https", "port": at.port(), "protocol": "TCP"}],
+        }],
+    })
+}
+
+fn slice(at: SocketAddr) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes", "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": if at.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [at.ip().to_string()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": at.port(), "protocol": "TCP"}],
+    })
+}
+
+fn secret(name: &str, token: &BootstrapToken) -> Value {
+    let encode = |text: &str| BASE64_STANDARD.encode(text);
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "data": {
+            "token-id": encode(token.id()), "token-secret": encode(token.secret()),
+            "usage-bootstrap-authentication": encode("true"), "usage-bootstrap-signing": encode("true"),
+            "auth-extra-groups": encode("system:bootstrappers:floe:default-node-token"),
+        },
+    })
+}

@@ -1,0 +1,81 @@
+//! One request about a resource, with everything parsed.
+
+use std::sync::Arc;
+
+use controlplane_api::table::Include;
+use controlplane_api::{ApiError, Context, Resource, UserInfo};
+use controlplane_store::{Entry, Store};
+
+use crate::read;
+use crate::read::render::Form;
+use crate::request::accept::Accepted;
+use crate::request::query::Query;
+use crate::server::Inner;
+
+/// One request about a resource.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) server: Arc<Inner>,
+    pub(crate) user: UserInfo,
+    pub(crate) resource: Arc<Resource>,
+    /// Set exactly for namespaced resources, but for reads over all namespaces.
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) query: Query,
+    pub(crate) accepted: Accepted,
+    pub(crate) gzip: bool,
+    pub(crate) include: Include,
+}
+
+impl Call {
+    pub(crate) fn store(&self) -> &Store {
+        &self.server.store
+    }
+
+    /// How answers to this request look.
+    pub(crate) fn form(&self) -> Form<'_> {
+        Form {
+            resource: &self.resource,
+            accepted: self.accepted,
+            include: self.include,
+            now: self.server.clock.now(),
+        }
+    }
+
+    /// Time, identity and randomness for one attempt at a write.
+    pub(crate) fn context(&self) -> Context {
+        Context::new(self.server.clock.now(), self.user.clone())
+    }
+
+    /// The namespace, empty for cluster-scoped resources.
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The object's name, empty for collections.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// The stored object that the request names.
+    ///
+    /// # Errors
+    ///
+    /// 404 where it is not there.
+    pub(crate) fn entry(&self) -> Result<Arc<Entry>, ApiError> {
+        read::get::entry(
+            self.store(),
+            &self.resource,
+            self.namespace.as_deref(),
+            self.name(),
+        )
+    }
+
+    pub(crate) fn modified(&self) -> ApiError {
+        ApiError::modified(&self.resource.group, &self.resource.plural, self.name())
+    }
+
+    pub(crate) fn conflict(&self, why: &str) -> ApiError {
+        ApiError::conflict(&self.resource.group, &self.resource.plural, self.name(), why)
+    }
+}

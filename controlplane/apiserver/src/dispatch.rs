@@ -1,0 +1,253 @@
+//! From a request about a resource to what handles it.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use controlplane_api::rest::Part;
+use controlplane_api::table::Include;
+use controlplane_api::{ApiError, Resource, Role, UserInfo, Verb};
+use controlplane_store::Key;
+use http::Method;
+
+use crate::auth::authorize::{self, Attributes};
+use crate::call::Call;
+use crate::node;
+use crate::read::select::Selection;
+use crate::read::{list, watch};
+use crate::reply::{self, Reply};
+use crate::request::path::ResourcePath;
+use crate::request::query::{ListOptions, Query};
+use crate::request::{accept, body};
+use crate::server::{Inner, Request};
+use crate::write::{binding, create, delete, delete_collection, patch, scale, update};
+
+/// Answers any request that is not about the server itself.
+pub(crate) async fn resource(
+    State(server): State<Arc<Inner>>,
+    Extension(user): Extension<UserInfo>,
+    request: Request,
+) -> Response {
+    Box::pin(answer(server, user, request))
+        .await
+        .unwrap_or_else(reply::failure)
+}
+
+async fn answer(server: Arc<Inner>, user: UserInfo, request: Request) -> Reply {
+    let query = Query::parse(request.uri())?;
+    let Some(path) = ResourcePath::parse(request.uri().path()) else {
+        authorize::other_path(&user, request.uri().path())?;
+        return Err(ApiError::no_such_path());
+    };
+    let verb = verb(request.method(), &path, &query)?;
+    let attributes = Attributes::new(&user, authorization_verb(&path, verb), &path, &query);
+    authorize::resource(&server, &attributes)?;
+    let resource = server
+        .registry
+        .find(&path.group, &path.version, &path.plural)
+        .cloned();
+    let resource = resource
+        .filter(|resource| fits_scope(resource, &path))
+        .ok_or_else(ApiError::no_such_path)?;
+    let call = call(server, user, resource, &path, query, &request)?;
+    match &path.subresource {
+        None => main(call, verb, request).await,
+        Some(name) => {
+            let subresource = call
+                .resource
+                .subresource(name)
+                .cloned()
+                .ok_or_else(ApiError::no_such_path)?;
+            if subresource.role != Role::Connect && !subresource.verbs.contains(&verb) {
+                return Err(ApiError::method_not_supported(
+                    &path.group,
+                    &format!("{}/{name}", path.plural),
+                    verb.as_str(),
+                ));
+            }
+            part(call, subresource.role, name, verb, request).await
+        }
+    }
+}
+
+fn call(
+    server: Arc<Inner>,
+    user: UserInfo,
+    resource: Arc<Resource>,
+    path: &ResourcePath,
+    query: Query,
+    request: &Request,
+) -> Result<Call, ApiError> {
+    let include = Include::parse(query.get("includeObject").unwrap_or_default())
+        .map_err(|given| ApiError::bad_request(format!("unrecognized includeObject value: {given:?}")))?;
+    Ok(Call {
+        server,
+        user,
+        resource,
+        namespace: path.namespace.clone(),
+        name: path.name.clone(),
+        query,
+        accepted: accept::objects(request.headers()).or_else(|error| connect_takes_anything(path, error))?,
+        gzip: accept::gzip(request.headers()),
+        include,
+    })
+}
+
+/// Logs and streams are no objects; whatever their clients accept is fine.
+fn connect_takes_anything(path: &ResourcePath, error: ApiError) -> Result<accept::Accepted, ApiError> {
+    match path.subresource.as_deref() {
+        Some("log" | "exec" | "attach" | "portforward") => Ok(accept::Accepted::default()),
+        _ => Err(error),
+    }
+}
+
+fn verb(method: &Method, path: &ResourcePath, query: &Query) -> Result<Verb, ApiError> {
+    Ok(match (method.as_str(), &path.name) {
+        ("GET" | "HEAD", Some(_)) => Verb::Get,
+        ("GET" | "HEAD", None) if query.flag("watch")?.unwrap_or(false) => Verb::Watch,
+        ("GET" | "HEAD", None) => Verb::List,
+        ("POST", _) => Verb::Create,
+        ("PUT", _) => Verb::Update,
+        ("PATCH", _) => Verb::Patch,
+        ("DELETE", Some(_)) => Verb::Delete,
+        ("DELETE", None) => Verb::DeleteCollection,
+        _ => return Err(ApiError::method_not_allowed()),
+    })
+}
+
+/// Running something in a pod needs `create`, whatever the HTTP method.
+fn authorization_verb(path: &ResourcePath, verb: Verb) -> &'static str {
+    match path.subresource.as_deref() {
+        Some("exec" | "attach" | "portforward" | "proxy") => Verb::Create.as_str(),
+        _ => verb.as_str(),
+    }
+}
+
+/// Whether the path names a namespace exactly where the resource wants one; reads of collections may
+/// span all namespaces.
+fn fits_scope(resource: &Resource, path: &ResourcePath) -> bool {
+    match (resource.is_namespaced(), &path.namespace) {
+        (true, Some(_)) | (false, None) => true,
+        (true, None) => path.name.is_none(),
+        (false, Some(_)) => false,
+    }
+}
+
+async fn main(call: Call, verb: Verb, request: Request) -> Reply {
+    if !call.resource.allows(verb) {
+        let Resource { group, plural, .. } = &*call.resource;
+        return Err(ApiError::method_not_supported(group, plural, verb.as_str()));
+    }
+    match verb {
+        Verb::Get => call.form().reply(http::StatusCode::OK, &*call.entry()?),
+        Verb::List => read_list(&call),
+        Verb::Watch => begin_watch(&call),
+        Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
+            write(call, verb, request).await
+        }
+    }
+}
+
+fn read_list(call: &Call) -> Reply {
+    let options = ListOptions::parse(&call.query)?;
+    let selection = Selection::new(&call.resource, call.namespace.as_deref(), &options)?;
+    list::reply(call.store(), &selection, &options, &call.form(), call.gzip)
+}
+
+fn begin_watch(call: &Call) -> Reply {
+    let options = ListOptions::parse(&call.query)?;
+    let selection = Selection::new(&call.resource, call.namespace.as_deref(), &options)?;
+    let wish = watch::Wish {
+        resource: Arc::clone(&call.resource),
+        selection,
+        accepted: call.accepted,
+        include: call.include,
+        clock: Arc::clone(&call.server.clock),
+        stop: call.server.stop.clone(),
+    };
+    watch::reply(call.store(), wish, &options)
+}
+
+/// Reads the body and carries the write out on the server's own task set.
+async fn write(call: Call, verb: Verb, request: Request) -> Reply {
+    if verb == Verb::Create && call.resource.is_namespaced() && call.namespace.is_none() {
+        return Err(ApiError::method_not_allowed());
+    }
+    let (media_type, bytes) = content(request).await?;
+    let server = Arc::clone(&call.server);
+    server
+        .to_its_end(async move {
+            match verb {
+                Verb::Create => create::create(call, media_type, bytes).await,
+                Verb::Update => update::update(call, Part::Main, media_type, bytes).await,
+                Verb::Patch => patch::patch(call, Part::Main, media_type, bytes).await,
+                Verb::Delete => delete::delete(call, media_type, bytes).await,
+                Verb::DeleteCollection => delete_collection::delete_collection(call, media_type, bytes).await,
+                Verb::Get | Verb::List | Verb::Watch => Err(ApiError::method_not_allowed()),
+            }
+        })
+        .await
+}
+
+async fn content(request: Request) -> Result<(String, Bytes), ApiError> {
+    body::refuse_compressed(request.headers())?;
+    let media_type = body::media_type(request.headers());
+    Ok((media_type, body::read(request.into_body()).await?))
+}
+
+async fn part(call: Call, role: Role, name: &str, verb: Verb, request: Request) -> Reply {
+    if role == Role::Connect {
+        return node::connect(call, name, request).await;
+    }
+    if verb == Verb::Get {
+        return match role {
+            Role::Scale => scale::get(&call),
+            Role::Status | Role::Update => call.form().reply(http::StatusCode::OK, &*call.entry()?),
+            Role::Binding | Role::Eviction | Role::Connect => Err(ApiError::method_not_allowed()),
+        };
+    }
+    let (media_type, bytes) = content(request).await?;
+    let server = Arc::clone(&call.server);
+    let name = name.to_owned();
+    server
+        .to_its_end(async move { write_part(call, role, &name, verb, (media_type, bytes)).await })
+        .await
+}
+
+async fn write_part(
+    call: Call,
+    role: Role,
+    name: &str,
+    verb: Verb,
+    (media_type, bytes): (String, Bytes),
+) -> Reply {
+    match (role, verb) {
+        (Role::Status, Verb::Update) => update::update(call, Part::Status, media_type, bytes).await,
+        (Role::Status, Verb::Patch) => patch::patch(call, Part::Status, media_type, bytes).await,
+        (Role::Update, Verb::Update) => update::update(call, sub(name)?, media_type, bytes).await,
+        (Role::Update, Verb::Patch) => patch::patch(call, sub(name)?, media_type, bytes).await,
+        (Role::Scale, Verb::Update) => scale::update(call, media_type, bytes).await,
+        (Role::Scale, Verb::Patch) => scale::patch(call, media_type, bytes).await,
+        (Role::Binding, Verb::Create) => binding::bind(call, media_type, bytes).await,
+        (Role::Eviction, Verb::Create) => delete::evict(call, media_type, bytes).await,
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// The subresources that update their object, by name.
+fn sub(name: &str) -> Result<Part<'static>, ApiError> {
+    match name {
+        "approval" => Ok(Part::Sub("approval")),
+        "finalize" => Ok(Part::Sub("finalize")),
+        "ephemeralcontainers" => Ok(Part::Sub("ephemeralcontainers")),
+        "resize" => Ok(Part::Sub("resize")),
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+/// The key of a cluster-scoped core object.
+pub(crate) fn core_key(plural: &str, name: &str) -> Option<Key> {
+    Key::parse(&format!("{}{plural}/{name}", Key::ROOT)).ok()
+}

@@ -1,0 +1,238 @@
+//! Discovery: what groups, versions and resources are served, in the old and the aggregated form.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use controlplane_api::registry::Group;
+use controlplane_api::resource::api_version;
+use controlplane_api::{ApiError, Resource, Subresource, Verb};
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::reply;
+use crate::request::accept;
+use crate::server::Inner;
+
+fn send(value: &Value) -> Response {
+    reply::json(StatusCode::OK, value).unwrap_or_else(reply::failure)
+}
+
+/// `/api`.
+pub(crate) async fn core_versions(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
+    let core = |group: &Group| group.name.is_empty();
+    if let Some(version) = accept::aggregated_discovery(&headers) {
+        return aggregated(&server, version, &headers, core);
+    }
+    let versions: Vec<String> = server
+        .registry
+        .groups()
+        .into_iter()
+        .filter(core)
+        .flat_map(|g| g.versions)
+        .collect();
+    send(&json!({"kind": "APIVersions", "versions": versions, "serverAddressByClientCIDRs": []}))
+}
+
+/// `/apis`.
+pub(crate) async fn groups(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
+    let named = |group: &Group| !group.name.is_empty();
+    if let Some(version) = accept::aggregated_discovery(&headers) {
+        return aggregated(&server, version, &headers, named);
+    }
+    let groups: Vec<Value> = server
+        .registry
+        .groups()
+        .iter()
+        .filter(|group| named(group))
+        .map(group_value)
+        .collect();
+    send(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+}
+
+fn group_value(group: &Group) -> Value {
+    let version =
+        |version: &String| json!({"groupVersion": api_version(&group.name, version), "version": version});
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
+    json!({"name": group.name, "versions": versions, "preferredVersion": group.versions.first().map(version)})
+}
+
+/// `/apis/<group>`.
+pub(crate) async fn group(State(server): State<Arc<Inner>>, Path(name): Path<String>) -> Response {
+    let groups = server.registry.groups();
+    let Some(found) = groups.iter().find(|group| group.name == name && !name.is_empty()) else {
+        return reply::failure(ApiError::no_such_path());
+    };
+    let mut value = group_value(found);
+    if let Some(map) = value.as_object_mut() {
+        map.insert("kind".to_owned(), json!("APIGroup"));
+        map.insert("apiVersion".to_owned(), json!("v1"));
+    }
+    send(&value)
+}
+
+/// `/api/<version>`.
+pub(crate) async fn core_resources(
+    State(server): State<Arc<Inner>>,
+    Path(version): Path<String>,
+) -> Response {
+    resource_list(&server, "", &version)
+}
+
+/// `/apis/<group>/<version>`.
+pub(crate) async fn resources(
+    State(server): State<Arc<Inner>>,
+    Path((group, version)): Path<(String, String)>,
+) -> Response {
+    resource_list(&server, &group, &version)
+}
+
+fn resource_list(server: &Inner, group: &str, version: &str) -> Response {
+    let mut listed = Vec::new();
+    for resource in server.registry.in_group_version(group, version) {
+        listed.push(resource_value(resource));
+        listed.extend(
+            resource
+                .subresources
+                .iter()
+                .map(|part| subresource_value(resource, part)),
+        );
+    }
+    if listed.is_empty() {
+        return reply::failure(ApiError::no_such_path());
+    }
+    send(&json!({
+        "kind": "APIResourceList", "apiVersion": "v1",
+        "groupVersion": api_version(group, version), "resources": listed,
+    }))
+}
+
+fn verbs(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.as_str()).collect()
+}
+
+fn resource_value(resource: &Resource) -> Value {
+    let mut value = json!({
+        "name": resource.plural, "singularName": resource.singular, "namespaced": resource.is_namespaced(),
+        "kind": resource.kind, "verbs": verbs(&resource.verbs),
+    });
+    if let Some(map) = value.as_object_mut() {
+        if !resource.short_names.is_empty() {
+            map.insert("shortNames".to_owned(), json!(resource.short_names));
+        }
+        if !resource.categories.is_empty() {
+            map.insert("categories".to_owned(), json!(resource.categories));
+        }
+    }
+    value
+}
+
+fn subresource_value(resource: &Resource, part: &Subresource) -> Value {
+    let mut value = json!({
+        "name": format!("{}/{}", resource.plural, part.name), "singularName": "",
+        "namespaced": resource.is_namespaced(), "kind": part.body.kind, "verbs": verbs(&part.verbs),
+    });
+    let own = part.body.group == resource.group && part.body.version == resource.version;
+    if let Some(map) = value.as_object_mut()
+        && !own
+    {
+        map.insert("group".to_owned(), json!(part.body.group));
+        map.insert("version".to_owned(), json!(part.body.version));
+    }
+    value
+}
+
+/// `APIGroupDiscoveryList`, with an `ETag` so that clients fetch it once.
+fn aggregated(
+    server: &Inner,
+    form: &'static str,
+    headers: &HeaderMap,
+    wanted: impl Fn(&Group) -> bool,
+) -> Response {
+    let groups: Vec<Value> = server
+        .registry
+        .groups()
+        .iter()
+        .filter(|group| wanted(group))
+        .map(|group| discovered(server, group))
+        .collect();
+    let list = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{form}"),
+        "metadata": {}, "items": groups,
+    });
+    let bytes = list.to_string();
+    let etag = format!("\"{}\"", hex(&Sha256::digest(bytes.as_bytes())));
+    let unchanged = headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let mut response = match unchanged {
+        true => reply::json_bytes(StatusCode::NOT_MODIFIED, Vec::new()),
+        false => reply::json_bytes(StatusCode::OK, bytes),
+    };
+    let out = response.headers_mut();
+    let content_type = format!("application/json;g=apidiscovery.k8s.io;v={form};as=APIGroupDiscoveryList");
+    if let (Ok(content_type), Ok(etag)) = (HeaderValue::from_str(&content_type), HeaderValue::from_str(&etag))
+    {
+        out.insert(CONTENT_TYPE, content_type);
+        out.insert(ETAG, etag);
+    }
+    out.insert(VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// Hexadecimal digits, upper case as upstream's hashes.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+fn discovered(server: &Inner, group: &Group) -> Value {
+    let version = |version: &String| {
+        let resources: Vec<Value> = server
+            .registry
+            .in_group_version(&group.name, version)
+            .map(|resource| discovered_resource(resource))
+            .collect();
+        json!({"version": version, "resources": resources, "freshness": "Current"})
+    };
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
+    let mut metadata = json!({});
+    if let Some(map) = metadata.as_object_mut().filter(|_| !group.name.is_empty()) {
+        map.insert("name".to_owned(), json!(group.name));
+    }
+    json!({"metadata": metadata, "versions": versions})
+}
+
+fn discovered_resource(resource: &Resource) -> Value {
+    let kind =
+        |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let part = |part: &Subresource| {
+        let body = &part.body;
+        json!({
+            "subresource": part.name, "responseKind": kind(&body.group, &body.version, &body.kind),
+            "verbs": verbs(&part.verbs),
+        })
+    };
+    let parts: Vec<Value> = resource.subresources.iter().map(part).collect();
+    let mut value = json!({
+        "resource": resource.plural,
+        "responseKind": kind(&resource.group, &resource.version, &resource.kind),
+        "scope": if resource.is_namespaced() { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular, "verbs": verbs(&resource.verbs),
+    });
+    if let Some(map) = value.as_object_mut() {
+        for (name, texts) in [
+            ("shortNames", &resource.short_names),
+            ("categories", &resource.categories),
+        ] {
+            if !texts.is_empty() {
+                map.insert(name.to_owned(), json!(texts));
+            }
+        }
+        if !parts.is_empty() {
+            map.insert("subresources".to_owned(), json!(parts));
+        }
+    }
+    value
+}

@@ -1,0 +1,194 @@
+//! Lists: one consistent snapshot, paged, selected, in the form the client asked for.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use controlplane_api::ApiError;
+use controlplane_api::table;
+use controlplane_store::{Entry, Key, Range, Revision, Store, StoreError};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::read::render::Form;
+use crate::read::select::Selection;
+use crate::read::stream::{self, Head};
+use crate::read::token::Token;
+use crate::reply::{self, Reply};
+use crate::request::accept::{Encoding, Shape};
+use crate::request::query::{ListOptions, Wanted};
+
+/// How many entries are looked at in one go while a selector sifts them.
+const SIFT: usize = 1000;
+
+/// One page of a list.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) revision: Revision,
+    /// Token for the next page.
+    pub(crate) next: Option<String>,
+    /// How many entries follow; unknown where a selector sifts.
+    pub(crate) remaining: Option<u64>,
+}
+
+/// Answers a list request.
+///
+/// # Errors
+///
+/// 410 where the snapshot is gone, 400 for a bad token, 504 for a version from the future.
+pub(crate) fn reply(
+    store: &Store,
+    selection: &Selection,
+    options: &ListOptions,
+    form: &Form<'_>,
+    gzip: bool,
+) -> Reply {
+    let page = page(store, selection, options)?;
+    if form.accepted.shape == Shape::Table {
+        return as_table(&page, form);
+    }
+    let head = Head::new(form, page.revision, page.next.as_deref(), page.remaining);
+    if form.accepted.encoding == Encoding::Yaml {
+        return as_yaml(&page, form, &head);
+    }
+    stream::reply(page.entries, form, &head, gzip)
+}
+
+fn as_table(page: &Page, form: &Form<'_>) -> Reply {
+    let objects = values(page)?;
+    let mut table = table::table(form.resource, &objects, form.now, form.include);
+    if let Some(slot) = table.get_mut("metadata") {
+        *slot = metadata(page);
+    }
+    reply::encoded(StatusCode::OK, &table, form.accepted.encoding)
+}
+
+fn as_yaml(page: &Page, form: &Form<'_>, head: &Head) -> Result<Response, ApiError> {
+    let items: Vec<Value> = values(page)?
+        .into_iter()
+        .map(|object| form.shaped(object))
+        .collect();
+    let (kind, api_version) = head.kind();
+    let list = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata(page), "items": items});
+    reply::encoded(StatusCode::OK, &list, form.accepted.encoding)
+}
+
+fn values(page: &Page) -> Result<Vec<Value>, ApiError> {
+    let parse = |entry: &Arc<Entry>| entry.value.to_json(entry.mod_revision);
+    page.entries
+        .iter()
+        .map(parse)
+        .collect::<Result<_, _>>()
+        .map_err(|e| reply::bug("read a stored object", &e))
+}
+
+fn metadata(page: &Page) -> Value {
+    let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    if let (Some(next), Some(map)) = (&page.next, metadata.as_object_mut()) {
+        map.insert("continue".to_owned(), json!(next));
+        if let Some(remaining) = page.remaining {
+            map.insert("remainingItemCount".to_owned(), json!(remaining));
+        }
+    }
+    metadata
+}
+
+/// Reads one page.
+///
+/// # Errors
+///
+/// As [`reply`].
+pub(crate) fn page(store: &Store, selection: &Selection, options: &ListOptions) -> Result<Page, ApiError> {
+    let (at, after) = start(store, selection, options)?;
+    let range = Range {
+        prefix: selection.prefix(),
+        after,
+        limit: options.limit,
+        at,
+    };
+    if selection.is_everything() {
+        let listing = store.list(&range).map_err(|error| refused(&error))?;
+        let more = listing.remaining > 0;
+        let next = listing.entries.last().filter(|_| more);
+        let next = next.map(|last| Token::new(listing.revision, selection.folder(), &last.key).encode());
+        let remaining = more.then_some(listing.remaining);
+        return Ok(Page {
+            entries: listing.entries,
+            revision: listing.revision,
+            next,
+            remaining,
+        });
+    }
+    sift(store, selection, range)
+}
+
+/// Where the list begins and at which revision.
+fn start(
+    store: &Store,
+    selection: &Selection,
+    options: &ListOptions,
+) -> Result<(Option<Revision>, Option<Key>), ApiError> {
+    if let Some(token) = &options.token {
+        let (revision, key) = Token::decode(token, selection.folder())?;
+        return Ok((Some(revision), Some(key)));
+    }
+    match options.wanted() {
+        Wanted::MostRecent | Wanted::Any => Ok((None, None)),
+        Wanted::NotOlderThan(version) if version > store.revision().get() => Err(from_the_future(version)),
+        Wanted::NotOlderThan(_) => Ok((None, None)),
+        Wanted::Exact(version) => Ok((Some(Revision::from(version)), None)),
+    }
+}
+
+/// Goes through the snapshot until enough entries are selected.
+fn sift(store: &Store, selection: &Selection, mut range: Range) -> Result<Page, ApiError> {
+    let wanted = range.limit.unwrap_or(usize::MAX);
+    range.limit = Some(SIFT);
+    let mut entries: Vec<Arc<Entry>> = Vec::new();
+    loop {
+        let listing = store.list(&range).map_err(|error| refused(&error))?;
+        range.at = Some(listing.revision);
+        range.after = listing.entries.last().map(|last| last.key.clone());
+        for entry in listing.entries {
+            if !selection.matches(&entry) {
+                continue;
+            }
+            if entries.len() == wanted {
+                let next = entries.last();
+                let next =
+                    next.map(|last| Token::new(listing.revision, selection.folder(), &last.key).encode());
+                return Ok(Page {
+                    entries,
+                    revision: listing.revision,
+                    next,
+                    remaining: None,
+                });
+            }
+            entries.push(entry);
+        }
+        if listing.remaining == 0 {
+            return Ok(Page {
+                entries,
+                revision: listing.revision,
+                next: None,
+                remaining: None,
+            });
+        }
+    }
+}
+
+/// The store's refusal of a read in the API's words.
+pub(crate) fn refused(error: &StoreError) -> ApiError {
+    match error {
+        StoreError::Compacted { requested, compacted } => {
+            ApiError::expired(format!("too old resource version: {requested} ({compacted})"))
+        }
+        StoreError::FutureRevision { requested, .. } => from_the_future(requested.get()),
+        other => reply::bug("read the store", other),
+    }
+}
+
+/// 504, as upstream answers a read at a version that does not exist yet.
+pub(crate) fn from_the_future(version: u64) -> ApiError {
+    ApiError::timeout(&format!("Too large resource version: {version}")).retry_after(1)
+}

@@ -1,0 +1,113 @@
+//! One object in the form the client asked for.
+
+use axum::response::Response;
+use controlplane_api::Resource;
+use controlplane_api::table::{self, Include};
+use controlplane_store::{Entry, Revision};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::reply::{self, Reply, bug};
+use crate::request::accept::{Accepted, Encoding, Shape};
+
+/// How objects are to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) accepted: Accepted,
+    pub(crate) include: Include,
+    pub(crate) now: Timestamp,
+}
+
+impl Form<'_> {
+    /// Appends the entry as JSON in the wanted shape, with `revision` as its resource version.
+    ///
+    /// # Errors
+    ///
+    /// Only where stored bytes are no JSON, which would be a bug.
+    pub(crate) fn write(
+        &self,
+        entry: &Entry,
+        revision: Revision,
+        out: &mut Vec<u8>,
+    ) -> Result<(), controlplane_api::ApiError> {
+        let splice = self.resource.storage.is_none() && self.accepted.shape == Shape::Plain;
+        if splice {
+            entry.value.write_with(revision, out);
+            return Ok(());
+        }
+        let object = self.value(entry, revision)?;
+        serde_json::to_writer(out, &object).map_err(|error| bug("serialise an object", &error))
+    }
+
+    /// The entry as JSON value in the wanted shape.
+    ///
+    /// # Errors
+    ///
+    /// Only where stored bytes are no JSON, which would be a bug.
+    pub(crate) fn value(
+        &self,
+        entry: &Entry,
+        revision: Revision,
+    ) -> Result<Value, controlplane_api::ApiError> {
+        let stored = entry
+            .value
+            .to_json(revision)
+            .map_err(|error| bug("read a stored object", &error))?;
+        Ok(self.shaped(stored))
+    }
+
+    /// An object in its stored form (with its resource version) in the wanted shape.
+    pub(crate) fn shaped(&self, mut stored: Value) -> Value {
+        match self.accepted.shape {
+            Shape::Plain => {
+                self.resource.from_storage(&mut stored);
+                stored
+            }
+            Shape::Metadata => table::partial(&stored),
+            Shape::Table => self.table(&[stored]),
+        }
+    }
+
+    /// A table of objects in their stored form; its resource version is that of a single object.
+    pub(crate) fn table(&self, stored: &[Value]) -> Value {
+        let mut table = table::table(self.resource, stored, self.now, self.include);
+        if let [only] = stored {
+            let version = controlplane_api::meta::resource_version(only);
+            controlplane_api::meta::set(&mut table, "resourceVersion", version);
+        }
+        table
+    }
+
+    /// The answer that shows one entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Form::write`].
+    pub(crate) fn reply(&self, code: StatusCode, entry: &Entry) -> Reply {
+        if self.accepted.encoding == Encoding::Json {
+            let mut bytes = Vec::new();
+            self.write(entry, entry.mod_revision, &mut bytes)?;
+            return Ok(reply::json_bytes(code, bytes));
+        }
+        reply::encoded(
+            code,
+            &self.value(entry, entry.mod_revision)?,
+            self.accepted.encoding,
+        )
+    }
+
+    /// The answer that shows an object in its stored form that is not in the store: a dry run's.
+    ///
+    /// # Errors
+    ///
+    /// Only where it cannot be serialised, which would be a bug.
+    pub(crate) fn reply_value(
+        &self,
+        code: StatusCode,
+        stored: Value,
+    ) -> Result<Response, controlplane_api::ApiError> {
+        reply::encoded(code, &self.shaped(stored), self.accepted.encoding)
+    }
+}

@@ -1,0 +1,125 @@
+//! Request bodies: read with a limit, decoded by content type.
+
+use axum::body::Body;
+use bytes::Bytes;
+use controlplane_api::ApiError;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::request::json::{self, Document};
+
+/// Largest request body in bytes, as upstream's.
+pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+const READABLE: [&str; 2] = ["application/json", "application/yaml"];
+
+/// Reads the whole body.
+///
+/// # Errors
+///
+/// 413 beyond [`MAX_BODY`], 400 when the client breaks off.
+pub(crate) async fn read(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::too_large(&format!("limit is {MAX_BODY}")))
+        }
+        Err(error) => Err(ApiError::bad_request(format!(
+            "cannot read the request body: {error}"
+        ))),
+    }
+}
+
+/// The media type of a body, without parameters; empty where the client names none.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    text.split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// Refuses bodies that are compressed; nothing needs them and they invite bombs.
+///
+/// # Errors
+///
+/// 415.
+pub(crate) fn refuse_compressed(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(ApiError::unsupported_media_type(&READABLE)),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes an object of any kind.
+///
+/// # Errors
+///
+/// 415 for a media type that is not read, 400 with the position of a syntax error.
+pub(crate) fn decode(media_type: &str, bytes: &[u8]) -> Result<Document, ApiError> {
+    match media_type {
+        "" | "application/json" => {
+            json::parse(bytes).map_err(|error| ApiError::bad_request(format!("json parse error: {error}")))
+        }
+        "application/yaml" => yaml(bytes),
+        _ => Err(ApiError::unsupported_media_type(&READABLE)),
+    }
+}
+
+/// The reader bounds nesting and repetition by aliases itself.
+fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
+    let value: Value = serde_yaml_ng::from_slice(bytes)
+        .map_err(|error| ApiError::bad_request(format!("yaml parse error: {error}")))?;
+    Ok(Document {
+        value,
+        duplicates: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_with_413() {
+        let error = read(Body::from(vec![b' '; MAX_BODY + 1])).await.unwrap_err();
+        assert_eq!(error.code(), 413);
+        assert!(read(Body::from(vec![b' '; MAX_BODY])).await.is_ok());
+    }
+
+    #[test]
+    fn a_syntax_error_is_a_400_with_its_position() {
+        let error = decode("application/json", b"{\"kind\":\n!}").unwrap_err();
+        assert_eq!(error.code(), 400);
+        assert!(error.to_string().contains("line 2 column 1"), "{error}");
+        let error = decode("application/yaml", b"a: [1\nb").unwrap_err();
+        assert_eq!(error.code(), 400);
+        assert!(error.to_string().contains("line"), "{error}");
+    }
+
+    #[test]
+    fn yaml_that_multiplies_by_aliases_is_refused() {
+        let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let before = format!("*a{}", level - 1);
+            text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![before; 9].join(",")));
+        }
+        assert!(decode("application/yaml", text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_unknown_media_type_is_a_415() {
+        assert_eq!(
+            decode("application/vnd.kubernetes.protobuf", b"k8s")
+                .unwrap_err()
+                .code(),
+            415
+        );
+    }
+}

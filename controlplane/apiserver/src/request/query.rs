@@ -1,0 +1,310 @@
+//! Query parameters, read as the options types of `meta/v1`.
+
+use std::time::Duration;
+
+use controlplane_api::{ApiError, FieldSelector, LabelSelector};
+use http::Uri;
+
+/// The parameters of a query, decoded, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the query of `uri`.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not a well-formed query.
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|query| Self(query.0))
+            .map_err(|error| ApiError::bad_request(format!("cannot read the query: {error}")))
+    }
+
+    /// The first value of `name`, when it is not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Every value of `name`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    /// A boolean as Go reads it; absent is `None`.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Some(false)),
+            Some(other) => Err(malformed(name, other, "true or false")),
+        }
+    }
+
+    /// A whole number of at least 0; absent is `None`.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let parse = |text: &str| text.parse().map_err(|_| malformed(name, text, "a whole number"));
+        self.get(name).map(parse).transpose()
+    }
+}
+
+fn malformed(name: &str, value: &str, expected: &str) -> ApiError {
+    ApiError::bad_request(format!("query parameter {name}={value:?}: expected {expected}"))
+}
+
+/// How a `resourceVersion` on a read is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The newest state.
+    MostRecent,
+    /// Any state; ours is always the newest.
+    Any,
+    /// A state at least as new as this.
+    NotOlderThan(u64),
+    /// Exactly this state.
+    Exact(u64),
+}
+
+/// Options of list, watch and deletecollection.
+#[derive(Debug, Clone)]
+pub(crate) struct ListOptions {
+    pub(crate) labels: Option<LabelSelector>,
+    pub(crate) fields: Option<FieldSelector>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) token: Option<String>,
+    pub(crate) resource_version: Option<u64>,
+    pub(crate) version_match: Option<VersionMatch>,
+    pub(crate) watch: bool,
+    pub(crate) bookmarks: bool,
+    pub(crate) initial_events: Option<bool>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The parameter `resourceVersionMatch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    NotOlderThan,
+    Exact,
+}
+
+impl ListOptions {
+    /// Reads and checks the options.
+    ///
+    /// # Errors
+    ///
+    /// 400 for what cannot be read, 422-like 400 for combinations that make no sense.
+    pub(crate) fn parse(query: &Query) -> Result<Self, ApiError> {
+        let labels = query.get("labelSelector").map(LabelSelector::parse).transpose();
+        let fields = query.get("fieldSelector").map(FieldSelector::parse).transpose();
+        let resource_version = match query.get("resourceVersion") {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| malformed("resourceVersion", text, "a resource version"))?,
+            ),
+        };
+        let options = Self {
+            labels: labels.map_err(|error| unparsable("label", &error))?,
+            fields: fields.map_err(|error| unparsable("field", &error))?,
+            limit: query
+                .number("limit")?
+                .and_then(|limit| usize::try_from(limit).ok())
+                .filter(|limit| *limit > 0),
+            token: query.get("continue").map(str::to_owned),
+            resource_version,
+            version_match: version_match(query)?,
+            watch: query.flag("watch")?.unwrap_or(false),
+            bookmarks: query.flag("allowWatchBookmarks")?.unwrap_or(false),
+            initial_events: query.flag("sendInitialEvents")?,
+            timeout: query
+                .number("timeoutSeconds")?
+                .filter(|secs| *secs > 0)
+                .map(Duration::from_secs),
+        };
+        options.check().map(|()| options)
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        let refuse = |why: &str| Err(ApiError::bad_request(format!("invalid list options: {why}")));
+        if self.initial_events.is_some() && !self.watch {
+            return refuse("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
+        }
+        if self.initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
+            return refuse(
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            );
+        }
+        if self.watch {
+            if self.initial_events.is_none() && self.version_match.is_some() {
+                return refuse(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                );
+            }
+            return Ok(());
+        }
+        match (self.version_match, self.resource_version, &self.token) {
+            (Some(_), _, Some(_)) => refuse(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+            ),
+            (Some(_), None, None) => refuse(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ),
+            (Some(VersionMatch::Exact), Some(0), None) => refuse(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What state a list without a continue token is to show.
+    pub(crate) fn wanted(&self) -> Wanted {
+        match (self.resource_version, self.version_match, self.limit) {
+            (None, _, _) => Wanted::MostRecent,
+            (Some(0), _, _) => Wanted::Any,
+            (Some(version), Some(VersionMatch::Exact), _) => Wanted::Exact(version),
+            (Some(version), Some(VersionMatch::NotOlderThan), _) | (Some(version), None, None) => {
+                Wanted::NotOlderThan(version)
+            }
+            // Upstream's legacy rule: a limit with a version and no match reads exactly that version.
+            (Some(version), None, Some(_)) => Wanted::Exact(version),
+        }
+    }
+}
+
+fn unparsable(what: &str, error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("unable to parse {what} selector: {error}"))
+}
+
+fn version_match(query: &Query) -> Result<Option<VersionMatch>, ApiError> {
+    match query.get("resourceVersionMatch") {
+        None => Ok(None),
+        Some("Exact") => Ok(Some(VersionMatch::Exact)),
+        Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
+        Some(other) => Err(malformed("resourceVersionMatch", other, "Exact or NotOlderThan")),
+    }
+}
+
+/// What to do about fields that the schema does not know and members that occur twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum FieldValidation {
+    /// Drop them.
+    Ignore,
+    /// Drop them and say so in `Warning` headers.
+    #[default]
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// Options of create, update and patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct WriteOptions {
+    pub(crate) dry_run: bool,
+    pub(crate) field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// Reads the options.
+    ///
+    /// # Errors
+    ///
+    /// 400 for values that are not known.
+    pub(crate) fn parse(query: &Query) -> Result<Self, ApiError> {
+        let field_validation = match query.get("fieldValidation") {
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => return Err(malformed("fieldValidation", other, "Ignore, Warn or Strict")),
+        };
+        Ok(Self {
+            dry_run: dry_run(query.all("dryRun"))?,
+            field_validation,
+        })
+    }
+}
+
+/// Whether `values` of `dryRun` ask for a dry run.
+///
+/// # Errors
+///
+/// 400 for anything but `All`.
+pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
+    let mut dry = false;
+    for value in values.filter(|value| !value.is_empty()) {
+        if value != "All" {
+            return Err(malformed("dryRun", value, "All"));
+        }
+        dry = true;
+    }
+    Ok(dry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::parse(&format!("/x?{text}").parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn combinations_that_make_no_sense_are_refused() {
+        for text in [
+            "sendInitialEvents=true",
+            "watch=1&sendInitialEvents=true",
+            "resourceVersionMatch=Exact",
+            "resourceVersionMatch=Exact&resourceVersion=0",
+            "resourceVersionMatch=Sometimes&resourceVersion=5",
+            "watch=maybe",
+            "limit=-1",
+            "resourceVersion=abc",
+        ] {
+            assert_eq!(
+                ListOptions::parse(&query(text)).unwrap_err().code(),
+                400,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_resource_version_means_what_the_match_says() {
+        let table = [
+            ("", Wanted::MostRecent),
+            ("resourceVersion=0", Wanted::Any),
+            ("resourceVersion=7", Wanted::NotOlderThan(7)),
+            ("resourceVersion=7&limit=2", Wanted::Exact(7)),
+            ("resourceVersion=7&resourceVersionMatch=Exact", Wanted::Exact(7)),
+            (
+                "resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=2",
+                Wanted::NotOlderThan(7),
+            ),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(
+                ListOptions::parse(&query(text)).unwrap().wanted(),
+                wanted,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_all_is_a_dry_run() {
+        assert!(WriteOptions::parse(&query("dryRun=All")).unwrap().dry_run);
+        assert!(!WriteOptions::parse(&query("dryRun=")).unwrap().dry_run);
+        assert!(WriteOptions::parse(&query("dryRun=Some")).is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! The server as a whole: its parts, its routes, its ways in.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::middleware;
+use axum::routing::get;
+use controlplane_api::{Registry, UserInfo};
+use controlplane_schema::Schemas;
+use controlplane_store::Store;
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::authenticate;
+use crate::clock::Clock;
+use crate::dispatch;
+use crate::in_process::InProcess;
+use crate::meta_api::{discovery, health, openapi};
+use crate::node::client::NodeClient;
+use crate::reply::{Reply, bug};
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The kinds served.
+    pub registry: Registry,
+    /// Where objects live.
+    pub store: Store,
+    /// Structure of the kinds.
+    pub schemas: &'static Schemas,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Addresses for Services.
+    pub service_cidr: IpNet,
+    /// How nodes are reached for logs, exec, attach and port-forward; none answers 503 for these.
+    pub nodes: Option<NodeClient>,
+}
+
+/// State shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) registry: Registry,
+    pub(crate) store: Store,
+    pub(crate) schemas: &'static Schemas,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) service_cidr: IpNet,
+    pub(crate) nodes: Option<NodeClient>,
+    pub(crate) documents: openapi::Documents,
+    /// Writes in progress, which a dropped connection must not cut short.
+    pub(crate) tasks: TaskTracker,
+    /// Ends watches and tunnels.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Inner {
+    /// Runs a write to its end, also when the caller goes away.
+    pub(crate) async fn to_its_end<F>(&self, write: F) -> Reply
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        self.tasks
+            .spawn(write)
+            .await
+            .unwrap_or_else(|error| Err(bug("finish a write", &error)))
+    }
+}
+
+/// The API server. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct ApiServer(pub(crate) Arc<Inner>);
+
+impl ApiServer {
+    /// A server of the given parts; it opens no socket.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            registry: parts.registry,
+            store: parts.store,
+            schemas: parts.schemas,
+            clock: parts.clock,
+            service_cidr: parts.service_cidr,
+            nodes: parts.nodes,
+            documents: openapi::Documents::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Every route. Requests carry the caller's [`UserInfo`] or [`controlplane_pki::PeerIdentity`] as
+    /// an extension, or a bearer token.
+    pub fn router(&self) -> Router {
+        let inner = Arc::clone(&self.0);
+        Router::new()
+            .route("/version", get(health::version))
+            .route("/healthz", get(health::healthz))
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/api", get(discovery::core_versions))
+            .route("/api/", get(discovery::core_versions))
+            .route("/apis", get(discovery::groups))
+            .route("/apis/", get(discovery::groups))
+            .route("/apis/{group}", get(discovery::group))
+            .route("/api/{version}", get(discovery::core_resources))
+            .route("/apis/{group}/{version}", get(discovery::resources))
+            .route("/openapi/v2", get(openapi::v2))
+            .route("/openapi/v3", get(openapi::index))
+            .route("/openapi/v3/{*path}", get(openapi::document))
+            .fallback(dispatch::resource)
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&inner),
+                authenticate::layer,
+            ))
+            .with_state(inner)
+    }
+
+    /// A way in without a socket, as `user`: a service from which `kube::Client` can be made.
+    #[must_use]
+    pub fn in_process(&self, user: UserInfo) -> InProcess {
+        InProcess::new(self.router(), user)
+    }
+
+    /// Ends watches, waits for the writes in progress. Requests after this still work.
+    pub async fn drain(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+/// The body type of requests inside the server.
+pub(crate) type Request = http::Request<Body>;

@@ -1,0 +1,137 @@
+//! Binding a pod to a node.
+
+use bytes::Bytes;
+use controlplane_api::rest::Part;
+use controlplane_api::{ApiError, meta, time};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+use crate::request::body;
+use crate::request::query::WriteOptions;
+use crate::write::change::change;
+use crate::write::intake::{self, Expected};
+
+const BINDING: Expected<'static> = Expected {
+    group: "",
+    version: "v1",
+    kind: "Binding",
+};
+
+/// Binds the pod that `call` names to the node that the `Binding` in `bytes` names.
+///
+/// # Errors
+///
+/// 409 where the pod is bound or being deleted, 404, 400, 422.
+pub(crate) async fn bind(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let options = WriteOptions::parse(&call.query)?;
+    let mut document = body::decode(&media_type, &bytes)?;
+    let mut warnings = intake::admit(
+        call.server.schemas,
+        BINDING,
+        &mut document,
+        options.field_validation,
+    )?;
+    let binding = document.value;
+    let node = target(&call, &binding)?;
+    change(
+        &call,
+        Part::Sub("binding"),
+        options.dry_run,
+        &mut warnings,
+        |old| {
+            let stale = |wanted: &str, found: &str| !wanted.is_empty() && wanted != found;
+            if stale(meta::uid(&binding), meta::uid(old)) {
+                return Err(call.conflict("the UID in the binding is not the pod's"));
+            }
+            if stale(meta::resource_version(&binding), meta::resource_version(old)) {
+                return Err(call.modified());
+            }
+            bound(&call, old, &node)
+        },
+    )
+    .await?;
+    let mut response = reply::success(StatusCode::CREATED)?;
+    reply::add_warnings(&mut response, &warnings);
+    Ok(response)
+}
+
+fn target(call: &Call, binding: &Value) -> Result<String, ApiError> {
+    let text = |field: &str| {
+        let target = binding.get("target")?.get(field)?;
+        target.as_str().filter(|text| !text.is_empty())
+    };
+    let refuse = |path: &str, error: fn(&controlplane_api::Path) -> controlplane_api::FieldError| {
+        let path = controlplane_api::Path::new(path);
+        ApiError::invalid("", "Binding", call.name(), vec![error(&path)])
+    };
+    if text("kind").is_some_and(|kind| kind != "Node") {
+        return Err(refuse("target.kind", |path| {
+            path.not_supported("", &["Node", "<empty>"])
+        }));
+    }
+    text("name")
+        .map(str::to_owned)
+        .ok_or_else(|| refuse("target.name", |path| path.required("")))
+}
+
+fn bound(call: &Call, old: &Value, node: &str) -> Result<Value, ApiError> {
+    let conflict = |why: &str| Err(ApiError::conflict("", "pods/binding", call.name(), why));
+    if meta::deletion_timestamp(old).is_some() {
+        return conflict(&format!(
+            "pod {} is being deleted, cannot be assigned to a host",
+            call.name()
+        ));
+    }
+    let spec = old.get("spec");
+    let text = |field: &str| {
+        spec.and_then(|spec| spec.get(field))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    if !text("nodeName").is_empty() {
+        let assigned = text("nodeName");
+        return conflict(&format!(
+            "pod {} is already assigned to node \"{assigned}\"",
+            call.name()
+        ));
+    }
+    let gated = spec
+        .and_then(|spec| spec.get("schedulingGates"))
+        .and_then(Value::as_array);
+    if gated.is_some_and(|gates| !gates.is_empty()) {
+        return conflict(&format!(
+            "pod {} has non-empty .spec.schedulingGates",
+            call.name()
+        ));
+    }
+    let mut new = old.clone();
+    let spec = meta::object_mut(meta::member_mut(&mut new, "spec"));
+    spec.insert("nodeName".to_owned(), node.into());
+    set_scheduled(&mut new, &time::format(call.server.clock.now()));
+    Ok(new)
+}
+
+/// Sets the condition `PodScheduled`; its transition time moves only with its status.
+fn set_scheduled(pod: &mut Value, now: &str) {
+    let status = meta::object_mut(meta::member_mut(pod, "status"));
+    let slot = status.entry("conditions").or_insert_with(|| json!([]));
+    if !slot.is_array() {
+        *slot = json!([]);
+    }
+    let Some(conditions) = slot.as_array_mut() else {
+        return;
+    };
+    let scheduled = |condition: &Value| condition.get("type").and_then(Value::as_str) == Some("PodScheduled");
+    let before = conditions.iter().find(|condition| scheduled(condition));
+    let was_true = before.filter(|before| before.get("status").and_then(Value::as_str) == Some("True"));
+    let since = was_true
+        .and_then(|before| before.get("lastTransitionTime"))
+        .cloned()
+        .unwrap_or_else(|| now.into());
+    conditions.retain(|condition| !scheduled(condition));
+    conditions.push(json!({
+        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": since,
+    }));
+}

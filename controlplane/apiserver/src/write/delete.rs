@@ -1,0 +1,182 @@
+//! Delete of one object.
+
+use axum::response::Response;
+use bytes::Bytes;
+use controlplane_api::rest::{self, Deletion};
+use controlplane_api::strategy::Preconditions;
+use controlplane_api::{ApiError, DeleteOptions, Details, Status, meta};
+use controlplane_store::{Compare, Entry, Op, Outcome, Txn};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+use crate::request::body;
+use crate::request::query::{Query, dry_run};
+use crate::write::commit::{self, ATTEMPTS, Extra};
+use crate::write::services;
+
+/// Reads the options from the body, or, where that is empty, from the query.
+///
+/// # Errors
+///
+/// 400 where they cannot be read.
+pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {
+    if !bytes.is_empty() {
+        let value = body::decode(media_type, bytes)?.value;
+        return serde_json::from_value(value)
+            .map_err(|error| ApiError::bad_request(format!("cannot read DeleteOptions: {error}")));
+    }
+    let grace = query.number("gracePeriodSeconds")?;
+    let grace_period_seconds = grace.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    let text = |name: &str| query.get(name).map(str::to_owned);
+    let preconditions = Preconditions {
+        uid: text("preconditions.uid"),
+        resource_version: text("preconditions.resourceVersion"),
+    };
+    Ok(DeleteOptions {
+        grace_period_seconds,
+        preconditions: Some(preconditions).filter(|wanted| *wanted != Preconditions::default()),
+        orphan_dependents: query.flag("orphanDependents")?,
+        propagation_policy: text("propagationPolicy"),
+        dry_run: query.all("dryRun").map(str::to_owned).collect(),
+    })
+}
+
+/// Deletes the object that `call` names.
+///
+/// # Errors
+///
+/// 404, 409 for preconditions, 422 for options that contradict themselves.
+pub(crate) async fn delete(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let options = options(&call.query, &media_type, &bytes)?;
+    match run(&call, &options).await? {
+        Deleted::Removed(object) => removed(&call, &object),
+        Deleted::Marked(object) => marked(&call, object),
+    }
+}
+
+/// What a delete has come to.
+#[derive(Debug)]
+pub(crate) enum Deleted {
+    /// The object is gone; this was it.
+    Removed(Value),
+    /// It lives on for a while, in this form.
+    Marked(Value),
+}
+
+impl Deleted {
+    /// The object as it was last.
+    pub(crate) fn into_object(self) -> Value {
+        match self {
+            Self::Removed(object) | Self::Marked(object) => object,
+        }
+    }
+}
+
+fn removed(call: &Call, object: &Value) -> Reply {
+    let details = Details {
+        name: meta::name(object).to_owned(),
+        group: call.resource.group.to_string(),
+        kind: call.resource.plural.to_string(),
+        uid: meta::uid(object).to_owned(),
+        ..Details::default()
+    };
+    reply::encoded(StatusCode::OK, &Status::success(details), call.accepted.encoding)
+}
+
+fn marked(call: &Call, object: Value) -> Result<Response, ApiError> {
+    call.form().reply_value(StatusCode::OK, object)
+}
+
+/// Carries out a delete, again if someone changes the object meanwhile.
+///
+/// # Errors
+///
+/// As [`delete`].
+pub(crate) async fn run(call: &Call, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+    let dry = dry_run(options.dry_run.iter().map(String::as_str))?;
+    for _ in 0..ATTEMPTS {
+        let entry = call.entry()?;
+        let old = entry
+            .value
+            .to_json(entry.mod_revision)
+            .map_err(|e| reply::bug("read a stored object", &e))?;
+        let deletion = rest::prepare_delete(&call.resource, &old, options, &call.context())?;
+        if let Some(done) = carry_out(call, &entry, old, deletion, dry).await? {
+            return Ok(done);
+        }
+    }
+    Err(call.conflict("too many others changed the object at the same time; please try again"))
+}
+
+/// `None` after a lost race.
+async fn carry_out(
+    call: &Call,
+    entry: &Entry,
+    old: Value,
+    deletion: Deletion,
+    dry: bool,
+) -> Result<Option<Deleted>, ApiError> {
+    let mut txn = Txn {
+        compares: vec![Compare::ModRevision(entry.key.clone(), entry.mod_revision)],
+        ops: Vec::new(),
+    };
+    let deleted = match deletion {
+        Deletion::Unchanged => return Ok(Some(Deleted::Marked(old))),
+        Deletion::Remove => {
+            let mut extra = Extra::default();
+            services::release(call, &old, &mut extra)?;
+            txn.ops.push(Op::Delete {
+                key: entry.key.clone(),
+            });
+            txn.ops.extend(extra.ops);
+            Deleted::Removed(old)
+        }
+        Deletion::Mark(object) => {
+            let value = commit::encode(&object)?;
+            txn.ops.push(commit::put(
+                &call.resource,
+                entry.key.clone(),
+                value,
+                call.server.clock.as_ref(),
+            ));
+            Deleted::Marked(object)
+        }
+    };
+    if dry {
+        return Ok(Some(deleted));
+    }
+    Ok(match commit::propose(call.store(), txn).await? {
+        Outcome::Committed { revision } => Some(at_revision(deleted, revision.get())),
+        Outcome::Refused { .. } => None,
+    })
+}
+
+fn at_revision(deleted: Deleted, revision: u64) -> Deleted {
+    match deleted {
+        Deleted::Removed(object) => Deleted::Removed(object),
+        Deleted::Marked(mut object) => {
+            meta::set(&mut object, "resourceVersion", revision.to_string());
+            Deleted::Marked(object)
+        }
+    }
+}
+
+/// Evicts a pod: a delete by another name, until disruption budgets exist.
+///
+/// # Errors
+///
+/// As [`delete`].
+pub(crate) async fn evict(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let eviction = body::decode(&media_type, &bytes)?.value;
+    let wanted = eviction
+        .get("deleteOptions")
+        .filter(|options| !options.is_null())
+        .cloned();
+    let options = wanted.map(serde_json::from_value::<DeleteOptions>).transpose();
+    let options =
+        options.map_err(|error| ApiError::bad_request(format!("cannot read deleteOptions: {error}")))?;
+    run(&call, &options.unwrap_or_default()).await?;
+    reply::success(StatusCode::CREATED)
+}

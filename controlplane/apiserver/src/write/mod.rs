@@ -1,0 +1,13 @@
+//! Writes: decode, check, join with what is stored, propose as one transaction.
+
+pub(crate) mod binding;
+pub(crate) mod change;
+pub(crate) mod commit;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod delete_collection;
+pub(crate) mod intake;
+pub(crate) mod patch;
+pub(crate) mod scale;
+pub(crate) mod services;
+pub(crate) mod update;

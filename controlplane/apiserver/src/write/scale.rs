@@ -1,0 +1,149 @@
+//! The subresource `scale`: the number of replicas as an `autoscaling/v1` `Scale`.
+
+use bytes::Bytes;
+use controlplane_api::field::Path;
+use controlplane_api::rest::Part;
+use controlplane_api::{ApiError, LabelSelector, meta};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+use crate::request::query::WriteOptions;
+use crate::request::{body, json as reader};
+use crate::write::change::change;
+use crate::write::intake::{self, Expected};
+use crate::write::patch::Patch;
+
+const SCALE: Expected<'static> = Expected {
+    group: "autoscaling",
+    version: "v1",
+    kind: "Scale",
+};
+
+/// Shows the scale of the object that `call` names.
+///
+/// # Errors
+///
+/// 404.
+pub(crate) fn get(call: &Call) -> Reply {
+    let entry = call.entry()?;
+    let object = entry
+        .value
+        .to_json(entry.mod_revision)
+        .map_err(|e| reply::bug("read a stored object", &e))?;
+    reply::encoded(StatusCode::OK, &of(&object), call.accepted.encoding)
+}
+
+/// Replaces the scale.
+///
+/// # Errors
+///
+/// 400, 404, 409, 422.
+pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let options = WriteOptions::parse(&call.query)?;
+    let mut document = body::decode(&media_type, &bytes)?;
+    intake::admit(
+        call.server.schemas,
+        SCALE,
+        &mut document,
+        options.field_validation,
+    )?;
+    let scale = document.value;
+    write(&call, options, |_| Ok(scale.clone())).await
+}
+
+/// Patches the scale.
+///
+/// # Errors
+///
+/// As [`update`], and for a patch that cannot be read or applied.
+pub(crate) async fn patch(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let options = WriteOptions::parse(&call.query)?;
+    let (patch, duplicates) = Patch::parse(&media_type, &bytes)?;
+    write(&call, options, |current| {
+        let value = patch.apply(call.server.schemas, SCALE, current)?;
+        let mut document = reader::Document {
+            value,
+            duplicates: duplicates.clone(),
+        };
+        intake::admit(
+            call.server.schemas,
+            SCALE,
+            &mut document,
+            options.field_validation,
+        )?;
+        Ok(document.value)
+    })
+    .await
+}
+
+async fn write<M>(call: &Call, options: WriteOptions, make: M) -> Reply
+where
+    M: Fn(&Value) -> Result<Value, ApiError> + Send + Sync,
+{
+    let mut warnings = Vec::new();
+    let written = change(call, Part::Main, options.dry_run, &mut warnings, |old| {
+        let wished = make(&of(old))?;
+        let replicas = wished_replicas(call, &wished)?;
+        let mut new = old.clone();
+        match meta::resource_version(&wished) {
+            "" => meta::remove(&mut new, "resourceVersion"),
+            version => meta::metadata_mut(&mut new).insert("resourceVersion".to_owned(), version.into()),
+        };
+        meta::object_mut(meta::member_mut(&mut new, "spec")).insert("replicas".to_owned(), replicas.into());
+        Ok(new)
+    })
+    .await?;
+    reply::encoded(
+        StatusCode::OK,
+        &of(&written.into_value()?),
+        call.accepted.encoding,
+    )
+}
+
+fn wished_replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {
+    let replicas = scale
+        .get("spec")
+        .and_then(|spec| spec.get("replicas"))
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    if (0..=i64::from(i32::MAX)).contains(&replicas) {
+        return Ok(replicas);
+    }
+    let error = Path::new("spec.replicas").invalid(replicas, "must be greater than or equal to 0");
+    Err(ApiError::invalid(
+        "autoscaling",
+        "Scale",
+        call.name(),
+        vec![error],
+    ))
+}
+
+/// The scale of an object.
+fn of(object: &Value) -> Value {
+    let number = |part: &str| {
+        object
+            .get(part)
+            .and_then(|part| part.get("replicas"))
+            .and_then(Value::as_i64)
+    };
+    let selector = object.get("spec").and_then(|spec| spec.get("selector"));
+    let selector = selector.and_then(|selector| LabelSelector::from_json(selector).ok());
+    let mut metadata = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.get("metadata").and_then(|metadata| metadata.get(field)) {
+            metadata.insert(field.to_owned(), value.clone());
+        }
+    }
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": number("spec").unwrap_or(1)},
+        "status": {
+            "replicas": number("status").unwrap_or(0),
+            "selector": selector.map(|selector| selector.to_string()).unwrap_or_default(),
+        },
+    })
+}

@@ -1,0 +1,74 @@
+//! Update: PUT of an object or of one of its parts.
+
+use bytes::Bytes;
+use controlplane_api::field::Path;
+use controlplane_api::rest::{self, Part};
+use controlplane_api::{ApiError, meta};
+use http::StatusCode;
+
+use crate::call::Call;
+use crate::reply::{self, Reply};
+use crate::request::body;
+use crate::request::query::WriteOptions;
+use crate::write::change::change;
+use crate::write::create::{self, Written};
+use crate::write::intake::{self, Expected};
+
+/// Replaces the object, or the part of it that `part` names.
+///
+/// # Errors
+///
+/// 400 and 422 for a bad object, 404, 409.
+pub(crate) async fn update(call: Call, part: Part<'static>, media_type: String, bytes: Bytes) -> Reply {
+    let options = WriteOptions::parse(&call.query)?;
+    let mut document = body::decode(&media_type, &bytes)?;
+    let expected = Expected::of(&call.resource);
+    let mut warnings = intake::admit(
+        call.server.schemas,
+        expected,
+        &mut document,
+        options.field_validation,
+    )?;
+    let mut object = document.value;
+    rest::fit_url(&call.resource, &mut object, call.namespace(), call.name())?;
+    call.resource.to_storage(&mut object);
+    let unlocked = meta::resource_version(&object).is_empty();
+    let absent = call.entry().is_err();
+    if part == Part::Main && absent && call.resource.create_on_update && unlocked {
+        let created = create::store_new(&call, &object, options, &mut warnings).await?;
+        return answer(&call, created, StatusCode::CREATED, &warnings);
+    }
+    if unlocked && !absent && !call.resource.unconditional_update {
+        return Err(must_be_locked(&call));
+    }
+    let changed = change(
+        &call,
+        part,
+        options.dry_run,
+        &mut warnings,
+        |_| Ok(object.clone()),
+    )
+    .await?;
+    answer(&call, changed, StatusCode::OK, &warnings)
+}
+
+/// The answer that shows what was written, with warnings.
+///
+/// # Errors
+///
+/// Only where the object cannot be serialised, which would be a bug.
+pub(crate) fn answer(call: &Call, written: Written, code: StatusCode, warnings: &[String]) -> Reply {
+    let mut response = written.reply(call, code)?;
+    reply::add_warnings(&mut response, warnings);
+    Ok(response)
+}
+
+fn must_be_locked(call: &Call) -> ApiError {
+    let error = Path::new("metadata.resourceVersion").invalid("", "must be specified for an update");
+    ApiError::invalid(
+        &call.resource.group,
+        &call.resource.kind,
+        call.name(),
+        vec![error],
+    )
+}

@@ -1,0 +1,167 @@
+//! The configuration file: read raw, then checked into what the daemon uses.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use controlplane_pki::BootstrapToken;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    state_dir: PathBuf,
+    listen: String,
+    advertise_address: Option<String>,
+    cert_names: Vec<String>,
+    cluster_name: String,
+    pod_cidr: String,
+    service_cidr: String,
+    cluster_domain: String,
+    bootstrap_token_file: Option<PathBuf>,
+    components: BTreeSet<Component>,
+    log: String,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            state_dir: PathBuf::from("/var/lib/floe/controlplane"),
+            listen: "[::]:6443".to_owned(),
+            advertise_address: None,
+            cert_names: Vec::new(),
+            cluster_name: "floe".to_owned(),
+            pod_cidr: "10.42.0.0/16".to_owned(),
+            service_cidr: "10.43.0.0/16".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            bootstrap_token_file: None,
+            components: [Component::Apiserver, Component::Controllers, Component::Scheduler].into(),
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// A part of the daemon that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Component {
+    Apiserver,
+    Controllers,
+    Scheduler,
+}
+
+/// The configuration, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    /// Where nodes and clients reach the API.
+    pub(crate) advertise: SocketAddr,
+    pub(crate) cert_names: Vec<String>,
+    pub(crate) cluster_name: String,
+    pub(crate) service_cidr: IpNet,
+    pub(crate) cluster_domain: String,
+    pub(crate) bootstrap_token: Option<BootstrapToken>,
+    pub(crate) components: BTreeSet<Component>,
+    pub(crate) log: String,
+}
+
+/// Reads and checks the file.
+///
+/// # Errors
+///
+/// Names file, key and value of the first thing that is wrong.
+pub(crate) fn load(file: &Path) -> anyhow::Result<Config> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
+    check(&text).with_context(|| format!("in {}", file.display()))
+}
+
+fn check(text: &str) -> anyhow::Result<Config> {
+    let raw: Raw =
+        toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.to_string().trim_end()))?;
+    let listen: SocketAddr = parsed("listen", &raw.listen)?;
+    let address = match &raw.advertise_address {
+        Some(text) => parsed("advertise_address", text)?,
+        None if listen.ip().is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        None => listen.ip(),
+    };
+    let pods: IpNet = parsed("pod_cidr", &raw.pod_cidr)?;
+    let service_cidr: IpNet = parsed("service_cidr", &raw.service_cidr)?;
+    if pods.contains(&service_cidr) || service_cidr.contains(&pods) {
+        bail!("service_cidr = {service_cidr:?} overlaps pod_cidr = {pods:?}: choose separate ranges");
+    }
+    if !raw.components.contains(&Component::Apiserver) {
+        bail!("components: the apiserver must be among them until components can run apart");
+    }
+    if !raw.state_dir.is_absolute() {
+        bail!("state_dir = {:?}: must be an absolute path", raw.state_dir);
+    }
+    Ok(Config {
+        listen,
+        advertise: SocketAddr::new(address, listen.port()),
+        service_cidr,
+        bootstrap_token: raw.bootstrap_token_file.as_deref().map(token).transpose()?,
+        state_dir: raw.state_dir,
+        cert_names: raw.cert_names,
+        cluster_name: raw.cluster_name,
+        cluster_domain: raw.cluster_domain,
+        components: raw.components,
+        log: raw.log,
+    })
+}
+
+fn parsed<T>(key: &str, text: &str) -> anyhow::Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: fmt::Display,
+{
+    text.parse()
+        .map_err(|error| anyhow::anyhow!("{key} = {text:?}: {error}"))
+}
+
+fn token(file: &Path) -> anyhow::Result<BootstrapToken> {
+    let what = || format!("bootstrap_token_file = {:?}", file.display().to_string());
+    let text = std::fs::read_to_string(file).with_context(what)?;
+    BootstrapToken::parse(text.trim()).with_context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default_configuration() {
+        let config = check("").unwrap();
+        assert_eq!(config.listen, "[::]:6443".parse().unwrap());
+        assert_eq!(config.components.len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_key_and_value() {
+        for (text, words) in [
+            ("colour = 1", vec!["colour", "unknown field"]),
+            ("listen = \"here\"", vec!["listen", "here"]),
+            (
+                "service_cidr = \"10.42.1.0/24\"",
+                vec!["service_cidr", "10.42.1.0/24", "pod_cidr"],
+            ),
+            ("components = [\"etcd\"]", vec!["components", "etcd"]),
+            ("components = []", vec!["components", "apiserver"]),
+            ("state_dir = \"x\"", vec!["state_dir", "x"]),
+            (
+                "bootstrap_token_file = \"/no/such\"",
+                vec!["bootstrap_token_file", "/no/such"],
+            ),
+        ] {
+            let message = format!("{:#}", check(text).unwrap_err());
+            for word in words {
+                assert!(message.contains(word), "{text}: {message}");
+            }
+        }
+    }
+}

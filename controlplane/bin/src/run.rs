@@ -1,0 +1,188 @@
+//! Wiring and the order of start and stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use controlplane_api::{Registry, UserInfo};
+use controlplane_apiserver::{ApiServer, Bootstrap, Limits, NodeClient, Parts, SystemClock, server_config};
+use controlplane_store::{Options, Store};
+use controlplane_store_sqlite::SqliteDurability;
+use jiff::Timestamp;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::{Component, Config};
+use crate::identities::{self, Identities};
+use crate::supervisor;
+
+/// How long the controllers and the scheduler may take to end.
+const STOP: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Where it cannot start, in one sentence.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {} (key `listen`); is another server running there?",
+            config.listen
+        )
+    })?;
+    make_private(&config.state_dir)?;
+    let identities = identities::prepare(&config, Timestamp::now())?;
+    let store = open_store(&config.state_dir).await?;
+    let server = api_server(&config, &identities, store.clone())?;
+    let bootstrap = Bootstrap {
+        advertise: config.advertise,
+        token: config.bootstrap_token.clone(),
+    };
+    server
+        .bootstrap(&bootstrap)
+        .await
+        .context("make the cluster's first objects")?;
+    let served = serve(&config, &identities, &server, listener).await;
+    store.close().await;
+    served
+}
+
+/// Runs everything, in the order in which it must stop: first those who use the API, then the API.
+async fn serve(
+    config: &Config,
+    identities: &Identities,
+    server: &ApiServer,
+    listener: TcpListener,
+) -> anyhow::Result<()> {
+    let serving = &identities.serving;
+    let authority = identities.authority.certificate_pem();
+    let tls = server_config(authority, &serving.certificate_pem, &serving.key_pem)?;
+    let (stop_api, stop_clients) = (CancellationToken::new(), CancellationToken::new());
+    let mut api = JoinSet::new();
+    let (way_in, stopped) = (server.clone(), stop_api.clone());
+    api.spawn(async move { way_in.serve(listener, tls, Limits::default(), stopped).await });
+    api.spawn(supervisor::keep_alive(stop_api.clone()));
+    let mut clients = start_clients(config, identities, server, &stop_clients);
+    info!(address = %config.listen, "serving");
+    supervisor::tell(&NotifyState::Ready);
+    wait_for_stop(&mut clients, &mut api).await?;
+    supervisor::tell(&NotifyState::Stopping);
+    info!("stopping");
+    stop_clients.cancel();
+    if tokio::time::timeout(STOP, drain(&mut clients)).await.is_err() {
+        error!("controllers or scheduler did not end in time");
+    }
+    stop_api.cancel();
+    drain(&mut api).await;
+    Ok(())
+}
+
+async fn drain(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "a part of the daemon failed"
+            );
+        }
+    }
+}
+
+/// Returns on a signal, or when a part that should run for ever has ended.
+async fn wait_for_stop(clients: &mut JoinSet<()>, api: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    loop {
+        tokio::select! {
+            // Cancel-safe: a signal not returned is delivered again.
+            _ = term.recv() => return Ok(()),
+            // Cancel-safe: as above.
+            _ = int.recv() => return Ok(()),
+            // Cancel-safe: `join_next` loses no task.
+            Some(ended) = clients.join_next() => {
+                ended.context("a controller or the scheduler failed")?;
+                anyhow::bail!("the controllers or the scheduler ended by themselves");
+            }
+            // Cancel-safe: as above. Without a watchdog its task ends at once.
+            Some(ended) = api.join_next() => ended.context("the API server failed")?,
+        }
+    }
+}
+
+fn start_clients(
+    config: &Config,
+    identities: &Identities,
+    server: &ApiServer,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    let client = |user: &str| {
+        let user = UserInfo {
+            username: user.to_owned(),
+            groups: vec!["system:authenticated".to_owned()],
+            ..UserInfo::default()
+        };
+        kube::Client::new(server.in_process(user), "default")
+    };
+    if config.components.contains(&Component::Controllers) {
+        let settings = controlplane_controllers::Config {
+            signer: Arc::clone(&identities.authority),
+        };
+        let (client, stop) = (client("system:kube-controller-manager"), stop.clone());
+        clients.spawn(async move {
+            controlplane_controllers::run(client, settings, stop).await;
+        });
+    }
+    if config.components.contains(&Component::Scheduler) {
+        let (client, stop) = (client("system:kube-scheduler"), stop.clone());
+        clients.spawn(async move {
+            controlplane_scheduler::run(client, stop).await;
+        });
+    }
+    clients
+}
+
+fn make_private(state_dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .with_context(|| {
+            format!(
+                "cannot create the state directory {} (key `state_dir`)",
+                state_dir.display()
+            )
+        })
+}
+
+/// Loading reads the whole file, so it is done off the runtime's threads.
+async fn open_store(state_dir: &Path) -> anyhow::Result<Store> {
+    let path = state_dir.join("store.db");
+    let what = format!("cannot open the store {}", path.display());
+    let open = move || -> anyhow::Result<Store> {
+        let durability = SqliteDurability::open(&path)?;
+        Ok(Store::open(durability, Options::default())?)
+    };
+    tokio::task::spawn_blocking(open).await?.context(what)
+}
+
+fn api_server(config: &Config, identities: &Identities, store: Store) -> anyhow::Result<ApiServer> {
+    let to_nodes = &identities.to_nodes;
+    let authority = identities.authority.certificate_pem();
+    let nodes = NodeClient::new(authority, &to_nodes.certificate_pem, &to_nodes.key_pem)?;
+    Ok(ApiServer::new(Parts {
+        registry: Registry::builtin(),
+        store,
+        schemas: controlplane_schema::builtin(),
+        clock: Arc::new(SystemClock),
+        service_cidr: config.service_cidr,
+        nodes: Some(nodes),
+    }))
+}
