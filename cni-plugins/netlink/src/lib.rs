@@ -1,1 +1,17 @@
 //! Links, addresses and routes over rtnetlink.
+//!
+//! A [`Netlink`] belongs to the network namespace in which its socket was made, for as long as it
+//! lives; [`Netlink::open_in`] makes one for another namespace without moving any thread of the caller.
+
+mod address;
+mod error;
+mod link;
+mod netns;
+mod route;
+mod socket;
+
+pub use error::NetlinkError;
+pub use link::{Link, Veth};
+pub use netns::inside;
+pub use route::RouteSpec;
+pub use socket::Netlink;
