@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cluster::{Cluster, ClusterName};
-use crate::{demo, down, image, kubeconfig, man, shell, status, up};
+use crate::{demo, down, image, kubeconfig, man, shell, status, up, verbs};
 
 /// Runs Kubernetes-compatible clusters whose pods are systemd units.
 #[derive(Debug, Parser)]
@@ -49,6 +49,8 @@ enum Command {
     /// Work with the images on the cluster's nodes.
     #[command(subcommand)]
     Image(ImageCommand),
+    #[command(flatten)]
+    Verb(verbs::Verb),
     /// Print the completion script for a shell.
     Completion {
         /// The shell, such as bash, fish or zsh.
@@ -98,6 +100,10 @@ impl Args {
             Command::Shell { node, command } => return shell::run(&cluster, &node, &command),
             Command::Image(ImageCommand::Load { source }) => image::load(&cluster, &source)?,
             Command::Image(ImageCommand::Demo { archive }) => demo::export(&archive)?,
+            Command::Verb(verb) => {
+                let client = crate::client::admin(&cluster).await?;
+                Box::pin(verbs::run(client, verb, verbs::Output::stdout())).await?;
+            }
             Command::Completion { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "floe", &mut std::io::stdout());
             }

@@ -18,6 +18,7 @@ mod progress;
 mod shell;
 mod status;
 mod up;
+mod verbs;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
