@@ -1,2 +1,0 @@
-//! The node's certificates: obtained by bootstrap token and signing request, kept on disk, renewed in
-//! process before they expire.
