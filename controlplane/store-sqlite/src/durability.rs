@@ -56,6 +56,25 @@ impl SqliteDurability {
             .map_err(fault::while_opening)
     }
 
+    fn write(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
+        let txn = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault::before_commit)?;
+        // On an error the transaction is dropped, which rolls it back.
+        rows::write(&txn, batches).map_err(fault::before_commit)?;
+        let committed = txn.commit().map_err(fault::in_commit);
+        if committed.is_err() && !self.db.is_autocommit() {
+            self.db.execute_batch("ROLLBACK").map_err(fault::in_commit)?;
+        }
+        self.appended += batches
+            .iter()
+            .flat_map(|batch| &batch.events)
+            .map(size)
+            .sum::<usize>();
+        committed
+    }
+
     fn checkpoint(&mut self) -> Result<(), DurabilityError> {
         // Nobody else reads, so a passive checkpoint moves everything, and the next write begins the log anew.
         self.db
@@ -88,22 +107,15 @@ impl Durability for SqliteDurability {
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
-        let txn = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(fault::before_commit)?;
-        // On an error the transaction is dropped, which rolls it back.
-        rows::write(&txn, batches).map_err(fault::before_commit)?;
-        let committed = txn.commit().map_err(fault::in_commit);
-        if committed.is_err() && !self.db.is_autocommit() {
-            self.db.execute_batch("ROLLBACK").map_err(fault::in_commit)?;
+        match self.write(batches) {
+            // Moving the log's pages to their place lets the log begin anew in the space that it has, which is
+            // what makes deleting possible on a full disk.
+            Err(DurabilityError::Full(cause)) => match self.checkpoint() {
+                Ok(()) => self.write(batches),
+                Err(_) => Err(DurabilityError::Full(cause)),
+            },
+            written => written,
         }
-        self.appended += batches
-            .iter()
-            .flat_map(|batch| &batch.events)
-            .map(size)
-            .sum::<usize>();
-        committed
     }
 
     fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError> {
