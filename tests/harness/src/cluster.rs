@@ -28,7 +28,7 @@ impl Cluster {
         let scratch = tempfile::tempdir().context("create a folder for scratch files")?;
         let cluster = Self {
             name: name.to_owned(),
-            floe: floe()?,
+            floe: floe_binaries()?.join("floe"),
             scratch,
         };
         succeed(cluster.floe(&["up"]).args(options))?;
@@ -116,12 +116,16 @@ impl Drop for Cluster {
     }
 }
 
-/// The `floe` beside the test's own program.
-fn floe() -> Result<PathBuf> {
+/// The folder of the built programs: above the one of the test's own program.
+///
+/// # Errors
+///
+/// When the test's own path cannot be told.
+pub fn floe_binaries() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the test's own path")?;
-    let folder = own
+    Ok(own
         .parent()
         .and_then(Path::parent)
-        .context("find the build's folder")?;
-    Ok(folder.join("floe"))
+        .context("find the build's folder")?
+        .to_owned())
 }

@@ -10,9 +10,9 @@ mod machine;
 mod node;
 mod vm;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, floe_binaries};
 pub use images::{BUSYBOX, busybox_archive};
 pub use kubectl::{Kubectl, Namespace};
 pub use machine::MachineNode;
 pub use node::{Executed, Node, eventually};
-pub use vm::{Vm, VmSpec};
+pub use vm::{VM_ROOT, Vm, VmSpec};

@@ -10,9 +10,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use controlplane_machine::RootSpec;
 
 use crate::command::succeed;
 use crate::{Executed, Node, eventually};
+
+/// Root file system of a virtual machine that can be a node: Debian 13's systemd and kernel.
+pub const VM_ROOT: RootSpec = RootSpec {
+    suite: "trixie",
+    variant: "minbase",
+    packages: &[
+        "busybox-static",
+        "crun",
+        "dbus",
+        "initramfs-tools",
+        "iproute2",
+        "kmod",
+        "linux-image-cloud-amd64",
+        "nftables",
+        "procps",
+        "systemd",
+        "systemd-sysv",
+        "udev",
+    ],
+};
 
 /// A shell behind a virtio port: a line is a command in base64; the answer is a line with its exit
 /// code and a line with its output in base64.

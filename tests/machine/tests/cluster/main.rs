@@ -1,6 +1,9 @@
 //! One cluster, real kubectl, real systemd.
 
-#![expect(clippy::indexing_slicing, reason = "an absent member of a JSON value indexes to null, never a panic")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "an absent member of a JSON value indexes to null, never a panic"
+)]
 
 mod faults;
 mod kubectl;

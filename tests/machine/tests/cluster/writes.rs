@@ -75,7 +75,7 @@ pub(crate) fn status_race(cluster: &Cluster) -> Result<()> {
         );
         let found = ns.get("pod", "raced")?;
         ensure!(
-            found["metadata"]["labels"]["round"] == round.to_string(),
+            found["metadata"]["labels"]["round"].as_str() == label.strip_prefix("round="),
             "the label of {round} was lost"
         );
         ensure!(
