@@ -5,6 +5,7 @@
 //! the `x-kubernetes-*` extensions from which `kubectl apply` computes its patch.
 
 mod components;
+mod descriptions;
 mod parameters;
 mod paths;
 

@@ -80,6 +80,12 @@ impl Schemas {
         })
     }
 
+    /// Every definition.
+    #[cfg(all(test, feature = "descriptions"))]
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.iter()
+    }
+
     pub(crate) fn definition_mut(&mut self, name: &str) -> Option<&mut Definition> {
         let id = self.by_name.get(name)?;
         self.definitions.get_mut(id.0)

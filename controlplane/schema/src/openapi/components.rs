@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::descriptions::Descriptions;
 use crate::Schemas;
-use crate::model::{Body, Definition, DefinitionId, Field, Scalar, Shape};
+use crate::model::{Body, Definition, DefinitionId, Field, GroupVersionKind, Scalar, Shape};
 
 type Fields = Map<String, Value>;
 
@@ -53,9 +54,12 @@ impl<'a> References<'a> {
                 }
             }
         }
-        let schemas = self.schemas;
+        let writer = Writer {
+            schemas: self.schemas,
+            descriptions: Descriptions::load(),
+        };
         let schema =
-            |(name, definition): (&str, &Definition)| (name.to_owned(), component(schemas, definition));
+            |(name, definition): (&str, &Definition)| (name.to_owned(), writer.component(definition));
         Value::Object(self.used.into_iter().map(schema).collect())
     }
 }
@@ -73,94 +77,113 @@ fn reference(definition: &Definition) -> Value {
     json!({ "$ref": format!("#/components/schemas/{}", definition.name) })
 }
 
-/// The schema of one definition.
-fn component(schemas: &Schemas, definition: &Definition) -> Value {
-    let fields = match &definition.body {
-        Body::Scalar(scalar) => return Value::Object(scalar_schema(*scalar)),
-        Body::Object(fields) => fields,
-    };
-    let mut schema = Fields::new();
-    schema.insert("type".into(), "object".into());
-    if !fields.is_empty() {
-        let property = |field: &Field| (field.name.to_string(), property(schemas, field));
-        schema.insert(
-            "properties".into(),
-            Value::Object(fields.iter().map(property).collect()),
-        );
-    }
-    let required: Vec<&str> = fields
-        .iter()
-        .filter(|field| field.required)
-        .map(|field| &*field.name)
-        .collect();
-    if !required.is_empty() {
-        schema.insert("required".into(), json!(required));
-    }
-    if definition.atomic {
-        schema.insert("x-kubernetes-map-type".into(), "atomic".into());
-    }
-    if !definition.kinds.is_empty() {
-        let kind = |kind: &crate::model::GroupVersionKind| json!({ "group": kind.group, "version": kind.version, "kind": kind.kind });
-        let kinds = definition.kinds.iter().map(kind).collect();
-        schema.insert("x-kubernetes-group-version-kind".into(), Value::Array(kinds));
-    }
-    Value::Object(schema)
+/// Writes schemas.
+#[derive(Debug)]
+struct Writer<'a> {
+    schemas: &'a Schemas,
+    descriptions: Descriptions,
 }
 
-/// The schema of one field, with what the table says of it as extensions.
-fn property(schemas: &Schemas, field: &Field) -> Value {
-    let mut schema = shape_schema(schemas, &field.shape);
-    let attributes = &field.attributes;
-    if !attributes.allowed.is_empty() {
-        schema.insert("enum".into(), json!(attributes.allowed));
-    }
-    if let Some(default) = field.default.as_ref().filter(|default| !default.value.is_array()) {
-        schema.insert("default".into(), default.value.clone());
-    }
-    let texts = [
-        ("x-kubernetes-list-type", attributes.list_type.as_deref()),
-        ("x-kubernetes-map-type", attributes.map_type.as_deref()),
-        ("x-kubernetes-patch-merge-key", attributes.merge_key.as_deref()),
-    ];
-    for (name, value) in texts {
-        if let Some(value) = value {
-            schema.insert(name.into(), value.into());
-        }
-    }
-    if !attributes.list_keys.is_empty() {
-        schema.insert("x-kubernetes-list-map-keys".into(), json!(attributes.list_keys));
-    }
-    if !attributes.strategies.is_empty() {
-        schema.insert(
-            "x-kubernetes-patch-strategy".into(),
-            attributes.strategies.join(",").into(),
-        );
-    }
-    Value::Object(schema)
-}
-
-fn shape_schema(schemas: &Schemas, shape: &Shape) -> Fields {
-    let mut schema = Fields::new();
-    match shape {
-        Shape::Scalar(scalar) => return scalar_schema(*scalar),
-        Shape::List(items) => {
-            schema.insert("type".into(), "array".into());
-            schema.insert("items".into(), Value::Object(shape_schema(schemas, items)));
-        }
-        Shape::Map(values) => {
-            schema.insert("type".into(), "object".into());
+impl Writer<'_> {
+    /// The schema of one definition.
+    fn component(&self, definition: &Definition) -> Value {
+        let fields = match &definition.body {
+            Body::Scalar(scalar) => {
+                let mut schema = scalar_schema(*scalar);
+                self.describe(&mut schema, definition, "");
+                return Value::Object(schema);
+            }
+            Body::Object(fields) => fields,
+        };
+        let mut schema = Fields::new();
+        self.describe(&mut schema, definition, "");
+        schema.insert("type".into(), "object".into());
+        if !fields.is_empty() {
+            let property = |field: &Field| (field.name.to_string(), self.property(definition, field));
             schema.insert(
-                "additionalProperties".into(),
-                Value::Object(shape_schema(schemas, values)),
+                "properties".into(),
+                Value::Object(fields.iter().map(property).collect()),
             );
         }
-        // Nothing may stand beside `$ref` in OpenAPI 3.0, hence `allOf`, as upstream has it.
-        Shape::Named(id) => {
-            let target: Vec<Value> = schemas.get(*id).map(reference).into_iter().collect();
-            schema.insert("allOf".into(), Value::Array(target));
+        let required: Vec<&str> = fields
+            .iter()
+            .filter(|field| field.required)
+            .map(|field| &*field.name)
+            .collect();
+        if !required.is_empty() {
+            schema.insert("required".into(), json!(required));
+        }
+        if definition.atomic {
+            schema.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+        if !definition.kinds.is_empty() {
+            let kind = |kind: &GroupVersionKind| json!({ "group": kind.group, "version": kind.version, "kind": kind.kind });
+            let kinds = definition.kinds.iter().map(kind).collect();
+            schema.insert("x-kubernetes-group-version-kind".into(), Value::Array(kinds));
+        }
+        Value::Object(schema)
+    }
+
+    /// The schema of one field, with what the table says of it as extensions.
+    fn property(&self, owner: &Definition, field: &Field) -> Value {
+        let mut schema = self.shape(&field.shape);
+        self.describe(&mut schema, owner, &field.name);
+        let attributes = &field.attributes;
+        if !attributes.allowed.is_empty() {
+            schema.insert("enum".into(), json!(attributes.allowed));
+        }
+        if let Some(default) = field.default.as_ref().filter(|default| !default.value.is_array()) {
+            schema.insert("default".into(), default.value.clone());
+        }
+        let texts = [
+            ("x-kubernetes-list-type", attributes.list_type.as_deref()),
+            ("x-kubernetes-map-type", attributes.map_type.as_deref()),
+            ("x-kubernetes-patch-merge-key", attributes.merge_key.as_deref()),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                schema.insert(name.into(), value.into());
+            }
+        }
+        if !attributes.list_keys.is_empty() {
+            schema.insert("x-kubernetes-list-map-keys".into(), json!(attributes.list_keys));
+        }
+        if !attributes.strategies.is_empty() {
+            schema.insert(
+                "x-kubernetes-patch-strategy".into(),
+                attributes.strategies.join(",").into(),
+            );
+        }
+        Value::Object(schema)
+    }
+
+    fn shape(&self, shape: &Shape) -> Fields {
+        let mut schema = Fields::new();
+        match shape {
+            Shape::Scalar(scalar) => return scalar_schema(*scalar),
+            Shape::List(items) => {
+                schema.insert("type".into(), "array".into());
+                schema.insert("items".into(), Value::Object(self.shape(items)));
+            }
+            Shape::Map(values) => {
+                schema.insert("type".into(), "object".into());
+                schema.insert("additionalProperties".into(), Value::Object(self.shape(values)));
+            }
+            // Nothing may stand beside `$ref` in OpenAPI 3.0, hence `allOf`, as upstream has it.
+            Shape::Named(id) => {
+                let target: Vec<Value> = self.schemas.get(*id).map(reference).into_iter().collect();
+                schema.insert("allOf".into(), Value::Array(target));
+            }
+        }
+        schema
+    }
+
+    /// Adds the description of a field, or with an empty one of the definition itself.
+    fn describe(&self, schema: &mut Fields, definition: &Definition, field: &str) {
+        if let Some(text) = self.descriptions.of(&definition.name, field) {
+            schema.insert("description".into(), text.into());
         }
     }
-    schema
 }
 
 fn scalar_schema(scalar: Scalar) -> Fields {
