@@ -106,7 +106,10 @@ pub fn partial(object: &Value) -> Value {
 
 fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     match &column.cell {
-        Cell::Path(path) => at(object, path).cloned().unwrap_or(Value::Null),
+        Cell::Path(path) => match at(object, path) {
+            None | Some(Value::Null) if column.type_name == "string" => "".into(),
+            found => found.cloned().unwrap_or_default(),
+        },
         Cell::Age(path) => time::age(at(object, path), now).into(),
         Cell::Computed(fill) => fill(object, now),
     }

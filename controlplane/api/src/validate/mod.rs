@@ -11,3 +11,6 @@ pub(crate) mod resources;
 pub(crate) mod service;
 pub(crate) mod signing;
 pub(crate) mod workload;
+
+#[cfg(test)]
+mod tests;

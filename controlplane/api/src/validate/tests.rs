@@ -1,0 +1,265 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::field::FieldError;
+
+/// Puts `value` at a JSON pointer, making what is missing on the way; one past a list's end appends.
+pub(super) fn set(object: &mut Value, pointer: &str, value: Value) {
+    let mut place = object;
+    for part in pointer.split('/').skip(1) {
+        place = match (place, part.parse::<usize>()) {
+            (Value::Array(list), Ok(index)) => {
+                if index == list.len() {
+                    list.push(Value::Null);
+                }
+                &mut list[index]
+            }
+            (place, _) => crate::meta::member_mut(place, part),
+        };
+    }
+    *place = value;
+}
+
+fn lines(errors: impl IntoIterator<Item = FieldError>) -> Vec<String> {
+    errors.into_iter().map(|error| error.to_string()).collect()
+}
+
+fn deployment() -> Value {
+    json!({"spec": {
+        "replicas": 1,
+        "selector": {"matchLabels": {"app": "web"}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+        "progressDeadlineSeconds": 600,
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {
+                "restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
+                "containers": [{"name": "web", "image": "nginx", "imagePullPolicy": "Always", "terminationMessagePolicy": "File"}],
+            },
+        },
+    }})
+}
+
+#[test]
+fn mistakes_in_deployments_are_named() {
+    assert_eq!(workload::deployment(&deployment()), []);
+    for (pointer, value, message) in [
+        ("/spec/selector", json!(null), "spec.selector: Required value"),
+        (
+            "/spec/template/metadata/labels",
+            json!({"app": "db"}),
+            "spec.template.metadata.labels: Invalid value: {\"app\":\"db\"}: `selector` does not match template `labels`",
+        ),
+        (
+            "/spec/replicas",
+            json!(-1),
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            "/spec/strategy/rollingUpdate",
+            json!({"maxSurge": 0, "maxUnavailable": "0%"}),
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"0%\": may not be 0 when `maxSurge` is 0",
+        ),
+        (
+            "/spec/strategy/type",
+            json!("Recreate"),
+            "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
+        ),
+        (
+            "/spec/template/spec/restartPolicy",
+            json!("Never"),
+            "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
+        ),
+        (
+            "/spec/template/spec/containers/0/image",
+            json!(""),
+            "spec.template.spec.containers[0].image: Required value",
+        ),
+        (
+            "/spec/minReadySeconds",
+            json!(600),
+            "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds",
+        ),
+    ] {
+        let mut object = deployment();
+        set(&mut object, pointer, value);
+        assert_eq!(lines(workload::deployment(&object)), [message], "{pointer}");
+    }
+}
+
+#[test]
+fn a_selector_never_changes() {
+    let mut new = deployment();
+    set(&mut new, "/spec/selector/matchLabels/app", json!("db"));
+    assert_eq!(
+        lines(workload::selector_changed(&new, &deployment())),
+        ["spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"db\"}}: field is immutable"]
+    );
+}
+
+fn a_service() -> Value {
+    json!({"spec": {
+        "type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "10.43.0.5", "clusterIPs": ["10.43.0.5"],
+        "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+    }})
+}
+
+#[test]
+fn mistakes_in_services_are_named() {
+    assert_eq!(service::spec(&a_service()), []);
+    for (pointer, value, message) in [
+        ("/spec/ports", json!([]), "spec.ports: Required value"),
+        (
+            "/spec/type",
+            json!("X"),
+            "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \
+             \"NodePort\"",
+        ),
+        (
+            "/spec/ports/0/port",
+            json!(0),
+            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ),
+        (
+            "/spec/ports/0/targetPort",
+            json!("-"),
+            "spec.ports[0].targetPort: Invalid value: \"-\": must contain at least one letter (a-z)",
+        ),
+        (
+            "/spec/ports/0/nodePort",
+            json!(30000),
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            "/spec/clusterIP",
+            json!("x"),
+            "spec.clusterIPs[0]: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+    ] {
+        let mut object = a_service();
+        set(&mut object, pointer, value);
+        assert!(
+            lines(service::spec(&object)).contains(&message.to_owned()),
+            "{pointer}: {:?}",
+            service::spec(&object)
+        );
+    }
+    let mut two = a_service();
+    set(
+        &mut two,
+        "/spec/ports/1",
+        json!({"port": 81, "protocol": "TCP", "name": "b"}),
+    );
+    assert_eq!(lines(service::spec(&two)), ["spec.ports[0].name: Required value"]);
+}
+
+#[test]
+fn a_cluster_ip_stays_and_may_be_left_out() {
+    let mut new = a_service();
+    set(&mut new, "/spec/clusterIP", json!(""));
+    set(&mut new, "/spec/clusterIPs", json!([]));
+    service::keep_allocations(&mut new, &a_service());
+    assert_eq!(new, a_service());
+    set(&mut new, "/spec/clusterIP", json!("10.43.0.6"));
+    set(&mut new, "/spec/clusterIPs", json!(["10.43.0.6"]));
+    assert_eq!(
+        lines(service::update(&new, &a_service())),
+        ["spec.clusterIPs[0]: Invalid value: [\"10.43.0.6\"]: may not change once set"]
+    );
+}
+
+#[test]
+fn mistakes_in_config_maps_and_secrets_are_named() {
+    assert_eq!(
+        lines(data::config_map(&json!({"data": {"a b": "x"}}))),
+        [
+            "data[a b]: Invalid value: \"a b\": a valid config key must consist of alphanumeric characters, '-', '_' or \
+          '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+        ]
+    );
+    assert_eq!(
+        lines(data::config_map(
+            &json!({"data": {"a": "x"}, "binaryData": {"a": "eA=="}})
+        )),
+        ["data[a]: Invalid value: \"a\": duplicate of key present in binaryData"]
+    );
+    assert_eq!(
+        lines(data::config_map(
+            &json!({"data": {"a": "x".repeat(1024 * 1024 + 1)}})
+        )),
+        [": Too long: may not be more than 1048576 bytes"]
+    );
+    assert_eq!(
+        lines(data::secret(
+            &json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "eA=="}})
+        )),
+        ["data[tls.key]: Required value"]
+    );
+    let frozen = json!({"immutable": true, "data": {"a": "x"}});
+    assert_eq!(
+        lines(data::frozen(&json!({"data": {"a": "y"}}), &frozen, &["data"])),
+        [
+            "immutable: Forbidden: field is immutable when `immutable` is set",
+            "data: Forbidden: field is immutable when `immutable` is set",
+        ]
+    );
+}
+
+#[test]
+fn endpoints_may_not_point_at_the_node_itself() {
+    for (address, rule) in [
+        (
+            "127.0.0.1",
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        ),
+        (
+            "169.254.169.254",
+            "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+        ),
+    ] {
+        let object = json!({"subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80, "protocol": "TCP"}]}]});
+        let message = format!("subsets[0].addresses[0].ip: Invalid value: \"{address}\": {rule}");
+        assert_eq!(lines(endpoints::subsets(&object)), [message]);
+        let slice = json!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": []});
+        let message = format!("endpoints[0].addresses[0]: Invalid value: \"{address}\": {rule}");
+        assert_eq!(lines(endpoints::slice(&slice)), [message]);
+    }
+}
+
+#[test]
+fn a_certificate_once_issued_and_a_decision_once_made_stay() {
+    let condition = |kind: &str| json!({"type": kind, "status": "True"});
+    let old = json!({"status": {"certificate": "b2xk", "conditions": [condition("Approved")]}});
+    let new = json!({"status": {"certificate": "bmV3", "conditions": [condition("Denied")]}});
+    assert_eq!(
+        lines(signing::status_update(&new, &old)),
+        [
+            "status.conditions: Forbidden: updates may not remove a condition of type \"Approved\"",
+            "status.conditions: Forbidden: updates may not add a condition of type \"Denied\"",
+            "status.certificate: Forbidden: updates may not set or modify a certificate that was already issued",
+        ]
+    );
+    let both = json!({"status": {"conditions": [condition("Approved"), condition("Denied")]}});
+    assert_eq!(
+        lines(signing::approval_update(&both, &json!({}))),
+        [
+            "status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+        ]
+    );
+}
+
+#[test]
+fn mistakes_in_signing_requests_are_named() {
+    let request = json!({"spec": {"request": "eA==", "signerName": "kubelet", "usages": ["client auth", "x"], "expirationSeconds": 5}});
+    let found = lines(signing::request(&request));
+    assert!(found[0].starts_with("spec.usages[1]: Unsupported value: \"x\": supported values: \"any\","));
+    assert_eq!(
+        found[1..],
+        [
+            "spec.request: Invalid value: \"eA==\": unable to parse PEM block: PEM block type must be CERTIFICATE REQUEST",
+            "spec.signerName: Invalid value: \"kubelet\": must be a fully qualified domain and path of the form \
+             'example.com/signer-name'",
+            "spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)",
+        ]
+    );
+}
