@@ -191,3 +191,12 @@ impl Launch {
         file::replace(&dir.join(LAUNCH_FILE), self)
     }
 }
+
+/// Replaces `bundle.json`, mode 0600.
+///
+/// # Errors
+///
+/// Names the file and why it could not be written.
+pub fn write_bundle(dir: &Path, config: &impl Serialize) -> Result<(), FormatError> {
+    file::replace(&dir.join(BUNDLE_FILE), config)
+}

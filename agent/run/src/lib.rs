@@ -21,7 +21,7 @@ pub use file::FormatError;
 pub use finish::{FinishError, ServiceEnd, record};
 pub use launch::{
     BUNDLE_FILE, CONFIG_FILE, ERROR_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE,
-    PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec,
+    PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec, write_bundle,
 };
 pub use records::{Ended, MAX_RECORDS, Record, Records};
 pub use start::{StartError, run as start};

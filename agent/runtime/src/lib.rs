@@ -12,9 +12,10 @@ mod names;
 mod paths;
 
 pub use adopt::{AdoptError, Adopted, adopt, read_records, read_state};
+pub use agent_core::{QosClass, Role};
 pub use agent_run::{Ended, Phase, Record, Records, State};
 pub use bundle::{
-    Bundle, BundleError, ContainerInput, ContainerKind, ImageFacts, Mount, Sandbox, bundle, pod_slice,
+    Bundle, BundleError, ContainerInput, ImageFacts, Mount, Sandbox, WriteError, bundle, pod_slice,
 };
-pub use names::{Qos, qos, slice_name, unit_name};
+pub use names::{slice_name, unit_name};
 pub use paths::NodePaths;

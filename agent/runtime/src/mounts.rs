@@ -1,18 +1,46 @@
 //! Volumes in memory and the removal of a pod's folders.
 
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use agent_run::mount_namespace;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use tokio::sync::oneshot;
 
 use crate::NodePaths;
 
 /// Why a mount or removal failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} {path}")]
-pub struct MountError {
-    verb: &'static str,
-    path: String,
-    #[source]
-    source: io::Error,
+pub enum MountError {
+    /// The pods' mount namespace cannot be entered.
+    #[error(transparent)]
+    Namespace(#[from] mount_namespace::NamespaceError),
+    /// A step was refused.
+    #[error("{verb} {path}")]
+    Io {
+        /// What was attempted.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread that was to do it ended early: a bug.
+    #[error("the mounting thread ended early")]
+    Thread,
+}
+
+impl MountError {
+    fn io<E: Into<io::Error>>(verb: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            verb,
+            path,
+            source: source.into(),
+        }
+    }
 }
 
 /// Mounts a tmpfs of at most `bytes` at `path` in the pods' mount namespace; does nothing where one is.
@@ -20,16 +48,93 @@ pub struct MountError {
 /// # Errors
 ///
 /// Says what the kernel refused.
-pub async fn tmpfs(_paths: &NodePaths, _path: &Path, _bytes: Option<u64>) -> Result<(), MountError> {
-    Ok(())
+pub async fn tmpfs(paths: &NodePaths, path: &Path, bytes: Option<u64>) -> Result<(), MountError> {
+    let path = path.to_owned();
+    inside(paths, move || {
+        fs::create_dir_all(&path).map_err(MountError::io("create", &path))?;
+        if mount_points_beneath(&path)?.contains(&path) {
+            return Ok(());
+        }
+        let size = bytes.map(|b| format!(",size={b}")).unwrap_or_default();
+        let options = format!("mode=0777{size}");
+        mount(
+            Some("tmpfs"),
+            &path,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            Some(options.as_str()),
+        )
+        .map_err(MountError::io("mount a tmpfs at", &path))
+    })
+    .await
 }
 
 /// Unmounts all of the pod's mounts and removes its folders under `/run` and in the node state.
-/// Repeating it is harmless.
+/// Its containers must have ended. Repeating it is harmless.
 ///
 /// # Errors
 ///
-/// Says what the kernel refused; everything else was tried nevertheless.
-pub async fn remove_pod(_paths: &NodePaths, _uid: &str) -> Result<(), MountError> {
-    Ok(())
+/// The first refusal; everything else was tried nevertheless.
+pub async fn remove_pod(paths: &NodePaths, uid: &str) -> Result<(), MountError> {
+    let run = paths.pod_dir(uid);
+    let state = paths.pod_state(uid);
+    let mounted = run.clone();
+    let unmounted = inside(paths, move || unmount_beneath(&mounted)).await;
+    let removed = blocking(move || {
+        // Links are removed, never followed; nothing is mounted here on the host's side.
+        let results = [&run, &state].map(|dir| match fs::remove_dir_all(dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(MountError::io("remove", dir)(e)),
+            _ => Ok(()),
+        });
+        results.into_iter().collect()
+    })
+    .await;
+    unmounted.and(removed)
+}
+
+fn unmount_beneath(dir: &Path) -> Result<(), MountError> {
+    let mut result = Ok(());
+    for point in mount_points_beneath(dir)?.into_iter().rev() {
+        let done = umount2(&point, MntFlags::MNT_DETACH).map_err(MountError::io("unmount", &point));
+        result = result.and(done);
+    }
+    result
+}
+
+/// Mount points at or under `dir` in this thread's mount namespace, parents first.
+fn mount_points_beneath(dir: &Path) -> Result<Vec<PathBuf>, MountError> {
+    let table = Path::new("/proc/thread-self/mountinfo");
+    let text = fs::read_to_string(table).map_err(MountError::io("read", table))?;
+    let point = |line: &str| line.split(' ').nth(4).map(PathBuf::from);
+    Ok(text
+        .lines()
+        .filter_map(point)
+        .filter(|p| p.starts_with(dir))
+        .collect())
+}
+
+/// Runs `work` on a thread of its own that entered the pods' mount namespace and ends with it.
+async fn inside<F>(paths: &NodePaths, work: F) -> Result<(), MountError>
+where
+    F: FnOnce() -> Result<(), MountError> + Send + 'static,
+{
+    let pin = paths.mount_namespace();
+    blocking(move || {
+        mount_namespace::enter(&pin)?;
+        work()
+    })
+    .await
+}
+
+/// Runs `work` on a thread of its own: one that changed its namespace must not serve others.
+async fn blocking<F>(work: F) -> Result<(), MountError>
+where
+    F: FnOnce() -> Result<(), MountError> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        // The asker may have gone; the work is done all the same.
+        drop(sender.send(work()));
+    });
+    receiver.await.unwrap_or(Err(MountError::Thread))
 }

@@ -1,17 +1,33 @@
 //! From a pod's container to its bundle: pure.
 
-use std::path::PathBuf;
+mod limits;
+mod linux;
+mod mounts;
+mod process;
+mod seccomp;
+mod security;
+mod service;
+#[cfg(test)]
+mod tests;
 
-use agent_run::Launch;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use agent_core::Role;
+use agent_run::{BackOff, FormatError, Identity, LAUNCH_VERSION, Launch, PodShare, Rootfs, write_bundle};
 use agent_systemd::{ServiceSpec, SliceSpec, UnitNameError};
 use k8s_openapi::api::core::v1::{Container, Pod};
+use oci_spec::OciSpecError;
 use oci_spec::image::ImageConfiguration;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{RootBuilder, Spec, SpecBuilder};
 
-use crate::NodePaths;
+use self::security::Security;
+use crate::{NodePaths, names, slice_name, unit_name};
 
 /// What all containers of a pod live in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sandbox {
     /// Host name inside the pod.
     pub hostname: String,
@@ -21,6 +37,8 @@ pub struct Sandbox {
     pub hosts_file: Option<PathBuf>,
     /// The agent's text of `/etc/resolv.conf`; `None` leaves the image's.
     pub resolv_conf: Option<PathBuf>,
+    /// The agent's text of `/etc/hostname`; `None` leaves the image's.
+    pub hostname_file: Option<PathBuf>,
 }
 
 /// What is known of an image.
@@ -34,17 +52,6 @@ pub struct ImageFacts {
     pub reference: String,
     /// As the store knows it.
     pub id: String,
-}
-
-/// Which of the pod's containers it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerKind {
-    /// Runs to its end before the next starts.
-    Init,
-    /// An init container with `restartPolicy: Always`.
-    Sidecar,
-    /// One of `spec.containers`.
-    Main,
 }
 
 /// A volume mounted into a container.
@@ -69,8 +76,8 @@ pub struct ContainerInput<'a> {
     pub pod: &'a Pod,
     /// The container, from its `initContainers` or `containers`.
     pub container: &'a Container,
-    /// Which of the two.
-    pub kind: ContainerKind,
+    /// Its part in the pod.
+    pub role: Role,
     /// Its image.
     pub image: &'a ImageFacts,
     /// The environment of the pod's spec, resolved, in order; the image's comes before it.
@@ -81,17 +88,57 @@ pub struct ContainerInput<'a> {
     pub sandbox: &'a Sandbox,
     /// Hash of the pod's spec.
     pub spec_hash: &'a str,
+    /// The node's memory in bytes, against which the OOM score is reckoned.
+    pub node_memory: u64,
 }
 
-/// Why no bundle can be made: always the pod's fault (`CreateContainerConfigError`).
+/// Why no bundle can be made: always the pod's or the image's fault (`CreateContainerConfigError`).
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The pod has no UID or name.
+    /// The pod lacks what every pod of the API has.
     #[error("the pod has no {0}")]
     Missing(&'static str),
+    /// A name that is no file name.
+    #[error("{0:?} cannot name a container's folder")]
+    Folder(String),
     /// A name no unit can bear.
     #[error("name the unit")]
     Name(#[from] UnitNameError),
+    /// Nothing to run.
+    #[error("no command specified: neither the container nor image {0} has one")]
+    NoCommand(String),
+    /// `runAsNonRoot` with `runAsUser: 0`.
+    #[error("container's runAsUser breaks non-root policy")]
+    RootByPod,
+    /// `runAsNonRoot` with an image that runs as root.
+    #[error("container has runAsNonRoot and image will run as root")]
+    RootByImage,
+    /// `runAsNonRoot` with an image whose user is a name.
+    #[error(
+        "container has runAsNonRoot and image has non-numeric user ({0}), cannot verify user is non-root"
+    )]
+    UserByName(String),
+    /// No such capability.
+    #[error("{0:?} is no capability")]
+    Capability(String),
+    /// No such signal.
+    #[error("{0:?} is no signal")]
+    Signal(String),
+    /// A user or group id out of range.
+    #[error("{0} is no user or group id")]
+    Id(i64),
+    /// A kernel parameter that is not the pod's own.
+    #[error("sysctl {0:?} would change the node, not the pod alone")]
+    Sysctl(String),
+    /// A seccomp profile of an unknown type, or of one that is not there yet.
+    #[error("seccomp profile type {0:?} is not supported; RuntimeDefault and Unconfined are")]
+    Seccomp(String),
+    /// The built-in seccomp profile is damaged: a bug.
+    #[error("read the built-in seccomp profile")]
+    Profile(#[source] serde_json::Error),
+    /// The OCI configuration is incomplete: a bug.
+    #[error("build the OCI configuration")]
+    Spec(#[from] OciSpecError),
 }
 
 /// A container ready to be written and started.
@@ -112,8 +159,28 @@ pub struct Bundle {
 /// # Errors
 ///
 /// Says what about the pod or image cannot be run.
-pub fn bundle(_input: &ContainerInput<'_>, _paths: &NodePaths) -> Result<Bundle, BundleError> {
-    Err(BundleError::Missing("uid"))
+pub fn bundle(input: &ContainerInput<'_>, paths: &NodePaths) -> Result<Bundle, BundleError> {
+    let uid = names::folder(
+        input
+            .pod
+            .metadata
+            .uid
+            .as_deref()
+            .ok_or(BundleError::Missing("uid"))?,
+    )?;
+    let dir = paths.container_dir(uid, names::folder(&input.container.name)?);
+    let unit = unit_name(input.pod, &input.container.name)?;
+    let slice = slice_name(input.pod)?;
+    let security = Security::of(input);
+    let launch = launch(input, paths, &security, (unit.as_str(), slice.as_str()))?;
+    let config = config(input, paths, &security, &launch.pod)?;
+    let service = service::service(input, paths, &launch, (unit, slice))?;
+    Ok(Bundle {
+        dir,
+        config,
+        launch,
+        service,
+    })
 }
 
 /// The pod's slice with its limits.
@@ -121,18 +188,141 @@ pub fn bundle(_input: &ContainerInput<'_>, _paths: &NodePaths) -> Result<Bundle,
 /// # Errors
 ///
 /// Where the pod's names hold what Kubernetes forbids.
-pub fn pod_slice(_pod: &Pod) -> Result<SliceSpec, BundleError> {
-    Err(BundleError::Missing("uid"))
+pub fn pod_slice(pod: &Pod) -> Result<SliceSpec, BundleError> {
+    let meta = &pod.metadata;
+    let namespace = meta.namespace.as_deref().unwrap_or("default");
+    let name = meta.name.as_deref().ok_or(BundleError::Missing("name"))?;
+    Ok(SliceSpec {
+        name: slice_name(pod)?,
+        description: format!("Pod {namespace}/{name}"),
+        limits: limits::pod(pod),
+    })
+}
+
+fn config(
+    input: &ContainerInput<'_>,
+    paths: &NodePaths,
+    security: &Security<'_>,
+    pod: &PodShare,
+) -> Result<Spec, BundleError> {
+    let capabilities = security.capabilities()?;
+    // The path is filled in at each start.
+    let root = RootBuilder::default()
+        .path("rootfs")
+        .readonly(security.read_only_root())
+        .build()?;
+    Ok(SpecBuilder::default()
+        .version("1.0.2")
+        .root(root)
+        .process(process::process(input, security, &capabilities)?)
+        .mounts(mounts::mounts(input, paths, pod)?)
+        .linux(linux::linux(input, security, pod, &capabilities)?)
+        .build()?)
+}
+
+fn launch(
+    input: &ContainerInput<'_>,
+    paths: &NodePaths,
+    security: &Security<'_>,
+    (unit, slice): (&str, &str),
+) -> Result<Launch, BundleError> {
+    let identity = identity(input, unit, slice)?;
+    let (uid, name) = (identity.pod_uid.as_str(), identity.container.as_str());
+    let image_user = input
+        .image
+        .config
+        .config()
+        .as_ref()
+        .and_then(|c| c.user().as_deref())
+        .unwrap_or_default();
+    let host_ipc = input.pod.spec.as_ref().and_then(|s| s.host_ipc).unwrap_or(false);
+    Ok(Launch {
+        version: LAUNCH_VERSION,
+        container_id: format!("{uid}-{name}"),
+        crun: paths.crun.clone(),
+        crun_root: paths.crun_root(),
+        mount_namespace: paths.mount_namespace(),
+        pod: PodShare {
+            dir: paths.pod_dir(uid),
+            // A pod on the host's network keeps the host's name.
+            hostname: input
+                .sandbox
+                .netns
+                .as_ref()
+                .map(|_| input.sandbox.hostname.clone()),
+            own_ipc: !host_ipc,
+            etc: mounts::etc_files(input),
+        },
+        rootfs: Rootfs {
+            layers: input.image.layers.clone(),
+            writable: paths.writable_layer(uid, name),
+        },
+        sub_paths: mounts::sub_paths(input, &paths.container_dir(uid, name)),
+        user: security.user(image_user)?,
+        back_off: BackOff::default(),
+        identity,
+    })
+}
+
+fn identity(input: &ContainerInput<'_>, unit: &str, slice: &str) -> Result<Identity, BundleError> {
+    let meta = &input.pod.metadata;
+    let kind = match input.role {
+        Role::Init => "init",
+        Role::Sidecar => "sidecar",
+        Role::Main => "main",
+    };
+    Ok(Identity {
+        namespace: meta.namespace.clone().unwrap_or_else(|| "default".into()),
+        pod: meta.name.clone().ok_or(BundleError::Missing("name"))?,
+        pod_uid: meta.uid.clone().ok_or(BundleError::Missing("uid"))?,
+        container: input.container.name.clone(),
+        kind: kind.into(),
+        unit: unit.into(),
+        slice: slice.into(),
+        spec_hash: input.spec_hash.into(),
+        image: input.image.reference.clone(),
+        image_id: input.image.id.clone(),
+    })
+}
+
+/// Why a bundle was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A folder could not be made.
+    #[error("create {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FormatError),
 }
 
 impl Bundle {
-    /// Writes `bundle.json` and `launch.json`, mode 0600, each complete or not at all, in a folder
+    /// Writes `bundle.json` and `launch.json`, mode 0600, each complete or not at all, in folders
     /// of mode 0700. Records of earlier runs stay.
     ///
     /// # Errors
     ///
     /// Passes on what the file system refused.
-    pub fn write(&self) -> std::io::Result<()> {
-        Ok(())
+    pub fn write(&self) -> Result<(), WriteError> {
+        private_dir(&self.dir)?;
+        write_bundle(&self.dir, &self.config)?;
+        Ok(self.launch.write(&self.dir)?)
     }
+}
+
+fn private_dir(path: &Path) -> Result<(), WriteError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| WriteError::Folder {
+            path: path.to_owned(),
+            source,
+        })
 }
