@@ -80,8 +80,6 @@ fn kind(infos: &[LinkInfo]) -> String {
 pub struct Veth<'a> {
     /// Name of the end here.
     pub name: &'a str,
-    /// What the pair serves.
-    pub alias: &'a str,
     /// The bridge that the end here becomes a port of.
     pub controller: u32,
     /// Name of the other end.
@@ -160,9 +158,7 @@ impl Netlink {
         let mut peer = LinkMessageBuilder::<LinkUnspec>::default()
             .name(veth.peer.to_owned())
             .setns_by_fd(veth.peer_netns.as_raw_fd());
-        let mut message = LinkVeth::new(veth.name, veth.peer)
-            .controller(veth.controller)
-            .alias(veth.alias.to_owned());
+        let mut message = LinkVeth::new(veth.name, veth.peer).controller(veth.controller);
         if let Some(mtu) = veth.mtu {
             peer = peer.mtu(mtu);
             message = message.mtu(mtu);
@@ -173,6 +169,17 @@ impl Netlink {
             .build();
         let made = self.handle.link().add(message).execute().await;
         made.map_err(|e| NetlinkError::request(format!("make veth pair {} and {}", veth.name, veth.peer), e))
+    }
+
+    /// Says what a link serves. (The kernel ignores an alias while it makes a link.)
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub async fn set_alias(&self, index: u32, alias: &str) -> Result<(), NetlinkError> {
+        let message = LinkUnspec::new_with_index(index).alias(alias.to_owned()).build();
+        self.change(message, format!("set the alias of link {index}"))
+            .await
     }
 
     /// Brings a link up.
