@@ -6,6 +6,7 @@
 //! door. [`rest`] joins these facts into the steps of a create, an update and a delete. Structure
 //! (types, unknown fields, static defaults) is not checked here: that is `controlplane-schema`'s job.
 
+pub mod error;
 pub mod field;
 pub mod kinds;
 pub mod meta;
@@ -22,10 +23,11 @@ pub mod table;
 pub mod time;
 pub mod validate;
 
+pub use error::ApiError;
 pub use field::{FieldError, FieldErrorKind, Path};
 pub use quantity::Quantity;
 pub use registry::Registry;
 pub use resource::{Column, Resource, Role, Scope, Subresource, Verb};
 pub use selector::{FieldSelector, LabelSelector};
-pub use status::{ApiError, Cause, Details, Reason, Status};
+pub use status::{Cause, Details, Reason, Status};
 pub use strategy::{Context, DeleteOptions, Grace, Strategy, UserInfo};

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 pub use delete::{Deletion, deleted_by_update, prepare_delete};
 
+use crate::error::ApiError;
 use crate::meta;
 use crate::resource::{Resource, Scope};
-use crate::status::ApiError;
 use crate::strategy::{Context, keep};
 use crate::time;
 use crate::validate::metadata;
@@ -227,9 +227,11 @@ fn keep_all_but_status(new: &mut Value, old: &Value) {
     copy(meta::metadata_mut(new), stored, "ownerReferences");
 }
 
+/// Neither a status nor the choice of a node is a wish.
 fn move_generation(resource: &Resource, part: Part<'_>, new: &mut Value, old: &Value) {
     let strategy = &resource.strategy;
-    let moves = part != Part::Status && strategy.tracks_generation() && strategy.generation_moves(new, old);
+    let counted = !matches!(part, Part::Status | Part::Sub("binding"));
+    let moves = counted && strategy.tracks_generation() && strategy.generation_moves(new, old);
     if moves {
         meta::set(new, "generation", meta::generation(old) + 1);
     }

@@ -1,6 +1,10 @@
 //! Ordinary manifests, with the defaults of the schema tables filled in, pass every rule here.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test that calls them")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test that calls them"
+)]
 
 use controlplane_api::rest::{self, Part};
 use controlplane_api::strategy::{Context, UserInfo};

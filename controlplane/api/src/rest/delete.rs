@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::error::ApiError;
 use crate::meta;
 use crate::resource::Resource;
-use crate::status::ApiError;
 use crate::strategy::{Context, DeleteOptions, Grace};
 use crate::time;
 

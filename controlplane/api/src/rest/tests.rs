@@ -124,6 +124,17 @@ fn a_status_write_changes_status_alone() {
 }
 
 #[test]
+fn binding_a_pod_is_no_change_of_what_is_wished_for() {
+    let pods = resource("", "pods");
+    let old = create(&pods, pod(json!({})), "default").unwrap();
+    let mut bound = old.clone();
+    bound["spec"]["nodeName"] = json!("a");
+    prepare_update(&pods, Part::Sub("binding"), &mut bound, &old, &context()).unwrap();
+    assert_eq!(bound["metadata"]["generation"], 1);
+    assert_eq!(bound["spec"]["nodeName"], "a");
+}
+
+#[test]
 fn an_update_of_another_object_of_the_name_is_a_conflict() {
     let old = json!({"metadata": {"name": "a", "uid": "u"}});
     let mut new = json!({"metadata": {"name": "a", "uid": "v"}});

@@ -52,7 +52,7 @@ pub enum SelectorError {
     },
 }
 
-impl From<SelectorError> for crate::status::ApiError {
+impl From<SelectorError> for crate::error::ApiError {
     fn from(error: SelectorError) -> Self {
         Self::bad_request(error.to_string())
     }

@@ -14,7 +14,8 @@ pub(super) fn fill(pod: &mut Value) {
     let spec = meta::member_mut(pod, "spec");
     name_account(spec);
     let map = meta::object_mut(spec);
-    map.entry("priority").or_insert_with(|| 0.into());
+    let priority = class_priority(map.get("priorityClassName").and_then(Value::as_str));
+    map.entry("priority").or_insert_with(|| priority.into());
     map.entry("preemptionPolicy")
         .or_insert_with(|| "PreemptLowerPriority".into());
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
@@ -62,6 +63,15 @@ fn name_account(spec: &mut Value) {
     let map = meta::object_mut(spec);
     map.insert("serviceAccountName".to_owned(), named.clone().into());
     map.insert("serviceAccount".to_owned(), named.into());
+}
+
+/// The priority of the two classes that every cluster has; 0 for others.
+fn class_priority(class: Option<&str>) -> i64 {
+    match class {
+        Some("system-cluster-critical") => 2_000_000_000,
+        Some("system-node-critical") => 2_000_001_000,
+        Some(_) | None => 0,
+    }
 }
 
 fn tolerate(spec: &mut Map<String, Value>, key: &str) {

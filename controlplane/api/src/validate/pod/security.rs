@@ -170,18 +170,13 @@ fn sysctls(spec: &Value, context: &Value, path: &Path) -> Vec<FieldError> {
 /// A parameter of a namespace that the pod shares with the host is the host's.
 fn on_host(spec: &Value, name: &str, path: &Path) -> Option<FieldError> {
     let name = name.replace('/', ".");
-    let (flag, shared) = match () {
-        () if name.starts_with("net.") => ("hostNetwork", "hostNet"),
-        () if ["kernel.shm", "kernel.msg", "fs.mqueue."]
-            .iter()
-            .any(|p| name.starts_with(p))
-            || name == "kernel.sem" =>
-        {
-            ("hostIPC", "hostIPC")
-        }
+    let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."];
+    let flag = match () {
+        () if name.starts_with("net.") => "hostNetwork",
+        () if name == "kernel.sem" || ipc.iter().any(|prefix| name.starts_with(prefix)) => "hostIPC",
         () => return None,
     };
-    let detail = format!("may not be set when '{flag}' is set to true ({shared})");
+    let detail = format!("may not be set when '{flag}' is set to true");
     read::flag(spec, flag).then(|| path.invalid(name.as_str(), detail))
 }
 

@@ -56,3 +56,15 @@ fn an_update_that_leaves_the_additions_out_keeps_them() {
     assert_eq!(new["spec"]["serviceAccountName"], "default");
     assert_eq!(new["spec"]["priority"], 0);
 }
+
+#[test]
+fn the_two_classes_of_every_cluster_have_their_priority() {
+    for (class, priority) in [
+        ("system-node-critical", 2_000_001_000_i64),
+        ("system-cluster-critical", 2_000_000_000),
+    ] {
+        let mut pod = json!({"spec": {"priorityClassName": class, "containers": []}});
+        fill(&mut pod);
+        assert_eq!(pod["spec"]["priority"], priority);
+    }
+}
