@@ -60,12 +60,10 @@ impl ApiServer {
             &self.service(wanted)?,
         )
         .await?;
-        let endpoints = "/api/v1/namespaces/default/endpoints";
-        self.replace(endpoints, "kubernetes", &endpoints_object(wanted.advertise))
-            .await?;
-        let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-        self.replace(slices, "kubernetes", &slice(wanted.advertise))
-            .await?;
+        // No pod reaches a loopback address, and Endpoints may not hold one.
+        if !wanted.advertise.ip().is_loopback() {
+            self.publish(wanted.advertise).await?;
+        }
         if let Some(token) = &wanted.token {
             let name = format!("bootstrap-token-{}", token.id());
             self.replace(
@@ -76,6 +74,15 @@ impl ApiServer {
             .await?;
         }
         Ok(())
+    }
+
+    /// Says where the Service `kubernetes` leads.
+    async fn publish(&self, at: SocketAddr) -> Result<(), BootstrapError> {
+        let endpoints = "/api/v1/namespaces/default/endpoints";
+        self.replace(endpoints, "kubernetes", &endpoints_object(at))
+            .await?;
+        let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+        self.replace(slices, "kubernetes", &slice(at)).await
     }
 
     fn service(&self, wanted: &Bootstrap) -> Result<Value, BootstrapError> {
