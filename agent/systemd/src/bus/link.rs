@@ -11,6 +11,7 @@ use zbus::connection::Builder;
 use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant};
 
 use super::jobs::{Ended, Jobs};
+use super::private_socket::PrivateSocket;
 use super::{Options, job_result, refusal};
 use crate::{Change, Changes, UnitError, Verb};
 
@@ -197,26 +198,25 @@ fn version_number(text: &str) -> u32 {
 
 /// Connects by the private socket, else by the system bus, and asks for signals.
 pub(super) async fn connect() -> zbus::Result<Connection> {
-    let connection = match private(Path::new(PRIVATE_SOCKET)).await {
-        Ok(connection) => connection,
+    match private(Path::new(PRIVATE_SOCKET)).await {
+        Ok(connection) => Ok(connection),
         Err(reason) => {
             tracing::info!(error = %reason, "no private socket of systemd; using the system bus");
-            system().await?
+            system().await
         }
-    };
+    }
+}
+
+async fn private(socket: &Path) -> zbus::Result<Connection> {
+    let socket = PrivateSocket::connect(socket).await?;
+    subscribe(Builder::socket(socket).p2p().max_queued(QUEUED).build().await?).await
+}
+
+async fn subscribe(connection: Connection) -> zbus::Result<Connection> {
     connection
         .call_method(Some(SERVICE), OBJECT, Some(MANAGER), "Subscribe", &())
         .await?;
     Ok(connection)
-}
-
-async fn private(socket: &Path) -> zbus::Result<Connection> {
-    let stream = std::os::unix::net::UnixStream::connect(socket)?;
-    Builder::unix_stream(stream)
-        .p2p()
-        .max_queued(QUEUED)
-        .build()
-        .await
 }
 
 async fn system() -> zbus::Result<Connection> {
@@ -226,7 +226,7 @@ async fn system() -> zbus::Result<Connection> {
     connection
         .call_method(Some(bus), "/org/freedesktop/DBus", Some(bus), "AddMatch", &rule)
         .await?;
-    Ok(connection)
+    subscribe(connection).await
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod dispatch;
 mod jobs;
 mod link;
+mod private_socket;
 mod refusal;
 mod unit_path;
 

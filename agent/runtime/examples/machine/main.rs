@@ -1,0 +1,14 @@
+//! Claims about containers under a real systemd; run inside a machine that has crun, busybox and
+//! `floe-run`, with `floe-mounts.service` started. The argument is the path of `floe-run`.
+
+mod claims;
+mod node;
+
+use std::error::Error;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let floe_run = std::env::args().nth(1).ok_or("usage: machine FLOE_RUN [CLAIM]")?;
+    let node = node::Node::new(&floe_run).await?;
+    claims::run(&node, std::env::args().nth(2).as_deref()).await
+}
