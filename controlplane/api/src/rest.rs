@@ -69,7 +69,9 @@ pub fn prepare_create(
     let mut errors = metadata::validate(resource, object);
     errors.extend(strategy.validate(object));
     invalid_if_any(resource, object, errors)?;
-    Ok(strategy.warnings(object, None))
+    let mut warnings = metadata::warnings(object, None);
+    warnings.extend(strategy.warnings(object, None));
+    Ok(warnings)
 }
 
 /// Makes a request's object, sent to `part` of the stored object `old`, into the one to store, and
@@ -107,11 +109,11 @@ pub fn prepare_update(
         Part::Sub(name) => strategy.validate_subresource_update(name, new, old),
     });
     invalid_if_any(resource, new, errors)?;
-    Ok(if part == Part::Main {
-        strategy.warnings(new, Some(old))
-    } else {
-        Vec::new()
-    })
+    let mut warnings = metadata::warnings(new, Some(old));
+    if part == Part::Main {
+        warnings.extend(strategy.warnings(new, Some(old)));
+    }
+    Ok(warnings)
 }
 
 /// Fills `metadata.namespace` in from the URL.

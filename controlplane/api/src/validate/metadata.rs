@@ -206,6 +206,24 @@ fn finalizer_errors(object: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// Warnings about finalizers that `new` has and `old` has not.
+#[must_use]
+pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    const STANDARD: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
+    let known = old.map(meta::finalizers).unwrap_or_default();
+    meta::finalizers(new)
+        .into_iter()
+        .filter(|name| !known.contains(name) && !STANDARD.contains(name) && !name.contains('/'))
+        .map(|name| {
+            format!(
+                "metadata.finalizers: {}: prefer a domain-qualified finalizer name including a path (/) to avoid \
+                 accidental conflicts with other finalizer writers",
+                crate::field::quote(name)
+            )
+        })
+        .collect()
+}
+
 fn finalizers_added(new: &Value, old: &Value, path: &Path) -> Option<FieldError> {
     let held = meta::finalizers(old);
     let mut added = meta::finalizers(new);

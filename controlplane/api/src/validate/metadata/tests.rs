@@ -126,3 +126,16 @@ fn names_never_change() {
         ["metadata.name: Invalid value: \"b\": field is immutable"]
     );
 }
+
+#[test]
+fn a_finalizer_of_no_domain_is_warned_of_once() {
+    let object = json!({"metadata": {"name": "a", "finalizers": ["mine", "x.y/z", "orphan"]}});
+    assert_eq!(
+        warnings(&object, None),
+        [
+            "metadata.finalizers: \"mine\": prefer a domain-qualified finalizer name including a path (/) to avoid \
+          accidental conflicts with other finalizer writers"
+        ]
+    );
+    assert!(warnings(&object, Some(&object)).is_empty());
+}
