@@ -14,6 +14,22 @@ use super::target::resolve;
 const ALIGN: usize = 24;
 /// Fields that say nothing to a reader.
 const HIDDEN: [&str; 3] = ["managedFields", "resourceVersion", "selfLink"];
+/// Fields whose keys are the user's own and stay as they are.
+const OWN_KEYS: [&str; 13] = [
+    "allocatable",
+    "annotations",
+    "binaryData",
+    "capacity",
+    "data",
+    "hard",
+    "labels",
+    "limits",
+    "matchLabels",
+    "nodeSelector",
+    "requests",
+    "selector",
+    "stringData",
+];
 /// Annotations that repeat the object.
 const HIDDEN_ANNOTATIONS: [&str; 1] = [super::merge::LAST_APPLIED];
 
@@ -170,13 +186,16 @@ fn field(text: &mut String, depth: usize, name: &str, value: &Value) {
     if HIDDEN.contains(&name) {
         return;
     }
-    // Keys that are data, such as file names and labels, stay as they are.
-    let shown = if name.contains(['.', '/', '-', '_']) {
-        name.to_owned()
-    } else {
-        title(name)
-    };
+    let shown = title(name);
     match value {
+        Value::Object(fields)
+            if OWN_KEYS.contains(&name) && fields.values().all(|value| !value.is_object()) =>
+        {
+            line(text, depth, &shown, if fields.is_empty() { "<none>" } else { "" });
+            for (key, value) in fields {
+                line(text, depth + 1, key, &scalar(value));
+            }
+        }
         Value::Object(fields) if fields.is_empty() => line(text, depth, &shown, "<none>"),
         Value::Object(fields) => {
             line(text, depth, &shown, "");
@@ -345,7 +364,7 @@ mod tests {
                 "labels": {"app": "web"}, "managedFields": [{}],
                 "ownerReferences": [{"kind": "ReplicaSet", "name": "web"}],
             },
-            "spec": {"restartPolicy": "Always", "containers": [{"name": "nginx", "image": "nginx:1", "args": ["a", "b"]}]},
+            "spec": {"restartPolicy": "Always", "nodeSelector": {"disk": "fast"}, "containers": [{"name": "nginx", "image": "nginx:1", "args": ["a", "b"]}]},
             "status": {"podIP": "10.42.0.7"},
         });
         let event = json!({
@@ -359,6 +378,7 @@ mod tests {
             "Created:                2026-11-21T04:00:00Z (5m ago)\n",
             "Owned By:               ReplicaSet/web\n",
             "  Restart Policy:       Always\n",
+            "    disk:               fast\n",
             "    nginx:\n",
             "      Args:             a, b\n",
             "  Pod IP:               10.42.0.7\n",
