@@ -4,61 +4,19 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use cni_plugins_spec::Success;
+use serde_json::{Map, Value, json};
 
+use crate::cache::{Cache, Cached};
+use crate::conflist::Network;
 use crate::error::CniError;
+use crate::exec::Invocation;
+use crate::request::PodNet;
 
-/// A port of the node that leads to a port of the pod (capability `portMappings`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PortMapping {
-    /// Port of the node.
-    pub host_port: u16,
-    /// Port of the pod.
-    pub container_port: u16,
-    /// `tcp`, `udp` or `sctp`.
-    pub protocol: String,
-    /// Address of the node; all where absent.
-    #[serde(rename = "hostIP", default, skip_serializing_if = "Option::is_none")]
-    pub host_ip: Option<IpAddr>,
-}
-
-/// Limits of the pod's traffic in bits a second (capability `bandwidth`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Bandwidth {
-    /// Towards the pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress_rate: Option<u64>,
-    /// Burst towards the pod, in bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress_burst: Option<u64>,
-    /// From the pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub egress_rate: Option<u64>,
-    /// Burst from the pod, in bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub egress_burst: Option<u64>,
-}
-
-/// The pod whose network is meant.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PodNet {
-    /// ID by which plugins know the sandbox; unique in time, such as the pod's UID.
-    pub container_id: String,
-    /// The pinned network namespace.
-    pub netns: PathBuf,
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// Name of the pod.
-    pub pod: String,
-    /// UID of the pod.
-    pub uid: String,
-    /// Ports of the node; given to plugins that declare `portMappings`.
-    pub port_mappings: Vec<PortMapping>,
-    /// Traffic limits; given to plugins that declare `bandwidth`.
-    pub bandwidth: Option<Bandwidth>,
-}
+/// Where plugins and runtimes have kept results ever since.
+const CACHE_DIR: &str = "/var/lib/cni";
+/// The pod's interface.
+const IFNAME: &str = "eth0";
 
 /// An address of the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,57 +43,93 @@ pub struct CniResult {
 /// The network of this node.
 #[derive(Debug, Clone)]
 pub struct Cni {
-    conf_dir: PathBuf,
+    network: Network,
     bin_dirs: Vec<PathBuf>,
-    cache_dir: PathBuf,
+    cache: Cache,
 }
 
 impl Cni {
-    /// Reads the lexically first valid configuration of `conf_dir`; plugins are looked for in `bin_dir`.
+    /// Reads the lexically first valid configuration of `conf_dir`; plugins are looked for in `bin_dir`,
+    /// then in `/opt/cni/bin`, where third-party networks put theirs.
     ///
     /// # Errors
     ///
     /// When the folder has no valid configuration.
     pub fn load(conf_dir: &Path, bin_dir: &Path) -> Result<Self, CniError> {
+        let bin_dirs = vec![bin_dir.to_owned(), PathBuf::from("/opt/cni/bin")];
         Ok(Self {
-            conf_dir: conf_dir.to_owned(),
-            bin_dirs: vec![bin_dir.to_owned()],
-            cache_dir: "/var/lib/cni".into(),
+            network: Network::load(conf_dir)?,
+            bin_dirs,
+            cache: Cache::at(Path::new(CACHE_DIR)),
         })
     }
 
     /// Keeps results under `dir` instead of `/var/lib/cni`.
     #[must_use]
     pub fn with_cache_dir(mut self, dir: &Path) -> Self {
-        dir.clone_into(&mut self.cache_dir);
+        self.cache = Cache::at(dir);
         self
     }
 
-    /// Gives the pod its interface `eth0` and its addresses, and `lo` its own. A failure is undone.
+    /// Name of the network.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.network.name
+    }
+
+    /// The file that the configuration was read from.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.network.file.as_deref()
+    }
+
+    /// Gives the pod its interface `eth0` and its addresses, and brings `lo` up. A failure is undone.
     ///
     /// # Errors
     ///
     /// Tells which plugin refused and in its words.
     pub async fn add(&self, pod: &PodNet) -> Result<CniResult, CniError> {
-        let _ = (pod, &self.conf_dir, &self.bin_dirs);
-        Ok(CniResult::default())
+        let mut attachment = self.attachment(pod);
+        // Remembered before anything is made, so that a DEL after a crash knows what to undo.
+        self.cache.write(&attachment)?;
+        match self.add_all(&attachment).await {
+            Ok(result) => {
+                attachment.result = Some(result.clone());
+                self.cache.write(&attachment)?;
+                read(&result, &attachment.plugins)
+            }
+            Err(error) => {
+                if let Err(undoing) = self.del(pod).await {
+                    tracing::warn!(
+                        error = &undoing as &dyn std::error::Error,
+                        pod_uid = pod.uid,
+                        "undoing a failed network attachment failed"
+                    );
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Takes the pod's network away; works from the cached result, without the namespace, and again.
     ///
     /// # Errors
     ///
-    /// Tells which plugin refused; the others were called all the same.
+    /// Tells which plugin refused first; the others were called all the same.
     pub async fn del(&self, pod: &PodNet) -> Result<(), CniError> {
-        let _ = pod;
-        Ok(())
+        let own = || self.attachment(pod);
+        let attachment = self
+            .cache
+            .read(&self.network.name, &pod.container_id, IFNAME)
+            .unwrap_or_else(own);
+        self.detach(&attachment).await
     }
 
     /// The addresses that an earlier [`Self::add`] gave, from the cache.
     #[must_use]
     pub fn cached(&self, container_id: &str) -> Option<CniResult> {
-        let _ = container_id;
-        None
+        let cached = self.cache.read(&self.network.name, container_id, IFNAME)?;
+        read(&cached.result?, &cached.plugins).ok()
     }
 
     /// Asks the plugins whether the pod's network still is as they made it.
@@ -144,7 +138,16 @@ impl Cni {
     ///
     /// Tells which plugin found what missing.
     pub async fn check(&self, pod: &PodNet) -> Result<(), CniError> {
-        let _ = pod;
+        let Some(attachment) = self.cache.read(&self.network.name, &pod.container_id, IFNAME) else {
+            return Ok(());
+        };
+        if self.network.disable_check || attachment.result.is_none() {
+            return Ok(());
+        }
+        for plugin in &attachment.plugins {
+            self.call("CHECK", &attachment, plugin, attachment.result.clone())
+                .await?;
+        }
         Ok(())
     }
 
@@ -152,18 +155,216 @@ impl Cni {
     ///
     /// # Errors
     ///
-    /// Tells which plugin refused; the others were called all the same.
+    /// Tells which plugin refused first; the others were called all the same.
     pub async fn gc(&self, valid: &BTreeSet<String>) -> Result<(), CniError> {
-        let _ = valid;
-        Ok(())
+        let mut first = Ok(());
+        // Known attachments by DEL, which any plugin understands; unknown ones by GC, from 1.1.0 on.
+        for stale in self
+            .cache
+            .all()
+            .into_iter()
+            .filter(|c| !valid.contains(&c.container_id))
+        {
+            first = first.and(self.detach(&stale).await);
+        }
+        if self.network.disable_gc || self.network.cni_version.as_str() < "1.1.0" {
+            return first;
+        }
+        let keep: Vec<Value> = valid
+            .iter()
+            .map(|id| json!({"containerID": id, "ifname": IFNAME}))
+            .collect();
+        for plugin in &self.network.plugins {
+            let mut config = self.network.request(plugin, &Map::new());
+            config.insert("cni.dev/valid-attachments".to_owned(), json!(keep));
+            config.insert("cni.dev/attachments".to_owned(), json!(keep));
+            first = first.and(self.invoke("GC", plugin, Vec::new(), config).await.map(drop));
+        }
+        first
     }
 
-    /// Whether the network can take pods now.
+    /// Whether the network can take pods now: the plugins are there, and from 1.1.0 on they say so themselves.
     ///
     /// # Errors
     ///
     /// Tells which plugin cannot, and why.
     pub async fn status(&self) -> Result<(), CniError> {
+        for plugin in &self.network.plugins {
+            if self.network.cni_version.as_str() >= "1.1.0" {
+                self.invoke(
+                    "STATUS",
+                    plugin,
+                    Vec::new(),
+                    self.network.request(plugin, &Map::new()),
+                )
+                .await?;
+            } else {
+                self.invoke(
+                    "VERSION",
+                    plugin,
+                    Vec::new(),
+                    self.network.request(plugin, &Map::new()),
+                )
+                .await?;
+            }
+        }
         Ok(())
     }
 }
+
+impl Cni {
+    fn attachment(&self, pod: &PodNet) -> Cached {
+        Cached {
+            kind: "cniCacheV1".to_owned(),
+            container_id: pod.container_id.clone(),
+            if_name: IFNAME.to_owned(),
+            network_name: self.network.name.clone(),
+            netns: pod.netns.clone(),
+            cni_args: pod.args(),
+            capability_args: pod.capability_values(),
+            cni_version: self.network.cni_version.clone(),
+            plugins: self.network.plugins.clone(),
+            result: None,
+        }
+    }
+
+    async fn add_all(&self, attachment: &Cached) -> Result<Value, CniError> {
+        self.loopback(attachment).await?;
+        let mut result = None;
+        for plugin in &attachment.plugins {
+            result = self.call("ADD", attachment, plugin, result).await?;
+        }
+        let last = attachment.plugins.last().map(Network::kind).unwrap_or_default();
+        result.ok_or_else(|| bad(last, "it printed no result"))
+    }
+
+    async fn loopback(&self, attachment: &Cached) -> Result<(), CniError> {
+        let lo = Network::loopback();
+        for plugin in &lo.plugins {
+            let mut variables = variables(attachment);
+            variables.retain(|(key, _)| *key != "CNI_IFNAME");
+            variables.push(("CNI_IFNAME", "lo".to_owned()));
+            self.invoke("ADD", plugin, variables, lo.request(plugin, &Map::new()))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// DEL in the reverse order; every plugin is called, and the attachment forgotten only when all succeeded.
+    async fn detach(&self, attachment: &Cached) -> Result<(), CniError> {
+        let mut first = Ok(());
+        for plugin in attachment.plugins.iter().rev() {
+            first = first.and(
+                self.call("DEL", attachment, plugin, attachment.result.clone())
+                    .await
+                    .map(drop),
+            );
+        }
+        first.and_then(|()| {
+            self.cache.remove(
+                &attachment.network_name,
+                &attachment.container_id,
+                &attachment.if_name,
+            )
+        })
+    }
+
+    async fn call(
+        &self,
+        command: &'static str,
+        attachment: &Cached,
+        plugin: &Map<String, Value>,
+        prev_result: Option<Value>,
+    ) -> Result<Option<Value>, CniError> {
+        let network = Network {
+            name: attachment.network_name.clone(),
+            cni_version: attachment.cni_version.clone(),
+            ..self.network.clone()
+        };
+        let mut config = network.request(plugin, &attachment.capability_args);
+        // DEL and CHECK carry it from 0.4.0 on.
+        if let Some(prev) =
+            prev_result.filter(|_| command == "ADD" || attachment.cni_version.as_str() >= "0.4.0")
+        {
+            config.insert("prevResult".to_owned(), prev);
+        }
+        self.invoke(command, plugin, variables(attachment), config).await
+    }
+
+    async fn invoke(
+        &self,
+        command: &'static str,
+        plugin: &Map<String, Value>,
+        variables: Vec<(&'static str, String)>,
+        config: Map<String, Value>,
+    ) -> Result<Option<Value>, CniError> {
+        let plugin = Network::kind(plugin);
+        Invocation {
+            bin_dirs: &self.bin_dirs,
+            plugin,
+            command,
+            variables,
+            config: Value::Object(config),
+        }
+        .run()
+        .await
+    }
+}
+
+fn variables(attachment: &Cached) -> Vec<(&'static str, String)> {
+    // Where the namespace is gone, DEL must come without it: plugins may insist on entering it.
+    let netns = if attachment.netns.exists() {
+        attachment.netns.to_string_lossy().into_owned()
+    } else {
+        String::new()
+    };
+    vec![
+        ("CNI_CONTAINERID", attachment.container_id.clone()),
+        ("CNI_NETNS", netns),
+        ("CNI_IFNAME", attachment.if_name.clone()),
+        ("CNI_ARGS", attachment.cni_args.clone()),
+    ]
+}
+
+/// The addresses of the pod's own interface in a result.
+fn read(result: &Value, plugins: &[Map<String, Value>]) -> Result<CniResult, CniError> {
+    let last = plugins.last().map(Network::kind).unwrap_or_default();
+    let parsed = Success::parse(result).map_err(|e| bad(last, &e.to_string()))?;
+    let in_pod = |index: Option<usize>| {
+        index
+            .and_then(|i| parsed.interfaces.get(i))
+            .is_none_or(|interface| !interface.sandbox.is_empty())
+    };
+    let ips = parsed
+        .ips
+        .iter()
+        .filter(|ip| in_pod(ip.interface))
+        .map(|ip| Address {
+            ip: ip.address.addr(),
+            prefix: ip.address.prefix_len(),
+            gateway: ip.gateway,
+        });
+    let own = parsed
+        .interfaces
+        .iter()
+        .find(|i| !i.sandbox.is_empty() && i.name == IFNAME);
+    let mac = own
+        .map(|interface| interface.mac.clone())
+        .filter(|mac| !mac.is_empty());
+    Ok(CniResult {
+        ips: ips.collect(),
+        mac,
+        nameservers: parsed.dns.nameservers.clone(),
+    })
+}
+
+fn bad(plugin: &str, problem: &str) -> CniError {
+    CniError::BadAnswer {
+        plugin: plugin.to_owned(),
+        command: "ADD",
+        problem: problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

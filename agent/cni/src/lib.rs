@@ -3,9 +3,15 @@
 //! CNI 1.1.0, §1 to §4. Any plugin works that is an executable in the plugin folder; ours are only
 //! the default.
 
+mod cache;
 mod client;
+mod conflist;
 mod error;
+mod exec;
 pub mod netns;
+mod request;
 
-pub use client::{Address, Bandwidth, Cni, CniResult, PodNet, PortMapping};
+pub use client::{Address, Cni, CniResult};
+pub use conflist::default_conflist;
 pub use error::CniError;
+pub use request::{Bandwidth, PodNet, PortMapping};

@@ -1,5 +1,11 @@
 //! The plugins as a container runtime calls them: by name, with environment and stdin, in network
 //! namespaces of the test's own. Needs root and iproute2.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -253,7 +259,10 @@ fn add_after_one_that_was_cut_off_replaces_the_link() {
     let (dead, pod) = (Netns::new(), Netns::new());
     node.ok("bridge", "ADD", Some(("a", &dead.path())), json!({}));
     node.ok("bridge", "ADD", Some(("a", &pod.path())), json!({}));
-    assert_eq!(node.netns.sh("ip -o link show type veth").lines().count(), 1);
+    assert_eq!(
+        node.netns.sh("ip -o link show type veth").matches("veth").count(),
+        1
+    );
     assert!(pod.sh("ip addr show eth0").contains("10.88.7.2/24"));
 }
 
@@ -286,7 +295,7 @@ fn adds_at_the_same_time_all_succeed() {
         }
     });
     let links = node.netns.sh("ip -o link show type veth");
-    assert_eq!(links.lines().count(), 6, "{links}");
+    assert_eq!(links.matches("veth").count(), 6, "{links}");
     assert_eq!(
         node.netns
             .sh("nft list table inet floe")
