@@ -6,6 +6,7 @@
 mod claim;
 mod config;
 mod csr;
+mod deployment;
 mod drive;
 mod error;
 mod meta;

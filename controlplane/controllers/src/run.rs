@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, csr, replicaset};
+use crate::{Config, csr, deployment, replicaset};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -21,6 +21,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
     team.add_silent("certificatesigningrequest", move |client, stop| {
         csr::run(client, signer.clone(), stop)
     });
+    team.add("deployment", "deployment-controller", deployment::run);
     team.add("replicaset", "replicaset-controller", replicaset::run);
     while team.members.join_next().await.is_some() {}
 }
