@@ -211,13 +211,16 @@ fn config(
         .path("rootfs")
         .readonly(security.read_only_root())
         .build()?;
-    Ok(SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version("1.0.2")
         .root(root)
         .process(process::process(input, security, &capabilities)?)
         .mounts(mounts::mounts(input, paths, pod)?)
         .linux(linux::linux(input, security, pod, &capabilities)?)
-        .build()?)
+        .build()?;
+    // The crate's default is a name of its own; the pod's is set where its namespace is made.
+    spec.set_hostname(None);
+    Ok(spec)
 }
 
 fn launch(

@@ -1,10 +1,24 @@
 //! Processes entered into a running container.
+//!
+//! `crun exec` does the entering; started by way of `floe-run enter`, which first moves into the
+//! cgroup of the container's unit, so that the process counts and dies with the container. A
+//! session belongs to the agent: it ends with it.
 
+mod terminal;
+
+use std::fs;
 use std::io;
-use std::process::ExitStatus;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use agent_run::PID_FILE;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::{Child, Command};
 
+use self::terminal::{ConsoleSocket, Terminal};
 use crate::NodePaths;
 
 /// Which container.
@@ -25,7 +39,7 @@ pub struct ExecRequest {
     pub tty: bool,
     /// Whether its stdin is connected.
     pub stdin: bool,
-    /// Variables beyond the container's own.
+    /// Variables beyond the container's own; they show in the process list, so nothing secret.
     pub env: Vec<(String, String)>,
 }
 
@@ -43,10 +57,18 @@ pub enum ExecError {
     /// Nothing to run.
     #[error("exec in container {0}: the command is empty")]
     Empty(String),
+    /// crun refused before the command ran.
+    #[error("exec in container {container}: {said}")]
+    Refused {
+        /// The container's name.
+        container: String,
+        /// What crun said.
+        said: String,
+    },
     /// The host refused.
     #[error("exec in container {container}: {verb}")]
     Io {
-        /// Its name.
+        /// The container's name.
         container: String,
         /// What was attempted.
         verb: &'static str,
@@ -69,11 +91,16 @@ pub struct ExecProcess {
     pub stdout: Option<Output>,
     /// Its stderr; `None` with a terminal.
     pub stderr: Option<Output>,
+    child: Child,
+    terminal: Option<Terminal>,
+    pid_file: PathBuf,
 }
 
 impl std::fmt::Debug for ExecProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExecProcess").finish_non_exhaustive()
+        f.debug_struct("ExecProcess")
+            .field("child", &self.child)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,26 +110,71 @@ impl ExecProcess {
     /// # Errors
     ///
     /// Passes on what the terminal refused.
-    pub fn resize(&self, _columns: u16, _rows: u16) -> io::Result<()> {
-        Ok(())
+    pub fn resize(&self, columns: u16, rows: u16) -> io::Result<()> {
+        self.terminal
+            .as_ref()
+            .map_or(Ok(()), |terminal| terminal.resize(columns, rows))
     }
 
-    /// Waits for its end. Exit code 126 and 127 are crun's for what could not be executed or found.
+    /// A handle that resizes the terminal while another task waits for the process; `None` without one.
+    ///
+    /// # Errors
+    ///
+    /// Where no further descriptor may be opened.
+    pub fn resizer(&self) -> io::Result<Option<Resizer>> {
+        self.terminal
+            .as_ref()
+            .map(|terminal| terminal.try_clone().map(Resizer))
+            .transpose()
+    }
+
+    /// Waits for its end. What could not be found or executed ends with 127 or 126. Cancel-safe.
     ///
     /// # Errors
     ///
     /// Passes on what waiting refused.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
+        self.child.wait().await
     }
 
-    /// Kills the process in the container.
+    /// Kills the process in the container; does nothing once it has ended.
     ///
     /// # Errors
     ///
     /// Passes on what the kernel refused.
     pub fn kill(&mut self) -> io::Result<()> {
-        Ok(())
+        // An id is sure to be the process's own only while crun waits for it.
+        if self.child.id().is_none() {
+            return Ok(());
+        }
+        if let Some(pid) = read_pid(&self.pid_file) {
+            kill(Pid::from_raw(pid), Signal::SIGKILL)
+                .or_else(|e| if e == nix::Error::ESRCH { Ok(()) } else { Err(e) })?;
+        }
+        self.child.start_kill()
+    }
+}
+
+impl Drop for ExecProcess {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        drop(self.kill());
+        drop(fs::remove_file(&self.pid_file));
+    }
+}
+
+/// Resizes the terminal of an [`ExecProcess`].
+#[derive(Debug)]
+pub struct Resizer(Terminal);
+
+impl Resizer {
+    /// Sets the terminal's size.
+    ///
+    /// # Errors
+    ///
+    /// Passes on what the terminal refused.
+    pub fn resize(&self, columns: u16, rows: u16) -> io::Result<()> {
+        self.0.resize(columns, rows)
     }
 }
 
@@ -112,12 +184,154 @@ impl ExecProcess {
 ///
 /// Says why nothing was started.
 pub async fn spawn(
-    _paths: &NodePaths,
+    paths: &NodePaths,
     target: &ContainerRef,
-    _request: &ExecRequest,
+    request: &ExecRequest,
 ) -> Result<ExecProcess, ExecError> {
-    Err(ExecError::NotRunning {
+    if request.command.is_empty() {
+        return Err(ExecError::Empty(target.container.clone()));
+    }
+    let dir = paths.container_dir(&target.uid, &target.container);
+    let init = read_pid(&dir.join(PID_FILE)).ok_or_else(|| ExecError::NotRunning {
         uid: target.uid.clone(),
         container: target.container.clone(),
-    })
+    })?;
+    let session = Session {
+        paths,
+        target,
+        request,
+        init,
+        pid_file: dir.join(format!("exec-{}.pid", unique())),
+    };
+    if request.tty {
+        session.with_terminal().await
+    } else {
+        session.with_pipes()
+    }
+}
+
+/// One session being started.
+struct Session<'a> {
+    paths: &'a NodePaths,
+    target: &'a ContainerRef,
+    request: &'a ExecRequest,
+    init: i32,
+    pid_file: PathBuf,
+}
+
+impl Session<'_> {
+    fn with_pipes(self) -> Result<ExecProcess, ExecError> {
+        let mut command = self.command(None);
+        command.stdin(if self.request.stdin {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(self.io("start floe-run"))?;
+        Ok(ExecProcess {
+            stdin: child.stdin.take().map(|s| Box::new(s) as Input),
+            stdout: child.stdout.take().map(|s| Box::new(s) as Output),
+            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
+            child,
+            terminal: None,
+            pid_file: self.pid_file,
+        })
+    }
+
+    async fn with_terminal(self) -> Result<ExecProcess, ExecError> {
+        let path = self.paths.run_dir.join(format!("console-{}.sock", unique()));
+        let socket = ConsoleSocket::bind(&path).map_err(self.io("make the console socket"))?;
+        let mut command = self.command(Some(&path));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(self.io("start floe-run"))?;
+        let received = tokio::select! {
+            biased;
+            // Cancel-safe: the socket goes away with this call.
+            received = socket.receive() => Some(received),
+            // Cancel-safe: waiting again gives the same status.
+            _ = child.wait() => None,
+        };
+        let Some(terminal) = received else {
+            return Err(self.refused(&mut child).await);
+        };
+        let terminal = terminal.map_err(self.io("receive the terminal"))?;
+        let (input, output) = terminal.open().map_err(self.io("open the terminal"))?;
+        Ok(ExecProcess {
+            // Without stdin nothing is typed, but the terminal stays open.
+            stdin: self.request.stdin.then(|| Box::new(input) as Input),
+            stdout: Some(Box::new(output)),
+            stderr: None,
+            child,
+            terminal: Some(terminal),
+            pid_file: self.pid_file,
+        })
+    }
+
+    fn command(&self, console: Option<&Path>) -> Command {
+        let mut command = Command::new(&self.paths.floe_run);
+        command
+            .kill_on_drop(true)
+            .arg("enter")
+            .arg(self.init.to_string())
+            .arg(&self.paths.crun);
+        command
+            .arg("--cgroup-manager=disabled")
+            .arg("--root")
+            .arg(self.paths.crun_root())
+            .arg("exec");
+        command.arg("--pid-file").arg(&self.pid_file);
+        for (name, value) in &self.request.env {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        if let Some(socket) = console {
+            command
+                .args(["--env", "TERM=xterm", "--tty", "--console-socket"])
+                .arg(socket);
+        }
+        command
+            .arg(format!("{}-{}", self.target.uid, self.target.container))
+            .args(&self.request.command);
+        command
+    }
+
+    fn io(&self, verb: &'static str) -> impl FnOnce(io::Error) -> ExecError {
+        let container = self.target.container.clone();
+        move |source| ExecError::Io {
+            container,
+            verb,
+            source,
+        }
+    }
+
+    async fn refused(&self, child: &mut Child) -> ExecError {
+        use tokio::io::AsyncReadExt as _;
+        let mut said = String::new();
+        if let Some(stderr) = child.stderr.take() {
+            // What cannot be read is not said.
+            drop(stderr.take(4096).read_to_string(&mut said).await);
+        }
+        ExecError::Refused {
+            container: self.target.container.clone(),
+            said: said.trim().to_owned(),
+        }
+    }
+}
+
+/// A number no other session of this agent has.
+fn unique() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn read_pid(path: &Path) -> Option<i32> {
+    fs::read_to_string(path)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .filter(|pid| *pid > 1)
 }

@@ -1,6 +1,21 @@
 //! Log lines of a container, read from the journal.
+//!
+//! The journal is a set of files, so reading blocks: each query has a thread of its own, which
+//! hands lines over a short channel and ends soon after its reader is gone.
+
+mod query;
+mod render;
+
+use std::path::PathBuf;
 
 use tokio::sync::mpsc;
+
+use crate::NodePaths;
+
+pub use render::LogFormat;
+
+/// Lines that wait for a slow reader; then the reading thread waits, never the container.
+const WAITING: usize = 64;
 
 /// Which lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,9 +24,9 @@ pub struct LogQuery {
     pub uid: String,
     /// Name of the container.
     pub container: String,
-    /// Which run; `None` is every run (follow across restarts needs this or a new query).
+    /// Which run, by systemd's id of it; `None` is every run of the container.
     pub invocation_id: Option<String>,
-    /// Go on with what comes.
+    /// Go on with what comes: of one run until it has ended, of every run until the reader goes.
     pub follow: bool,
     /// Only this many of the last lines.
     pub tail: Option<usize>,
@@ -28,7 +43,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// One line.
+/// One line, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// When journald took it, microseconds since the epoch.
@@ -37,37 +52,39 @@ pub struct LogLine {
     pub stream: Stream,
     /// Its bytes, with no line feed.
     pub bytes: Vec<u8>,
+    /// Whether the line goes on in the next one: journald cuts at 48 KiB.
+    pub partial: bool,
 }
 
 /// Why the journal could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The journal refused.
-    #[error("read the journal for container {container} of pod {uid}")]
-    Journal {
-        /// UID of the pod.
-        uid: String,
-        /// Name of the container.
-        container: String,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+#[error("read the journal for container {container} of pod {uid}")]
+pub struct LogError {
+    uid: String,
+    container: String,
+    #[source]
+    source: sdjournal::SdJournalError,
 }
 
-impl LogLine {
-    /// The line as the API shows it, line feed included, with an RFC 3339 time before it where asked.
-    #[must_use]
-    pub fn render(&self, _timestamps: bool) -> Vec<u8> {
-        let mut out = self.bytes.clone();
-        out.push(b'\n');
-        out
-    }
-}
+/// Lines as they are found; an error is the last of them.
+pub type LogLines = mpsc::Receiver<Result<LogLine, LogError>>;
 
-/// Reads lines on a thread of its own, which ends once the receiver is dropped. At most 64 lines
-/// wait in the channel; a slow reader slows the thread, never the container.
+/// Reads lines. The stream ends after the last one, or when the followed run has ended.
 #[must_use]
-pub fn read(_query: LogQuery) -> mpsc::Receiver<Result<LogLine, LogError>> {
-    mpsc::channel(64).1
+pub fn read(paths: &NodePaths, query: LogQuery) -> LogLines {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let dir: PathBuf = paths.container_dir(&query.uid, &query.container);
+    std::thread::spawn(move || {
+        let reader = query::Reader::new(&query, &dir, &sender);
+        if let Err(source) = reader.run() {
+            let error = LogError {
+                uid: query.uid.clone(),
+                container: query.container.clone(),
+                source,
+            };
+            // A reader that is gone needs no error.
+            drop(sender.blocking_send(Err(error)));
+        }
+    });
+    receiver
 }
