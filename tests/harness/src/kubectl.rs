@@ -55,6 +55,10 @@ impl Kubectl {
     }
 }
 
+fn manifest(namespace: &str) -> String {
+    serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }).to_string()
+}
+
 /// kubectl in one namespace.
 #[derive(Debug, Clone)]
 pub struct Namespace {
