@@ -18,6 +18,8 @@ mod reply;
 mod request;
 mod serve;
 mod server;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use bootstrap::{Bootstrap, BootstrapError};

@@ -1,0 +1,230 @@
+use super::*;
+
+#[tokio::test]
+async fn a_list_is_paged_over_one_snapshot() {
+    let api = Api::start().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = format!("{CONFIG_MAPS}?limit=2");
+    loop {
+        let page = api.get(&path).await.body;
+        let names = page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["metadata"]["name"].clone());
+        seen.extend(names);
+        api.delete(&format!("{CONFIG_MAPS}/e")).await;
+        let Some(token) = page["metadata"]["continue"].as_str() else {
+            break;
+        };
+        if seen.len() == 2 {
+            assert_eq!(page["metadata"]["remainingItemCount"], 3);
+        }
+        path = format!("{CONFIG_MAPS}?limit=2&continue={token}");
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn selectors_sift_lists_and_pages() {
+    let api = Api::start().await;
+    for name in ["a", "b", "c"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let names = |answer: Answer| -> Vec<String> {
+        let items = answer.body["items"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        names(
+            api.get(&format!("{CONFIG_MAPS}?labelSelector=app%20in%20(a,c)"))
+                .await
+        ),
+        ["a", "c"]
+    );
+    assert_eq!(
+        names(
+            api.get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Db"))
+                .await
+        ),
+        ["b"]
+    );
+    assert_eq!(
+        names(
+            api.get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name!%3Db"))
+                .await
+        ),
+        ["a", "c"]
+    );
+    let page = api
+        .get(&format!("{CONFIG_MAPS}?labelSelector=app!%3Db&limit=1"))
+        .await;
+    let token = page.body["metadata"]["continue"].as_str().unwrap().to_owned();
+    let next = api
+        .get(&format!(
+            "{CONFIG_MAPS}?labelSelector=app!%3Db&limit=1&continue={token}"
+        ))
+        .await;
+    assert_eq!(
+        (names(page), names(next)),
+        (vec!["a".to_owned()], vec!["c".to_owned()])
+    );
+    assert_eq!(
+        api.get(&format!("{CONFIG_MAPS}?fieldSelector=data.k%3Dv"))
+            .await
+            .code,
+        400
+    );
+}
+
+#[tokio::test]
+async fn pods_are_selected_by_node() {
+    let api = Api::start().await;
+    bound_pod(&api, "mine").await;
+    api.post(PODS, &pod("unbound")).await;
+    let listed = api
+        .get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1")
+        .await
+        .body;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["items"][0]["metadata"]["name"], "mine");
+}
+
+#[tokio::test]
+async fn tables_and_metadata_are_sent_to_those_who_ask() {
+    let api = Api::start().await;
+    api.post(PODS, &pod("p")).await;
+    let table = api
+        .get_as(
+            PODS,
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+        )
+        .await
+        .body;
+    assert_eq!(table["kind"], "Table");
+    assert_eq!(table["rows"][0]["cells"][0], "p");
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    let metadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    let list = api.get_as(PODS, metadata).await.body;
+    assert_eq!(list["kind"], "PartialObjectMetadataList");
+    assert_eq!(list["items"][0].get("spec"), None);
+    assert_eq!(
+        api.get_as(PODS, "application/vnd.kubernetes.protobuf").await.code,
+        406
+    );
+}
+
+#[tokio::test]
+async fn versions_from_the_past_and_the_future_are_told_apart() {
+    let api = Api::start().await;
+    let first = api.post(CONFIG_MAPS, &config_map("a")).await.body;
+    api.post(CONFIG_MAPS, &config_map("b")).await;
+    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let exact = api
+        .get(&format!(
+            "{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=Exact"
+        ))
+        .await;
+    assert_eq!(exact.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(exact.body["metadata"]["resourceVersion"], version);
+    let newer = api
+        .get(&format!(
+            "{CONFIG_MAPS}?resourceVersion={version}&resourceVersionMatch=NotOlderThan"
+        ))
+        .await;
+    assert_eq!(newer.body["items"].as_array().unwrap().len(), 2);
+    let future = api.get(&format!("{CONFIG_MAPS}?resourceVersion=999999")).await;
+    assert_eq!(
+        (future.code, future.body["reason"].as_str()),
+        (504, Some("Timeout"))
+    );
+}
+
+#[tokio::test]
+async fn large_lists_come_whole_and_compressed_where_asked() {
+    let api = Api::start().await;
+    for number in 0..40 {
+        let mut object = config_map(&format!("m{number:02}"));
+        object["data"]["k"] = json!("x".repeat(20_000));
+        assert_eq!(api.post(CONFIG_MAPS, &object).await.code, 201);
+    }
+    let plain = api.get(CONFIG_MAPS).await.body;
+    assert_eq!(plain["items"].as_array().unwrap().len(), 40);
+    let response = api
+        .open(
+            "GET",
+            CONFIG_MAPS,
+            &[(http::header::ACCEPT_ENCODING, "gzip")],
+            Vec::new(),
+        )
+        .await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut text).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), plain);
+}
+
+#[tokio::test]
+async fn discovery_names_every_kind_in_both_forms() {
+    let api = Api::start().await;
+    let core = api.get("/api/v1").await.body;
+    let names: Vec<&str> = core["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|r| r["name"].as_str())
+        .collect();
+    for name in ["pods", "pods/status", "pods/log", "namespaces", "configmaps"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let aggregated = api.get_as("/apis", accept).await;
+    assert_eq!(aggregated.body["kind"], "APIGroupDiscoveryList");
+    assert!(
+        aggregated.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .contains("APIGroupDiscoveryList")
+    );
+    let etag = aggregated.headers["etag"].to_str().unwrap().to_owned();
+    let again = api
+        .send(
+            "GET",
+            "/apis",
+            &[(ACCEPT, accept), (http::header::IF_NONE_MATCH, &etag)],
+            Vec::new(),
+        )
+        .await;
+    assert_eq!(again.code, 304);
+    assert_eq!(
+        api.get("/apis/apps").await.body["preferredVersion"]["version"],
+        "v1"
+    );
+    assert_eq!(api.get("/apis/nope").await.code, 404);
+}
+
+#[tokio::test]
+async fn openapi_documents_are_found_through_the_index_and_kept_by_hash() {
+    let api = Api::start().await;
+    let index = api.get("/openapi/v3").await.body;
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let document = api.get(&url).await;
+    assert_eq!(document.code, 200);
+    assert!(document.body["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"].is_object());
+    assert!(
+        document.headers["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
+}

@@ -1,0 +1,157 @@
+use super::*;
+
+#[tokio::test]
+async fn a_watch_without_a_version_begins_with_what_is_there() {
+    let api = Api::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let mut events = api.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    assert_eq!(events.words().await, "ADDED a");
+    api.patch(
+        &format!("{CONFIG_MAPS}/a"),
+        "merge-patch+json",
+        &json!({"data": {"k": "w"}}),
+    )
+    .await;
+    assert_eq!(events.words().await, "MODIFIED a");
+    api.post(CONFIG_MAPS, &config_map("b")).await;
+    assert_eq!(events.words().await, "ADDED b");
+    api.delete(&format!("{CONFIG_MAPS}/a")).await;
+    let deleted = events.next().await.unwrap();
+    assert_eq!(
+        (&deleted["type"], &deleted["object"]["data"]["k"]),
+        (&json!("DELETED"), &json!("w"))
+    );
+    let version: u64 = deleted["object"]["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(version, api.server.0.store.revision().get());
+}
+
+#[tokio::test]
+async fn a_resumed_watch_misses_no_event_and_repeats_none() {
+    let api = Api::start().await;
+    let first = api.post(CONFIG_MAPS, &config_map("a")).await.body;
+    for name in ["b", "c"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={version}"))
+        .await;
+    assert_eq!(
+        (events.words().await, events.words().await),
+        ("ADDED b".to_owned(), "ADDED c".to_owned())
+    );
+    api.post(CONFIG_MAPS, &config_map("d")).await;
+    assert_eq!(events.words().await, "ADDED d");
+}
+
+#[tokio::test]
+async fn initial_events_end_with_an_annotated_bookmark() {
+    let api = Api::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let query =
+        "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut events = api.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+    assert_eq!(events.words().await, "ADDED a");
+    let bookmark = events.next().await.unwrap();
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    assert_eq!(bookmark["object"]["kind"], "ConfigMap");
+    assert_eq!(
+        bookmark["object"]["metadata"]["annotations"],
+        json!({"k8s.io/initial-events-end": "true"})
+    );
+    let version = bookmark["object"]["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap();
+    assert_eq!(version, api.server.0.store.revision().to_string());
+    api.post(CONFIG_MAPS, &config_map("b")).await;
+    assert_eq!(events.words().await, "ADDED b");
+}
+
+#[tokio::test]
+async fn an_object_that_enters_or_leaves_the_selection_is_added_or_deleted() {
+    let api = Api::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&labelSelector=app%3Da"))
+        .await;
+    assert_eq!(events.words().await, "ADDED a");
+    let path = format!("{CONFIG_MAPS}/a");
+    api.patch(
+        &path,
+        "merge-patch+json",
+        &json!({"metadata": {"labels": {"app": "z"}}}),
+    )
+    .await;
+    let left = events.next().await.unwrap();
+    assert_eq!(
+        (&left["type"], &left["object"]["metadata"]["labels"]["app"]),
+        (&json!("DELETED"), &json!("a"))
+    );
+    api.post(CONFIG_MAPS, &config_map("unselected")).await;
+    api.patch(
+        &path,
+        "merge-patch+json",
+        &json!({"metadata": {"labels": {"app": "a"}}}),
+    )
+    .await;
+    assert_eq!(events.words().await, "ADDED a");
+}
+
+#[tokio::test]
+async fn a_watch_of_tables_sends_the_columns_once() {
+    let api = Api::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    api.post(CONFIG_MAPS, &config_map("b")).await;
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+    let mut events = api.watch_as(&format!("{CONFIG_MAPS}?watch=true"), accept).await;
+    let (first, second) = (events.next().await.unwrap(), events.next().await.unwrap());
+    assert_eq!(
+        (&first["object"]["kind"], &first["object"]["rows"][0]["cells"][0]),
+        (&json!("Table"), &json!("a"))
+    );
+    assert!(first["object"]["columnDefinitions"].is_array());
+    assert!(second["object"]["columnDefinitions"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bookmarks_come_about_once_a_minute_to_those_who_asked() {
+    let api = Api::start().await;
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true"))
+        .await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(events.next().await.unwrap()["type"], "BOOKMARK");
+    assert_eq!(begun.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_at_its_timeout() {
+    let api = Api::start().await;
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds=5"))
+        .await;
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_the_server_stops() {
+    let api = Api::start().await;
+    let mut events = api.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    api.server.drain().await;
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_from_the_future_is_refused() {
+    let api = Api::start().await;
+    assert_eq!(
+        api.get(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=999999"))
+            .await
+            .code,
+        504
+    );
+}
