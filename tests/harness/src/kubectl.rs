@@ -47,16 +47,18 @@ impl Kubectl {
     ///
     /// When it cannot be made.
     pub fn namespace(&self, name: &str) -> Result<Namespace> {
-        succeed(&mut self.command(&["create", "namespace", name]))?;
-        Ok(Namespace {
+        let namespace = Namespace {
             kubectl: self.clone(),
             name: name.to_owned(),
-        })
+        };
+        namespace.feed(&["create", "-f", "-"], &manifest(name))?;
+        Ok(namespace)
     }
 }
 
 fn manifest(namespace: &str) -> String {
-    serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }).to_string()
+    serde_json::json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } })
+        .to_string()
 }
 
 /// kubectl in one namespace.
