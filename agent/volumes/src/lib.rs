@@ -67,13 +67,13 @@ impl Volumes {
     /// Where the projected volume `name` of the pod `uid` lies.
     #[must_use]
     pub fn projected_path(&self, uid: &str, name: &str) -> PathBuf {
-        self.run_dir.join("pods").join(uid).join("volumes").join(name)
+        self.run_dir.join("pods").join(uid).join("_volumes").join(name)
     }
 
     /// Where the disk-backed `emptyDir` `name` of the pod `uid` lies.
     #[must_use]
     pub fn empty_dir_path(&self, uid: &str, name: &str) -> PathBuf {
-        self.state_dir.join("pods").join(uid).join("volumes").join(name)
+        self.state_dir.join("pods").join(uid).join("_volumes").join(name)
     }
 
     /// An `emptyDir` is open to every user of the pod, as Kubernetes makes it; the pod's own folder

@@ -1,0 +1,214 @@
+//! The agent's parts, wired.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_images::ImageStore;
+use agent_runtime::NodePaths;
+use agent_systemd::Systemd;
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::events::{self, Events};
+use crate::identity::Identity;
+use crate::node::Reporter;
+use crate::objects::Objects;
+use crate::pods::{self, Registry};
+use crate::{identity, libexec, node};
+
+/// Time for tasks to end after a signal; pods are not among them.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// What the agent works on, before it has an identity.
+struct Node {
+    paths: NodePaths,
+    images: ImageStore,
+    units: Systemd,
+}
+
+/// Runs until SIGTERM or SIGINT. Pods outlive it.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    // Files that are secret are made 0600 by name; what containers read must be readable.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_signals(stop.clone())?);
+    let node = prepare(&config).await?;
+    notify(&[NotifyState::Ready]);
+    tasks.spawn(feed_watchdog(stop.clone()));
+    let identity = tokio::select! {
+        // Cancel-safe: a token stays cancelled.
+        () = stop.cancelled() => return Ok(()),
+        // Cancel-safe: a certificate that was asked for and not taken is asked for again.
+        identity = identity::establish(&config) => identity?,
+    };
+    begin(&mut tasks, config, node, identity, &stop).await?;
+    info!("agent runs");
+    stop.cancelled().await;
+    finish(tasks).await;
+    Ok(())
+}
+
+async fn prepare(config: &Config) -> anyhow::Result<Node> {
+    let libexec_dir = config
+        .state_dir
+        .parent()
+        .unwrap_or(&config.state_dir)
+        .join("libexec");
+    let paths = config.paths(libexec::pin(&libexec_dir)?);
+    write_default_network(config)?;
+    let images = ImageStore::open(config.image_dir())?;
+    let units = Systemd::connect(agent_systemd::Options::default()).await?;
+    if let Some(why) = node::limits_unenforced() {
+        warn!(reason = why, "limits of pods are not enforced");
+    }
+    Ok(Node { paths, images, units })
+}
+
+/// Starts every task of an agent that has its identity.
+async fn begin(
+    tasks: &mut JoinSet<()>,
+    config: Config,
+    node: Node,
+    identity: Identity,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Node { paths, images, units } = node;
+    let (events, queue) = Events::channel();
+    let client = identity.client.clone();
+    let reporter = Reporter::new(
+        &config,
+        images.clone(),
+        events.clone(),
+        units.version(),
+        &paths.crun,
+    )?;
+    let reporter = Arc::new(reporter);
+    let registry = Arc::new(Registry::default());
+    let access = Arc::new(Access::new(Arc::clone(&registry), paths.clone()));
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen on {}; set the key listen", config.listen))?;
+    let tls = agent_server::tls_config(Arc::clone(&identity.serving), &identity.ca_pem)?;
+    let context = Arc::new(pods::Context {
+        objects: Objects::new(client.clone()),
+        allocatable: reporter.allocatable().units(),
+        node_memory: reporter.memory(),
+        config: config.clone(),
+        client: client.clone(),
+        units,
+        paths,
+        images,
+        events,
+        registry,
+    });
+    tasks.spawn(events::send_all(
+        queue,
+        client.clone(),
+        config.node_name.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(identity::renew(identity, config, stop.clone()));
+    tasks.spawn(reporter.run(client, stop.clone()));
+    tasks.spawn(serve(listener, tls, access, stop.clone()));
+    tasks.spawn(pods::run(context, stop.clone()));
+    Ok(())
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    access: Arc<Access>,
+    stop: CancellationToken,
+) {
+    if let Err(error) = agent_server::serve(listener, tls, access, stop).await {
+        error!(error = &error as &dyn std::error::Error, "node endpoint ended");
+    }
+}
+
+/// Waits for the tasks, but not for ever.
+async fn finish(mut tasks: JoinSet<()>) {
+    notify(&[NotifyState::Stopping]);
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN, drained).await.is_err() {
+        info!("some tasks were cut off");
+    }
+}
+
+fn watch_signals(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            // Cancel-safe: the other signal stops just as well.
+            _ = terminate.recv() => {}
+            // Cancel-safe: as above.
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    })
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(error = %error, "service manager not notified");
+    }
+}
+
+/// Tells systemd that the async runtime still turns.
+async fn feed_watchdog(stop: CancellationToken) {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let mut beat = tokio::time::interval(limit / 3);
+    while stop.run_until_cancelled(beat.tick()).await.is_some() {
+        notify(&[NotifyState::Watchdog]);
+    }
+}
+
+/// Writes our network's configuration where the folder has none.
+fn write_default_network(config: &Config) -> anyhow::Result<()> {
+    let dir = &config.cni_conf_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    let is_conf = |path: &Path| {
+        path.extension()
+            .is_some_and(|ext| ["conf", "conflist", "json"].iter().any(|known| ext == *known))
+    };
+    let taken = std::fs::read_dir(dir)
+        .with_context(|| format!("list {}", dir.display()))?
+        .flatten()
+        .any(|entry| is_conf(&entry.path()));
+    if taken {
+        return Ok(());
+    }
+    let path = dir.join("10-floe.conflist");
+    let text = serde_json::to_vec_pretty(&default_network(config))?;
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn default_network(config: &Config) -> serde_json::Value {
+    serde_json::json!({
+        "cniVersion": "1.1.0",
+        "name": "floe",
+        "plugins": [{
+            "type": "bridge",
+            "bridge": "floe0",
+            "isGateway": true,
+            "ipMasq": true,
+            "hairpinMode": true,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": config.pod_cidr}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }],
+    })
+}

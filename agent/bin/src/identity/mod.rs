@@ -1,0 +1,169 @@
+//! Who the node is: its certificates, and the API client that uses them.
+
+mod client;
+mod csr;
+mod files;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_server::ServingCertificate;
+use anyhow::Context as _;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub(crate) use client::Renewable;
+use files::{KeyPair, Store};
+
+use crate::config::Config;
+
+/// Usage and names of one of the node's two certificates.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// `kubernetes.io/…` signer.
+    signer: &'static str,
+    /// Extended usage in CSR words.
+    usage: &'static str,
+    /// Name of the files.
+    file: &'static str,
+    node: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Wish {
+    fn client(config: &Config) -> Self {
+        Self {
+            signer: "kubernetes.io/kube-apiserver-client-kubelet",
+            usage: "client auth",
+            file: "client",
+            node: config.node_name.clone(),
+            addresses: Vec::new(),
+        }
+    }
+
+    fn serving(config: &Config) -> Self {
+        Self {
+            signer: "kubernetes.io/kubelet-serving",
+            usage: "server auth",
+            file: "serving",
+            node: config.node_name.clone(),
+            addresses: vec![config.node_ip],
+        }
+    }
+}
+
+/// The node's identity: a client that survives renewal, the serving certificate, the cluster's CA.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    renewable: Renewable,
+    pub(crate) client: Client,
+    pub(crate) serving: Arc<ServingCertificate>,
+    pub(crate) ca_pem: String,
+}
+
+/// Loads the identity, or joins the cluster: repeats until it succeeds, for the API server may come later.
+pub(crate) async fn establish(config: &Config) -> anyhow::Result<Identity> {
+    let ca_pem = std::fs::read_to_string(&config.ca_file)
+        .with_context(|| format!("read the cluster's CA certificate {}", config.ca_file.display()))?;
+    let store = Store::open(&config.state_dir.join("pki"))?;
+    let pair = match store.load("client") {
+        Some(pair) if !pair.is_expired(crate::clock::now()) => pair,
+        Some(_) | None => join(config, &ca_pem, &store).await?,
+    };
+    let inner = client::with_certificate(&config.server, &ca_pem, &pair)?;
+    let renewable = Renewable::new(inner);
+    let client = renewable.client();
+    let serving = serving_pair(config, &client, &store).await?;
+    let serving = ServingCertificate::new(&serving.certificate_pem, &serving.key_pem)?;
+    Ok(Identity {
+        renewable,
+        client,
+        serving,
+        ca_pem,
+    })
+}
+
+async fn join(config: &Config, ca_pem: &str, store: &Store) -> anyhow::Result<KeyPair> {
+    let file = config.bootstrap_token_file.as_ref().context(
+        "no client certificate and no bootstrap token; set the key bootstrap_token_file to join the cluster",
+    )?;
+    let token = std::fs::read_to_string(file)
+        .with_context(|| format!("read the bootstrap token {}", file.display()))?;
+    let bootstrap = client::with_token(&config.server, ca_pem, token.trim())?;
+    let pair = obtain_for_sure(&bootstrap, &Wish::client(config), store).await;
+    info!(node = %config.node_name, "node joined the cluster");
+    Ok(pair)
+}
+
+async fn serving_pair(config: &Config, client: &Client, store: &Store) -> anyhow::Result<KeyPair> {
+    let wish = Wish::serving(config);
+    match store.load(wish.file) {
+        Some(pair) if !pair.is_expired(crate::clock::now()) && pair.covers(&wish.addresses) => Ok(pair),
+        Some(_) | None => Ok(obtain_for_sure(client, &wish, store).await),
+    }
+}
+
+/// Asks for a certificate until there is one, with a growing pause.
+async fn obtain_for_sure(client: &Client, wish: &Wish, store: &Store) -> KeyPair {
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match csr::obtain(client, wish, store).await {
+            Ok(pair) => return pair,
+            Err(error) => warn!(
+                error = format!("{error:#}"),
+                signer = wish.signer,
+                "certificate not obtained"
+            ),
+        }
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+}
+
+/// Renews both certificates before they expire, until `stop`.
+pub(crate) async fn renew(identity: Identity, config: Config, stop: CancellationToken) {
+    let Ok(store) = Store::open(&config.state_dir.join("pki")) else {
+        return;
+    };
+    loop {
+        let due = [Wish::client(&config), Wish::serving(&config)].map(|wish| {
+            let pair = store.load(wish.file);
+            (
+                pair.map_or(Duration::from_mins(1), |pair| pair.renew_in(crate::clock::now())),
+                wish,
+            )
+        });
+        let Some((wait, wish)) = due.into_iter().min_by_key(|(wait, _)| *wait) else {
+            return;
+        };
+        tokio::select! {
+            // Cancel-safe: a token stays cancelled.
+            () = stop.cancelled() => return,
+            // Cancel-safe: a dropped sleep loses nothing.
+            () = tokio::time::sleep(wait) => {}
+        }
+        if let Err(error) = renew_one(&identity, &config, &store, &wish).await {
+            warn!(
+                error = format!("{error:#}"),
+                signer = wish.signer,
+                "certificate not renewed"
+            );
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+    }
+}
+
+async fn renew_one(identity: &Identity, config: &Config, store: &Store, wish: &Wish) -> anyhow::Result<()> {
+    let pair = csr::obtain(&identity.client, wish, store).await?;
+    if wish.file == "client" {
+        identity
+            .renewable
+            .replace(client::with_certificate(&config.server, &identity.ca_pem, &pair)?);
+    } else {
+        identity.serving.replace(&pair.certificate_pem, &pair.key_pem)?;
+    }
+    info!(signer = wish.signer, "certificate renewed");
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The Node object and its Lease.
+
+mod lease;
+mod machine;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::node::{Machine, conditions};
+use agent_core::{EventDraft, EventType};
+use agent_images::ImageStore;
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeDaemonEndpoints, NodeSpec, NodeStatus,
+    NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub(crate) use machine::{limits_unenforced, machine};
+
+use crate::config::Config;
+use crate::events::Events;
+
+/// How often the status is looked at, and sent where it changed.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often an unchanged status is sent.
+const RESEND: Duration = Duration::from_mins(5);
+/// Images listed in the status, as upstream.
+const IMAGES: usize = 50;
+
+/// Keeps the Node object true.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    config: Config,
+    images: ImageStore,
+    events: Events,
+    machine: Machine,
+    info: NodeSystemInfo,
+}
+
+impl Reporter {
+    /// Measures the machine.
+    pub(crate) fn new(
+        config: &Config,
+        images: ImageStore,
+        events: Events,
+        systemd: u32,
+        crun: &Path,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            config: config.clone(),
+            images,
+            events,
+            machine: machine(&config.state_dir, config.max_pods)?,
+            info: machine::info(systemd, crun),
+        })
+    }
+
+    /// What pods may be promised.
+    pub(crate) fn allocatable(&self) -> Machine {
+        self.machine.allocatable(self.config.reserved)
+    }
+
+    /// Memory of the machine, bytes.
+    pub(crate) const fn memory(&self) -> u64 {
+        self.machine.memory
+    }
+
+    /// Registers the node, then renews lease and status until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, client: Client, stop: CancellationToken) {
+        let api: Api<Node> = Api::all(client.clone());
+        let node = loop {
+            match self.register(&api).await {
+                Ok(node) => break node,
+                Err(error) => warn!(error = format!("{error:#}"), "node not registered"),
+            }
+            tokio::select! {
+                // Cancel-safe: a token stays cancelled.
+                () = stop.cancelled() => return,
+                // Cancel-safe: a dropped sleep loses nothing.
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            }
+        };
+        info!(node = %self.config.node_name, "node registered");
+        self.events
+            .about_node(&node, EventDraft::normal("Starting", "Starting floe-agent."));
+        let both = async {
+            tokio::join!(lease::keep(&client, &node), self.keep_status(&api, &node));
+        };
+        tokio::select! {
+            // Cancel-safe: a token stays cancelled.
+            () = stop.cancelled() => {}
+            // Cancel-safe: a lease or status that was not sent is sent by the next start.
+            () = both => {}
+        }
+    }
+
+    async fn register(&self, api: &Api<Node>) -> anyhow::Result<Node> {
+        let name = &self.config.node_name;
+        let labels = self.labels();
+        if let Some(known) = api.get_opt(name).await.context("ask for the node")? {
+            let patch = json!({"metadata": {"labels": labels}});
+            api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+                .await
+                .context("label the node")?;
+            return Ok(known);
+        }
+        let node = Node {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            },
+            spec: Some(NodeSpec {
+                pod_cidr: Some(self.config.pod_cidr.clone()),
+                pod_cidrs: Some(vec![self.config.pod_cidr.clone()]),
+                ..NodeSpec::default()
+            }),
+            status: None,
+        };
+        api.create(&PostParams::default(), &node)
+            .await
+            .context("create the node")
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let pairs = [
+            ("kubernetes.io/hostname", self.config.node_name.as_str()),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", self.info.architecture.as_str()),
+        ];
+        pairs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    async fn keep_status(&self, api: &Api<Node>, node: &Node) {
+        let mut sent: Option<(NodeStatus, tokio::time::Instant)> = None;
+        let mut previous = node.status.clone();
+        loop {
+            let status = self.status(previous.as_ref());
+            let due = sent
+                .as_ref()
+                .is_none_or(|(last, at)| differs(last, &status) || at.elapsed() >= RESEND);
+            if due {
+                let patch = json!({"status": status});
+                let name = &self.config.node_name;
+                match api
+                    .patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
+                    .await
+                {
+                    Ok(_) => {
+                        self.tell_readiness(node, previous.as_ref(), &status);
+                        previous = Some(status.clone());
+                        sent = Some((status, tokio::time::Instant::now()));
+                    }
+                    Err(error) => warn!(error = %error, "node status not sent"),
+                }
+            }
+            tokio::time::sleep(if sent.is_some() {
+                LOOK
+            } else {
+                Duration::from_secs(1)
+            })
+            .await;
+        }
+    }
+
+    fn tell_readiness(&self, node: &Node, old: Option<&NodeStatus>, new: &NodeStatus) {
+        let was = old.and_then(ready);
+        if ready(new) != was {
+            let up = ready(new) == Some(true);
+            let (reason, type_) = if up {
+                ("NodeReady", EventType::Normal)
+            } else {
+                ("NodeNotReady", EventType::Normal)
+            };
+            let message = format!("Node {} status is now: {reason}", self.config.node_name);
+            self.events.about_node(
+                node,
+                EventDraft {
+                    type_,
+                    reason: reason.to_owned(),
+                    message,
+                },
+            );
+        }
+    }
+
+    fn status(&self, previous: Option<&NodeStatus>) -> NodeStatus {
+        let unready = agent_cni::Cni::load(&self.config.cni_conf_dir, &self.config.cni_bin_dir).err();
+        let unready = unready.map(|error| format!("network plugin is not ready: {error}"));
+        let health = machine::health(&self.config.state_dir, unready);
+        let old = previous
+            .and_then(|status| status.conditions.as_deref())
+            .unwrap_or_default();
+        let address = |type_: &str, address: String| NodeAddress {
+            type_: type_.to_owned(),
+            address,
+        };
+        NodeStatus {
+            capacity: Some(self.machine.quantities()),
+            allocatable: Some(self.allocatable().quantities()),
+            conditions: Some(conditions(&health, old, crate::clock::now())),
+            addresses: Some(vec![
+                address("InternalIP", self.config.node_ip.to_string()),
+                address("Hostname", self.config.node_name.clone()),
+            ]),
+            daemon_endpoints: Some(NodeDaemonEndpoints {
+                kubelet_endpoint: Some(DaemonEndpoint {
+                    port: i32::from(self.config.listen.port()),
+                }),
+            }),
+            node_info: Some(self.info.clone()),
+            images: Some(self.image_list()),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn image_list(&self) -> Vec<ContainerImage> {
+        let images = self.images.list().unwrap_or_default();
+        let shown = images.into_iter().take(IMAGES).map(|image| ContainerImage {
+            names: Some(image.repo_digests.into_iter().chain(image.repo_tags).collect()),
+            size_bytes: i64::try_from(image.size).ok(),
+        });
+        shown.collect()
+    }
+}
+
+fn ready(status: &NodeStatus) -> Option<bool> {
+    let condition = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready")?;
+    Some(condition.status == "True")
+}
+
+/// Whether more than the heartbeat's time differs.
+fn differs(old: &NodeStatus, new: &NodeStatus) -> bool {
+    let timeless = |status: &NodeStatus| {
+        let mut status = status.clone();
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        status
+    };
+    timeless(old) != timeless(new)
+}

@@ -1,0 +1,267 @@
+//! ConfigMaps, Secrets and Services that this node's pods refer to, each watched by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+/// How long a pod waits for the first answer about an object.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a pod may refer to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reference {
+    ConfigMap { namespace: String, name: String },
+    Secret { namespace: String, name: String },
+}
+
+/// What is known about a referenced object.
+#[derive(Debug, Clone, Default)]
+enum Known<T> {
+    /// No answer yet.
+    #[default]
+    Nothing,
+    Absent,
+    Present(Box<T>),
+}
+
+#[derive(Debug)]
+enum Cell {
+    ConfigMap(watch::Receiver<Known<ConfigMap>>),
+    Secret(watch::Receiver<Known<Secret>>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    cell: Cell,
+    task: tokio::task::AbortHandle,
+    /// Pods that refer to it, with what wakes their workers.
+    users: BTreeMap<String, Arc<Notify>>,
+}
+
+type Users = Arc<Mutex<State>>;
+
+/// Every Service by namespace and name.
+type Services = Arc<BTreeMap<(String, String), Service>>;
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<Reference, Entry>,
+    tasks: JoinSet<()>,
+}
+
+/// The objects of one pod at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) config_maps: BTreeMap<String, ConfigMap>,
+    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// What the API has not answered about.
+    pub(crate) unknown: Vec<Reference>,
+}
+
+/// The watched objects of all pods.
+#[derive(Clone)]
+pub(crate) struct Objects {
+    client: Client,
+    state: Users,
+    services: watch::Receiver<Option<Services>>,
+}
+
+impl Objects {
+    /// Watches every Service from now on, and other objects as they are asked for.
+    pub(crate) fn new(client: Client) -> Self {
+        let (sender, services) = watch::channel(None);
+        let mut state = State::default();
+        state.tasks.spawn(watch_services(client.clone(), sender));
+        Self {
+            client,
+            state: Arc::new(Mutex::new(state)),
+            services,
+        }
+    }
+
+    /// The Services as they are; empty where the API has not answered in time.
+    pub(crate) async fn services(&self) -> Vec<Service> {
+        let mut services = self.services.clone();
+        let answered = services.wait_for(Option::is_some);
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(known)) => known.iter().flat_map(|map| map.values().cloned()).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// The objects that pod `uid` refers to; a later change of one wakes `wake`.
+    pub(crate) async fn get(
+        &self,
+        uid: &str,
+        wake: &Arc<Notify>,
+        references: &BTreeSet<Reference>,
+    ) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for reference in references {
+            match self.cell(uid, wake, reference) {
+                Cell::ConfigMap(cell) => match first_answer(cell).await {
+                    Known::Present(object) => drop(snapshot.config_maps.insert(name(reference), *object)),
+                    Known::Absent => {}
+                    Known::Nothing => snapshot.unknown.push(reference.clone()),
+                },
+                Cell::Secret(cell) => match first_answer(cell).await {
+                    Known::Present(object) => drop(snapshot.secrets.insert(name(reference), *object)),
+                    Known::Absent => {}
+                    Known::Nothing => snapshot.unknown.push(reference.clone()),
+                },
+            }
+        }
+        snapshot
+    }
+
+    fn cell(&self, uid: &str, wake: &Arc<Notify>, reference: &Reference) -> Cell {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { entries, tasks } = &mut *state;
+        let entry = entries
+            .entry(reference.clone())
+            .or_insert_with(|| begin(&self.client, &self.state, tasks, reference.clone()));
+        entry.users.insert(uid.to_owned(), Arc::clone(wake));
+        match &entry.cell {
+            Cell::ConfigMap(cell) => Cell::ConfigMap(cell.clone()),
+            Cell::Secret(cell) => Cell::Secret(cell.clone()),
+        }
+    }
+
+    /// Forgets pod `uid`: what no other pod refers to is no longer watched.
+    pub(crate) fn release(&self, uid: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.entries.retain(|_, entry| {
+            entry.users.remove(uid);
+            if entry.users.is_empty() {
+                entry.task.abort();
+            }
+            !entry.users.is_empty()
+        });
+        while state.tasks.try_join_next().is_some() {}
+    }
+}
+
+fn name(reference: &Reference) -> String {
+    match reference {
+        Reference::ConfigMap { name, .. } | Reference::Secret { name, .. } => name.clone(),
+    }
+}
+
+async fn first_answer<T: Clone + Send + Sync>(mut cell: watch::Receiver<Known<T>>) -> Known<T> {
+    let answered = cell.wait_for(|known| !matches!(known, Known::Nothing));
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(known)) => known.clone(),
+        Ok(Err(_)) | Err(_) => Known::Nothing,
+    }
+}
+
+fn begin(client: &Client, users: &Users, tasks: &mut JoinSet<()>, reference: Reference) -> Entry {
+    let wake = Waker {
+        users: Arc::clone(users),
+        reference: reference.clone(),
+    };
+    let (cell, task) = match reference {
+        Reference::ConfigMap { namespace, name } => {
+            let (sender, receiver) = watch::channel(Known::Nothing);
+            let api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
+            (
+                Cell::ConfigMap(receiver),
+                tasks.spawn(watch_one(api, name, sender, wake)),
+            )
+        }
+        Reference::Secret { namespace, name } => {
+            let (sender, receiver) = watch::channel(Known::Nothing);
+            let api = Api::<Secret>::namespaced(client.clone(), &namespace);
+            (
+                Cell::Secret(receiver),
+                tasks.spawn(watch_one(api, name, sender, wake)),
+            )
+        }
+    };
+    Entry {
+        cell,
+        task,
+        users: BTreeMap::new(),
+    }
+}
+
+struct Waker {
+    users: Users,
+    reference: Reference,
+}
+
+impl Waker {
+    fn wake(&self) {
+        let state = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let users = state.entries.get(&self.reference).map(|entry| &entry.users);
+        users
+            .into_iter()
+            .flatten()
+            .for_each(|(_, wake)| wake.notify_one());
+    }
+}
+
+async fn watch_one<T>(api: Api<T>, name: String, cell: watch::Sender<Known<T>>, waker: Waker)
+where
+    T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = std::pin::pin!(watcher(api, only).default_backoff());
+    let mut found = false;
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(watcher::Event::Apply(object)) => drop(cell.send_replace(Known::Present(Box::new(object)))),
+            Ok(watcher::Event::InitApply(object)) => {
+                found = true;
+                cell.send_replace(Known::Present(Box::new(object)));
+            }
+            Ok(watcher::Event::Delete(_)) => drop(cell.send_replace(Known::Absent)),
+            Ok(watcher::Event::Init) => {
+                found = false;
+                continue;
+            }
+            Ok(watcher::Event::InitDone) if found => continue,
+            Ok(watcher::Event::InitDone) => drop(cell.send_replace(Known::Absent)),
+            Err(error) => {
+                tracing::debug!(error = %error, name, "watch of a referenced object failed");
+                continue;
+            }
+        }
+        waker.wake();
+    }
+}
+
+async fn watch_services(client: Client, sender: watch::Sender<Option<Services>>) {
+    let api = Api::<Service>::all(client);
+    let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut map = BTreeMap::new();
+    let mut complete = false;
+    let key = |service: &Service| {
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        (part(&service.metadata.namespace), part(&service.metadata.name))
+    };
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(watcher::Event::Init) => {
+                map.clear();
+                complete = false;
+            }
+            Ok(watcher::Event::InitApply(service) | watcher::Event::Apply(service)) => {
+                map.insert(key(&service), service);
+            }
+            Ok(watcher::Event::Delete(service)) => drop(map.remove(&key(&service))),
+            Ok(watcher::Event::InitDone) => complete = true,
+            Err(error) => tracing::debug!(error = %error, "watch of services failed"),
+        }
+        if complete {
+            sender.send_replace(Some(Arc::new(map.clone())));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Steps, performed.
+
+use std::sync::Arc;
+
+use agent_core::{EventDraft, Failure, ImageState, Sandbox, Step, StopProgress, Volumes, backoff, spec_hash};
+use agent_runtime::{mounts, slice_name, unit_name};
+use agent_systemd::{KillWho, UnitManager as _};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Container;
+use tracing::{info, warn};
+
+use super::operations::{self, Done, StopOrder};
+use super::worker::Worker;
+use crate::clock::now;
+
+/// SIGKILL's number.
+const SIGKILL: i32 = 9;
+
+/// Pause before a foundation that failed is tried again.
+const RETRY: SignedDuration = SignedDuration::from_secs(5);
+
+/// What came of a step.
+pub(super) enum Flow {
+    /// The observation changed: plan again at once.
+    Changed,
+    /// Something was begun that will wake the worker.
+    Begun,
+    /// Nothing before this moment.
+    Wait(Timestamp),
+    /// The pod is gone.
+    Ended,
+}
+
+impl Worker {
+    pub(super) async fn apply(&mut self, step: Step) -> Flow {
+        match step {
+            Step::MountVolumes => self.mount_volumes().await,
+            Step::CreateSandbox => self.create_sandbox().await,
+            Step::EnsureImage { container } => self.ensure_image(&container).await,
+            Step::StartContainer { container } => self.start(&container),
+            Step::StopContainer {
+                container,
+                grace,
+                mode,
+                cause,
+            } => {
+                let message = cause.message(&container);
+                self.context.events.about_pod(
+                    &self.goal.pod,
+                    Some(&container),
+                    EventDraft::normal("Killing", message),
+                );
+                self.stop(&container, StopOrder { grace, mode })
+            }
+            Step::KillContainer { container } => self.kill(&container).await,
+            Step::FreeSandbox => self.free_sandbox().await,
+            Step::DeleteObject => self.delete_object(),
+            Step::RemoveFiles => self.remove_files().await,
+            Step::WaitUntil(moment) => Flow::Wait(moment),
+        }
+    }
+
+    pub(super) fn container(&self, name: &str) -> Option<Container> {
+        let spec = self.goal.pod.spec.as_ref()?;
+        agent_core::containers(spec)
+            .map(|(_, c)| c)
+            .find(|c| c.name == name)
+            .cloned()
+    }
+
+    async fn mount_volumes(&mut self) -> Flow {
+        match self.set_up_volumes().await {
+            Ok(map) => {
+                self.volume_map = map;
+                self.volumes = Volumes::Ready;
+            }
+            Err(failed) => {
+                let error = format!("{:#}", failed.error);
+                let message = format!(
+                    "MountVolume.SetUp failed for volume \"{}\" : {error}",
+                    failed.volume
+                );
+                self.context.events.about_pod(
+                    &self.goal.pod,
+                    None,
+                    EventDraft::warning("FailedMount", message.clone()),
+                );
+                self.volumes = Volumes::Failed(failure("FailedMount", message));
+            }
+        }
+        Flow::Changed
+    }
+
+    async fn create_sandbox(&mut self) -> Flow {
+        match Box::pin(self.make_sandbox()).await {
+            Ok(pod_ips) => self.sandbox = Sandbox::Ready { pod_ips },
+            Err(error) => {
+                let message = format!("Failed to create pod sandbox: {error:#}");
+                warn!(error = format!("{error:#}"), "sandbox not created");
+                let event = EventDraft::warning("FailedCreatePodSandBox", message.clone());
+                self.context.events.about_pod(&self.goal.pod, None, event);
+                self.sandbox = Sandbox::Failed(failure("FailedCreatePodSandBox", message));
+            }
+        }
+        Flow::Changed
+    }
+
+    async fn ensure_image(&mut self, name: &str) -> Flow {
+        let Some(container) = self.container(name) else {
+            return Flow::Begun;
+        };
+        let reference = container.image.clone().unwrap_or_default();
+        let found = operations::resolve_image(&self.context, &reference).await;
+        let never = container.image_pull_policy.as_deref() == Some("Never");
+        let before = match &self.local(name).image {
+            ImageState::Failed(failure) => Some(failure.clone()),
+            ImageState::Unknown | ImageState::Present { .. } => None,
+        };
+        self.local(name).image = match found {
+            Ok(Some(image)) => ImageState::Present {
+                id: image.id,
+                reference,
+            },
+            Ok(None) if never => ImageState::Failed(failure(
+                "ErrImageNeverPull",
+                format!("Container image \"{reference}\" is not present with pull policy of Never"),
+            )),
+            Ok(None) => ImageState::Failed(pull_failure(before.as_ref(), not_found(&reference))),
+            Err(error) => {
+                let reason = if error.is_reference {
+                    "InvalidImageName"
+                } else {
+                    "ErrImagePull"
+                };
+                let failed = pull_failure(before.as_ref(), error.message);
+                ImageState::Failed(Failure {
+                    reason: reason.to_owned(),
+                    ..failed
+                })
+            }
+        };
+        Flow::Changed
+    }
+
+    fn start(&mut self, name: &str) -> Flow {
+        let Some(container) = self.container(name) else {
+            return Flow::Begun;
+        };
+        let hash = spec_hash(&container);
+        let local = self.local(name);
+        if local.starting {
+            return Flow::Begun;
+        }
+        local.starting = true;
+        local.failure = None;
+        local.bundle_hash = Some(hash);
+        let order = self.start_order(container);
+        let context = Arc::clone(&self.context);
+        self.operations.spawn(async move {
+            let name = order.container.name.clone();
+            let result = Box::pin(super::start::start(&context, order)).await;
+            Done::Started {
+                container: name,
+                result,
+            }
+        });
+        Flow::Begun
+    }
+
+    fn stop(&mut self, name: &str, order: StopOrder) -> Flow {
+        let (Some(container), Ok(unit)) = (self.container(name), unit_name(&self.goal.pod, name)) else {
+            return Flow::Begun;
+        };
+        self.local(name).stop = Some(StopProgress::Asked);
+        let invocation = self.local(name).invocation.clone();
+        let target = self.action_target(container.clone());
+        let context = Arc::clone(&self.context);
+        let name = name.to_owned();
+        self.operations.spawn(async move {
+            Box::pin(operations::stop(
+                &context,
+                &target,
+                &unit,
+                invocation.as_deref(),
+                order,
+            ))
+            .await;
+            Done::Stopped { container: name }
+        });
+        Flow::Begun
+    }
+
+    async fn kill(&mut self, name: &str) -> Flow {
+        if let Ok(unit) = unit_name(&self.goal.pod, name)
+            && let Err(error) = self.context.units.kill(&unit, KillWho::All, SIGKILL).await
+        {
+            warn!(error = %error, unit = %unit, "kill failed");
+        }
+        self.local(name).stop = Some(StopProgress::Killed);
+        Flow::Changed
+    }
+
+    async fn free_sandbox(&mut self) -> Flow {
+        self.tear_down_network().await;
+        if let Ok(slice) = slice_name(&self.goal.pod)
+            && let Err(error) = self.context.units.stop(slice.as_unit()).await
+        {
+            warn!(error = %error, "slice not stopped");
+        }
+        self.sandbox = Sandbox::Freed;
+        self.volumes = Volumes::Absent;
+        Flow::Changed
+    }
+
+    fn delete_object(&mut self) -> Flow {
+        let version = self.goal.pod.metadata.resource_version.clone();
+        if !self.publisher.is_settled() || self.deleted_version.as_ref() == Some(&version) {
+            return Flow::Begun;
+        }
+        self.deleted_version = Some(version);
+        let (client, pod) = (self.context.client.clone(), Arc::clone(&self.goal.pod));
+        self.operations
+            .spawn(async move { Done::Deleted(operations::delete(client, &pod).await) });
+        Flow::Begun
+    }
+
+    async fn remove_files(&mut self) -> Flow {
+        self.context.objects.release(&self.uid);
+        if let Err(error) = mounts::remove_pod(&self.context.paths, &self.uid).await {
+            warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "files of the pod not removed"
+            );
+        }
+        self.context.registry.remove(&self.uid);
+        info!("pod removed");
+        Flow::Ended
+    }
+
+    /// Takes in what an operation came to.
+    pub(super) fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Started { container, result }) => {
+                let local = self.local(&container);
+                local.starting = false;
+                local.failure = result.err();
+            }
+            Ok(Done::Stopped { container }) => {
+                let local = self.local(&container);
+                local.stop = None;
+                local.verdicts = agent_core::probe::ProbeVerdicts::default();
+                local.post_start = agent_core::PostStart::Done;
+            }
+            Ok(Done::PostStarted {
+                container,
+                invocation,
+                result,
+            }) => {
+                self.post_started(&container, &invocation, result);
+            }
+            Ok(Done::Told(told)) => self.publisher.told(told),
+            Ok(Done::Deleted(Ok(()))) => {}
+            Ok(Done::Deleted(Err(error))) => {
+                warn!(error, "object not deleted");
+                self.deleted_version = None;
+            }
+            Err(error) => warn!(error = %error, "operation failed"),
+        }
+    }
+}
+
+fn failure(reason: &str, message: String) -> Failure {
+    let failed_at = now();
+    let retry_at = failed_at.checked_add(RETRY).unwrap_or(failed_at);
+    Failure {
+        reason: reason.to_owned(),
+        message,
+        failed_at,
+        retry_at,
+    }
+}
+
+/// A failed pull, its wait doubled from the one before.
+fn pull_failure(before: Option<&Failure>, message: String) -> Failure {
+    let failed_at = now();
+    let last = before.map(|failure| failure.retry_at.duration_since(failure.failed_at));
+    let wait = last.map_or(backoff::FIRST, |last| {
+        std::time::Duration::try_from(last)
+            .unwrap_or(backoff::FIRST)
+            .saturating_mul(2)
+            .min(backoff::LONGEST)
+    });
+    let retry_at = failed_at
+        .checked_add(SignedDuration::try_from(wait).unwrap_or(RETRY))
+        .unwrap_or(failed_at);
+    Failure {
+        reason: "ErrImagePull".to_owned(),
+        message,
+        failed_at,
+        retry_at,
+    }
+}
+
+fn not_found(reference: &str) -> String {
+    format!(
+        "image \"{reference}\" is not in the node's store and no registry can be asked yet; load it with \
+         `floe image load ARCHIVE`"
+    )
+}

@@ -1,0 +1,182 @@
+//! Which pods there are: from the API's watch, and from what an earlier agent left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use agent_core::ObjectState;
+use agent_images::ImageStore;
+use agent_runtime::{NodePaths, unit_name};
+use agent_systemd::{Change, Changes, Systemd, UnitManager as _};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Registry;
+use super::checkpoint::Checkpoint;
+use super::worker::{Goal, Worker};
+use crate::config::Config;
+use crate::events::Events;
+use crate::objects::Objects;
+
+/// What all workers share.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) client: Client,
+    pub(crate) units: Systemd,
+    pub(crate) paths: NodePaths,
+    pub(crate) images: ImageStore,
+    pub(crate) objects: Objects,
+    pub(crate) events: Events,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) allocatable: BTreeMap<String, u64>,
+    /// Memory of the machine, bytes.
+    pub(crate) node_memory: u64,
+}
+
+/// A worker, as the manager holds it.
+struct Handle {
+    goal: watch::Sender<Goal>,
+    wake: Arc<Notify>,
+}
+
+struct Manager {
+    context: Arc<Context>,
+    stop: CancellationToken,
+    pods: BTreeMap<String, Handle>,
+    /// Whose unit it is.
+    units: BTreeMap<String, String>,
+    workers: JoinSet<String>,
+    /// The pods of the list under way.
+    listed: Option<BTreeSet<String>>,
+}
+
+/// Runs the node's pods until `stop`. Ending never touches a pod.
+pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let only = watcher::Config::default().fields(&format!("spec.nodeName={}", context.config.node_name));
+    let api = Api::<Pod>::all(context.client.clone());
+    let mut pods = std::pin::pin!(watcher(api, only).default_backoff());
+    let mut changes = context.units.changes();
+    let mut manager = Manager {
+        context,
+        stop: stop.clone(),
+        pods: BTreeMap::new(),
+        units: BTreeMap::new(),
+        workers: JoinSet::new(),
+        listed: None,
+    };
+    manager.adopt();
+    loop {
+        tokio::select! {
+            // Cancel-safe: a token stays cancelled.
+            () = stop.cancelled() => break,
+            // Cancel-safe: the stream keeps its state between polls.
+            Some(event) = pods.next() => manager.heard(event),
+            // Cancel-safe, by its own word.
+            change = next_change(&mut changes) => manager.unit_changed(&change),
+            // Cancel-safe: a finished task stays in the set.
+            Some(ended) = manager.workers.join_next() => manager.worker_ended(ended),
+        }
+    }
+    while manager.workers.join_next().await.is_some() {}
+}
+
+async fn next_change(changes: &mut Changes) -> Change {
+    match changes.next().await {
+        Some(change) => change,
+        None => std::future::pending().await,
+    }
+}
+
+impl Manager {
+    fn adopt(&mut self) {
+        for checkpoint in Checkpoint::all(&self.context.paths) {
+            let pod = checkpoint.pod.clone();
+            info!(
+                pod = pod.metadata.name,
+                namespace = pod.metadata.namespace,
+                "pod adopted"
+            );
+            self.begin(Goal::remembered(pod), Some(checkpoint));
+        }
+    }
+
+    fn heard(&mut self, event: Result<watcher::Event<Pod>, watcher::Error>) {
+        match event {
+            Ok(watcher::Event::Init) => self.listed = Some(BTreeSet::new()),
+            Ok(watcher::Event::InitApply(pod)) => {
+                if let (Some(listed), Some(uid)) = (&mut self.listed, &pod.metadata.uid) {
+                    listed.insert(uid.clone());
+                }
+                self.apply(pod);
+            }
+            Ok(watcher::Event::InitDone) => self.forget_unlisted(),
+            Ok(watcher::Event::Apply(pod)) => self.apply(pod),
+            Ok(watcher::Event::Delete(pod)) => self.gone(&pod),
+            Err(error) => warn!(error = %error, "watch of pods failed"),
+        }
+    }
+
+    fn forget_unlisted(&mut self) {
+        let Some(listed) = self.listed.take() else { return };
+        for (_, handle) in self.pods.iter().filter(|(uid, _)| !listed.contains(*uid)) {
+            handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
+        }
+    }
+
+    fn apply(&mut self, pod: Pod) {
+        let Some(uid) = pod.metadata.uid.clone() else {
+            return;
+        };
+        match self.pods.get(&uid) {
+            Some(handle) => drop(handle.goal.send_replace(Goal::from_api(pod))),
+            None => self.begin(Goal::from_api(pod), None),
+        }
+    }
+
+    fn gone(&mut self, pod: &Pod) {
+        if let Some(handle) = pod.metadata.uid.as_ref().and_then(|uid| self.pods.get(uid)) {
+            handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
+        }
+    }
+
+    fn begin(&mut self, goal: Goal, checkpoint: Option<Checkpoint>) {
+        let Some(uid) = goal.pod.metadata.uid.clone() else {
+            return;
+        };
+        for (_, container) in goal.pod.spec.iter().flat_map(agent_core::containers) {
+            if let Ok(unit) = unit_name(&goal.pod, &container.name) {
+                self.units.insert(unit.as_str().to_owned(), uid.clone());
+            }
+        }
+        let wake = Arc::new(Notify::new());
+        let (sender, receiver) = watch::channel(goal);
+        let worker = Worker::new(&self.context, &uid, receiver, Arc::clone(&wake), checkpoint);
+        self.workers.spawn(worker.run(self.stop.clone()));
+        self.pods.insert(uid, Handle { goal: sender, wake });
+    }
+
+    fn unit_changed(&self, change: &Change) {
+        match change {
+            Change::Unit(unit) => {
+                let owner = self.units.get(unit.as_str()).and_then(|uid| self.pods.get(uid));
+                owner.into_iter().for_each(|handle| handle.wake.notify_one());
+            }
+            Change::All => self.pods.values().for_each(|handle| handle.wake.notify_one()),
+        }
+    }
+
+    fn worker_ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
+        match ended {
+            Ok(uid) => {
+                self.pods.remove(&uid);
+                self.units.retain(|_, owner| *owner != uid);
+            }
+            Err(error) => warn!(error = %error, "pod worker failed"),
+        }
+    }
+}

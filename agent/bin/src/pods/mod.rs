@@ -1,0 +1,17 @@
+//! The pods of this node: one worker each, woken by what changes.
+
+mod action;
+mod apply;
+mod checkpoint;
+mod manager;
+mod observe;
+mod operations;
+mod probing;
+mod publish;
+mod registry;
+mod sandbox;
+mod start;
+mod worker;
+
+pub(crate) use manager::{Context, run};
+pub(crate) use registry::Registry;

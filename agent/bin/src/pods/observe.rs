@@ -1,0 +1,241 @@
+//! What is there of a pod: its units, its records, and what the agent knows itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent_core::{ContainerFacts, Exit, Observation, Outcome, PostStart, Role, Runs, Unit, containers};
+use agent_run::{BackOff, Launch};
+use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
+use agent_systemd::{ActiveState, UnitManager as _, UnitName, UnitState};
+use k8s_openapi::api::core::v1::Container;
+use tracing::warn;
+
+use super::worker::Worker;
+use crate::clock::from_micros;
+
+impl Worker {
+    pub(super) async fn observe(&mut self) -> Observation {
+        let units = self.units().await;
+        let pod = std::sync::Arc::clone(&self.goal.pod);
+        let mut observation = Observation {
+            object: self.goal.object,
+            accepted_at: self.accepted_at,
+            termination_seen: self.termination_seen,
+            rejection: None,
+            sandbox: self.sandbox.clone(),
+            volumes: self.volumes.clone(),
+            containers: BTreeMap::new(),
+        };
+        for (role, container) in pod.spec.iter().flat_map(containers) {
+            let unit = unit_name(&pod, &container.name)
+                .ok()
+                .and_then(|name| units.get(&name));
+            let facts = self.facts(role, container, unit);
+            observation.containers.insert(container.name.clone(), facts);
+        }
+        self.adopting = false;
+        observation
+    }
+
+    async fn units(&self) -> BTreeMap<UnitName, UnitState> {
+        let pattern = match unit_name(&self.goal.pod, "x") {
+            Ok(name) => match name.as_str().strip_suffix(":x.service") {
+                Some(stem) => format!("{stem}:*.service"),
+                None => "floe-*.service".to_owned(),
+            },
+            Err(_) => return BTreeMap::new(),
+        };
+        loop {
+            match self.context.units.list(&pattern).await {
+                Ok(units) => return units,
+                // Nothing may be decided without knowing what runs.
+                Err(error) => warn!(error = %error, "units not listed"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn facts(&mut self, role: Role, container: &Container, unit: Option<&UnitState>) -> ContainerFacts {
+        let paths = &self.context.paths;
+        let name = &container.name;
+        let records = read_records(paths, &self.uid, name).unwrap_or_default();
+        let state = read_state(paths, &self.uid, name).ok().flatten();
+        let launch = || Launch::read(&paths.container_dir(&self.uid, name)).ok().flatten();
+        let first_sight = !self.containers.contains_key(name);
+        let launch = if first_sight { launch() } else { None };
+        let adopting = self.adopting;
+        let local = self.local(name);
+        if let Some(launch) = launch {
+            let (id, reference) = (launch.identity.image_id, launch.identity.image);
+            local.image = agent_core::ImageState::Present { id, reference };
+            local.bundle_hash = Some(launch.identity.spec_hash);
+        }
+        let mut unit = of_unit(unit, state.as_ref(), &records);
+        if local.starting && unit == Unit::Absent {
+            unit = Unit::Starting;
+        }
+        if let Unit::Running { invocation, .. } = &unit
+            && local.invocation.as_ref() != Some(invocation)
+        {
+            local.invocation = Some(invocation.clone());
+            local.verdicts = agent_core::probe::ProbeVerdicts::default();
+            local.failure = None;
+            let hook = container
+                .lifecycle
+                .as_ref()
+                .is_some_and(|l| l.post_start.is_some());
+            local.post_start = if hook && !adopting && role != Role::Init {
+                PostStart::Pending
+            } else {
+                PostStart::Done
+            };
+        }
+        ContainerFacts {
+            image: local.image.clone(),
+            bundle_hash: local.bundle_hash.clone(),
+            unit,
+            runs: runs(&records),
+            failure: local.failure.clone(),
+            stop: local.stop,
+            post_start: local.post_start.clone(),
+            probes: local.verdicts,
+        }
+    }
+}
+
+/// The unit's state in the plan's words. An active unit whose run has a record is on its way down; one
+/// that is told to stop runs until it has.
+fn of_unit(unit: Option<&UnitState>, state: Option<&State>, records: &Records) -> Unit {
+    let Some(unit) = unit else { return Unit::Absent };
+    let run = state.filter(|state| {
+        records
+            .recent
+            .iter()
+            .all(|r| r.invocation_id != state.invocation_id)
+    });
+    let running = run.and_then(|state| match state.phase {
+        Phase::Started { at } => Some(Unit::Running {
+            invocation: state.invocation_id.clone(),
+            started_at: from_micros(at),
+        }),
+        Phase::Waiting { .. } => None,
+    });
+    match unit.active {
+        ActiveState::Active | ActiveState::Deactivating => running.unwrap_or(Unit::Stopping),
+        ActiveState::Activating => Unit::Starting,
+        ActiveState::Inactive | ActiveState::Failed => Unit::Absent,
+    }
+}
+
+fn runs(records: &Records) -> Runs {
+    let mut newest = records.recent.iter().rev();
+    Runs {
+        finished: u32::try_from(records.total).unwrap_or(u32::MAX),
+        pause: BackOff::default().pause(records),
+        last: newest.next().map(exit),
+        previous: newest.next().map(exit),
+    }
+}
+
+fn exit(record: &Record) -> Exit {
+    let message = record
+        .start_error
+        .clone()
+        .or_else(|| Some(record.message.clone()));
+    Exit {
+        invocation: record.invocation_id.clone(),
+        started_at: (record.started_at > 0).then(|| from_micros(record.started_at)),
+        finished_at: from_micros(record.finished_at),
+        outcome: outcome(record),
+        message: message.filter(|text| !text.is_empty()),
+    }
+}
+
+fn outcome(record: &Record) -> Outcome {
+    if record.start_error.is_some() {
+        return Outcome::StartFailed;
+    }
+    if record.result == "oom-kill" {
+        return Outcome::OutOfMemory;
+    }
+    match record.ended {
+        Ended::Exited => Outcome::Exited(record.exit_code),
+        Ended::Killed | Ended::Dumped => Outcome::Signalled(record.signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(active: ActiveState) -> UnitState {
+        UnitState {
+            active,
+            sub: String::new(),
+        }
+    }
+
+    fn started(id: &str) -> State {
+        State {
+            invocation_id: id.to_owned(),
+            restart: 0,
+            phase: Phase::Started { at: 1_000_000 },
+        }
+    }
+
+    fn ended(id: &str) -> Records {
+        let mut records = Records::default();
+        records.append(Record {
+            invocation_id: id.to_owned(),
+            ..Record::default()
+        });
+        records
+    }
+
+    #[test]
+    fn a_run_that_has_a_record_is_over_whatever_the_unit_says() {
+        let active = unit(ActiveState::Active);
+        assert_eq!(
+            of_unit(Some(&active), Some(&started("a")), &ended("a")),
+            Unit::Stopping
+        );
+        assert!(matches!(
+            of_unit(Some(&active), Some(&started("b")), &ended("a")),
+            Unit::Running { invocation, .. } if invocation == "b"
+        ));
+    }
+
+    #[test]
+    fn a_container_runs_until_its_end_is_recorded() {
+        let down = unit(ActiveState::Deactivating);
+        assert!(matches!(
+            of_unit(Some(&down), Some(&started("a")), &Records::default()),
+            Unit::Running { .. }
+        ));
+    }
+
+    #[test]
+    fn out_of_memory_signals_and_start_errors_are_told_apart() {
+        let oom = Record {
+            result: "oom-kill".to_owned(),
+            ended: Ended::Killed,
+            signal: 9,
+            ..Record::default()
+        };
+        let killed = Record {
+            ended: Ended::Killed,
+            signal: 15,
+            ..Record::default()
+        };
+        let never = Record {
+            start_error: Some("no such file".to_owned()),
+            ..Record::default()
+        };
+        assert_eq!(outcome(&oom).reason(), "OOMKilled");
+        assert_eq!(outcome(&killed).exit_code(), 143);
+        assert_eq!(
+            (outcome(&never).reason(), exit(&never).message.unwrap()),
+            ("StartError", "no such file".into())
+        );
+    }
+}

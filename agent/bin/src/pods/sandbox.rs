@@ -1,0 +1,181 @@
+//! The pod's sandbox: folder, network namespace, addresses, slice, host files.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use agent_cni::{Cni, PodNet, PortMapping};
+use agent_core::dns::{self, ClusterDns};
+use agent_core::env::Sources;
+use agent_runtime::pod_slice;
+use agent_systemd::UnitManager as _;
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Pod;
+use tracing::warn;
+
+use super::checkpoint::{Checkpoint, pod_dir, replace};
+use super::worker::Worker;
+use crate::volumes::{self, Unmounted, Volume};
+use std::collections::BTreeMap;
+
+/// The agent's text of `/etc/hosts`, in the pod's folder.
+pub(super) const HOSTS: &str = "_hosts";
+/// The agent's text of `/etc/resolv.conf`, in the pod's folder.
+pub(super) const RESOLV: &str = "_resolv.conf";
+
+/// The agent's text of `/etc/hostname`, in the pod's folder.
+pub(super) const HOSTNAME: &str = "_hostname";
+
+/// Whether `pod` lives on the node's network.
+pub(super) fn on_host_network(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
+}
+
+impl Worker {
+    /// Makes what is missing and returns the pod's addresses. Repeating it is harmless.
+    pub(super) async fn make_sandbox(&mut self) -> anyhow::Result<Vec<IpAddr>> {
+        let dir = pod_dir(&self.context.paths, &self.uid)?;
+        let slice = pod_slice(&self.goal.pod)?;
+        self.context.units.start_slice(&slice).await?;
+        let (netns, pod_ips) = if on_host_network(&self.goal.pod) {
+            (None, vec![self.context.config.node_ip])
+        } else {
+            let netns = self.netns_path();
+            let path = netns.clone();
+            tokio::task::spawn_blocking(move || agent_cni::netns::create(&path)).await??;
+            (Some(netns.clone()), self.attach(netns).await?)
+        };
+        self.netns = netns;
+        let (hosts, resolv) = self.host_files(&pod_ips);
+        replace(&dir.join(HOSTS), hosts.as_bytes(), 0o644)?;
+        replace(&dir.join(RESOLV), resolv.as_bytes(), 0o644)?;
+        let hostname = format!("{}\n", dns::hostname(&self.goal.pod));
+        replace(&dir.join(HOSTNAME), hostname.as_bytes(), 0o644)?;
+        let checkpoint = Checkpoint {
+            pod: Pod::clone(&self.goal.pod),
+            accepted_at: self.accepted_at,
+            netns: self.netns.clone(),
+            pod_ips: pod_ips.clone(),
+        };
+        checkpoint.write(&self.context.paths, &self.uid)?;
+        Ok(pod_ips)
+    }
+
+    fn netns_path(&self) -> PathBuf {
+        let uid8: String = self.uid.chars().take(8).collect();
+        let name: String = self
+            .goal
+            .pod
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default()
+            .chars()
+            .take(100)
+            .collect();
+        PathBuf::from(format!("/run/netns/floe-{uid8}-{name}"))
+    }
+
+    async fn attach(&self, netns: PathBuf) -> anyhow::Result<Vec<IpAddr>> {
+        let config = &self.context.config;
+        let cni = Cni::load(&config.cni_conf_dir, &config.cni_bin_dir)?;
+        if let Some(known) = cni.cached(&self.uid).filter(|known| !known.ips.is_empty()) {
+            let net = self.pod_net(netns.clone());
+            if cni.check(&net).await.is_ok() {
+                return Ok(known.ips.iter().map(|address| address.ip).collect());
+            }
+            cni.del(&net).await.context("take a stale network away")?;
+        }
+        let result = cni
+            .add(&self.pod_net(netns))
+            .await
+            .context("set up the pod's network")?;
+        Ok(result.ips.iter().map(|address| address.ip).collect())
+    }
+
+    fn pod_net(&self, netns: PathBuf) -> PodNet {
+        let meta = &self.goal.pod.metadata;
+        let containers = self.goal.pod.spec.iter().flat_map(agent_core::containers);
+        let ports = containers.flat_map(|(_, container)| container.ports.iter().flatten());
+        let mapped = ports.filter_map(|port| {
+            Some(PortMapping {
+                host_port: u16::try_from(port.host_port.filter(|p| *p > 0)?).ok()?,
+                container_port: u16::try_from(port.container_port).ok()?,
+                protocol: port.protocol.as_deref().unwrap_or("TCP").to_lowercase(),
+                host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse().ok()),
+            })
+        });
+        PodNet {
+            container_id: self.uid.clone(),
+            netns,
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            pod: meta.name.clone().unwrap_or_default(),
+            uid: self.uid.clone(),
+            port_mappings: mapped.collect(),
+            bandwidth: None,
+        }
+    }
+
+    fn host_files(&self, pod_ips: &[IpAddr]) -> (String, String) {
+        let config = &self.context.config;
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let hosts = if on_host_network(&self.goal.pod) {
+            dns::host_network_hosts(&self.goal.pod, &read("/etc/hosts"))
+        } else {
+            dns::hosts(&self.goal.pod, pod_ips, &config.cluster_domain)
+        };
+        let cluster = ClusterDns {
+            server: config.cluster_dns,
+            domain: &config.cluster_domain,
+        };
+        (
+            hosts,
+            dns::resolv_conf(&self.goal.pod, &read("/etc/resolv.conf"), cluster),
+        )
+    }
+
+    /// Takes address and network namespace away; what fails is logged and the rest goes on.
+    pub(super) async fn tear_down_network(&mut self) {
+        if on_host_network(&self.goal.pod) {
+            return;
+        }
+        let netns = self.netns.take().unwrap_or_else(|| self.netns_path());
+        let config = &self.context.config;
+        let deleted = match Cni::load(&config.cni_conf_dir, &config.cni_bin_dir) {
+            Ok(cni) => cni.del(&self.pod_net(netns.clone())).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = deleted {
+            warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "network not taken away"
+            );
+        }
+        match tokio::task::spawn_blocking(move || agent_cni::netns::remove(&netns)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "network namespace not removed"
+                );
+            }
+            Err(error) => warn!(error = %error, "network namespace not removed"),
+        }
+    }
+
+    /// Puts the volumes in place, with the objects as they are now.
+    pub(super) async fn set_up_volumes(&self) -> Result<BTreeMap<String, Volume>, Unmounted> {
+        let context = &self.context;
+        let references = volumes::references(&self.goal.pod);
+        let objects = context.objects.get(&self.uid, &self.wake, &references).await;
+        let sources = Sources {
+            pod: &self.goal.pod,
+            pod_ips: &[],
+            host_ips: &[context.config.node_ip],
+            allocatable: &context.allocatable,
+            config_maps: &objects.config_maps,
+            secrets: &objects.secrets,
+            services: &[],
+        };
+        volumes::set_up(&context.paths, &sources, &objects.unknown).await
+    }
+}

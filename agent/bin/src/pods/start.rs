@@ -1,0 +1,206 @@
+//! Starting one container: its image, environment and mounts made into a bundle and a unit.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_core::env::{Sources, environment, expand};
+use agent_core::{Failure, Role, spec_hash};
+use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle};
+use agent_systemd::{ErrorClass, UnitManager as _};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use tokio::sync::Notify;
+
+use super::Context;
+use super::operations::resolve_image;
+use super::sandbox::{HOSTNAME, HOSTS, RESOLV};
+use super::worker::Worker;
+use crate::clock::now;
+use crate::objects::Snapshot;
+use crate::volumes::{self, Volume};
+
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
+
+/// All that a start needs to know.
+pub(super) struct StartOrder {
+    pub(super) container: Container,
+    uid: String,
+    pod: Arc<Pod>,
+    role: Role,
+    pod_ips: Vec<IpAddr>,
+    netns: Option<PathBuf>,
+    volumes: BTreeMap<String, Volume>,
+    wake: Arc<Notify>,
+}
+
+impl Worker {
+    pub(super) fn start_order(&self, container: Container) -> StartOrder {
+        let spec = self.goal.pod.spec.as_ref();
+        let mut all = spec.into_iter().flat_map(agent_core::containers);
+        let role = all
+            .find(|(_, c)| c.name == container.name)
+            .map_or(Role::Main, |(role, _)| role);
+        let pod_ips = match &self.sandbox {
+            agent_core::Sandbox::Ready { pod_ips } => pod_ips.clone(),
+            agent_core::Sandbox::Absent | agent_core::Sandbox::Failed(_) | agent_core::Sandbox::Freed => {
+                Vec::new()
+            }
+        };
+        StartOrder {
+            container,
+            uid: self.uid.clone(),
+            pod: Arc::clone(&self.goal.pod),
+            role,
+            pod_ips,
+            netns: self.netns.clone(),
+            volumes: self.volume_map.clone(),
+            wake: Arc::clone(&self.wake),
+        }
+    }
+}
+
+/// Starts the container and waits for its unit's job; a run that ended at once is in the records.
+pub(super) async fn start(context: &Arc<Context>, order: StartOrder) -> Result<(), Failure> {
+    let image = image(context, &order).await?;
+    let references = volumes::references(&order.pod);
+    let objects = context.objects.get(&order.uid, &order.wake, &references).await;
+    let services = context.objects.services().await;
+    let (container, env) = resolved(context, &order, &objects, &services)?;
+    let mounts = mounts(&order, &env)?;
+    let dir = context.paths.pod_dir(&order.uid);
+    let sandbox = Sandbox {
+        hostname: agent_core::dns::hostname(&order.pod),
+        netns: order.netns.clone(),
+        hosts_file: Some(dir.join(HOSTS)),
+        resolv_conf: Some(dir.join(RESOLV)),
+        hostname_file: Some(dir.join(HOSTNAME)),
+    };
+    let hash = spec_hash(&order.container);
+    let input = ContainerInput {
+        pod: &order.pod,
+        container: &container,
+        role: order.role,
+        image: &image,
+        env,
+        mounts,
+        sandbox: &sandbox,
+        spec_hash: &hash,
+        node_memory: context.node_memory,
+    };
+    let config_error = |error| {
+        failure(
+            "CreateContainerConfigError",
+            format!("{:#}", anyhow::Error::from(error)),
+        )
+    };
+    let bundle = bundle(&input, &context.paths).map_err(config_error)?;
+    let create_error = |error: anyhow::Error| failure("CreateContainerError", format!("{error:#}"));
+    bundle.write().map_err(|error| create_error(error.into()))?;
+    match context.units.start_service(&bundle.service).await {
+        Ok(()) => Ok(()),
+        Err(error) => match error.class() {
+            // The records and the unit tell the rest: it ran and ended, or was stopped on the way.
+            ErrorClass::Failed | ErrorClass::Gone => Ok(()),
+            ErrorClass::Retry | ErrorClass::Conflict | ErrorClass::Invalid => Err(failure(
+                "RunContainerError",
+                format!("{:#}", anyhow::Error::from(error)),
+            )),
+        },
+    }
+}
+
+async fn image(context: &Arc<Context>, order: &StartOrder) -> Result<ImageFacts, Failure> {
+    let reference = order.container.image.clone().unwrap_or_default();
+    match resolve_image(context, &reference).await {
+        Ok(Some(image)) => Ok(ImageFacts {
+            layers: image.layers,
+            config: image.config,
+            reference,
+            id: image.id,
+        }),
+        Ok(None) => Err(failure(
+            "CreateContainerError",
+            format!("image \"{reference}\" has left the node's store"),
+        )),
+        Err(problem) => Err(failure("CreateContainerError", problem.message)),
+    }
+}
+
+/// The container with its command and arguments expanded, and its environment.
+fn resolved(
+    context: &Arc<Context>,
+    order: &StartOrder,
+    objects: &Snapshot,
+    services: &[k8s_openapi::api::core::v1::Service],
+) -> Result<(Container, Vec<(String, String)>), Failure> {
+    let sources = Sources {
+        pod: &order.pod,
+        pod_ips: &order.pod_ips,
+        host_ips: &[context.config.node_ip],
+        allocatable: &context.allocatable,
+        config_maps: &objects.config_maps,
+        secrets: &objects.secrets,
+        services,
+    };
+    let env = environment(&order.container, &sources)
+        .map_err(|error| failure("CreateContainerConfigError", error.to_string()))?;
+    let lookup = |name: &str| {
+        env.iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
+    let expanded = |words: &Option<Vec<String>>| {
+        words
+            .as_ref()
+            .map(|words| words.iter().map(|word| expand(word, lookup)).collect())
+    };
+    let mut container = order.container.clone();
+    container.command = expanded(&order.container.command);
+    container.args = expanded(&order.container.args);
+    Ok((container, env))
+}
+
+fn mounts(order: &StartOrder, env: &[(String, String)]) -> Result<Vec<Mount>, Failure> {
+    let lookup = |name: &str| {
+        env.iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
+    let mut mounts = Vec::new();
+    for wish in order.container.volume_mounts.iter().flatten() {
+        let Some(volume) = order.volumes.get(&wish.name) else {
+            let message = format!(
+                "container mounts volume \"{}\", which the pod does not have",
+                wish.name
+            );
+            return Err(failure("CreateContainerConfigError", message));
+        };
+        let expression = wish.sub_path_expr.as_deref().map(|text| expand(text, lookup));
+        let sub_path = wish
+            .sub_path
+            .clone()
+            .or(expression)
+            .filter(|path| !path.is_empty());
+        mounts.push(Mount {
+            source: volume.source.clone(),
+            destination: PathBuf::from(&wish.mount_path),
+            read_only: volume.read_only || wish.read_only == Some(true),
+            sub_path: sub_path.map(PathBuf::from),
+            propagation: wish.mount_propagation.clone(),
+        });
+    }
+    Ok(mounts)
+}
+
+fn failure(reason: &str, message: String) -> Failure {
+    let failed_at = now();
+    let retry_at = failed_at.checked_add(RETRY).unwrap_or(failed_at);
+    Failure {
+        reason: reason.to_owned(),
+        message,
+        failed_at,
+        retry_at,
+    }
+}

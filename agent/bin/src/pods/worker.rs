@@ -1,0 +1,240 @@
+//! The worker of one pod: observe, plan, perform, tell, wait.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::probe::ProbeVerdicts;
+use agent_core::{
+    Failure, ImageState, ObjectState, Observation, PostStart, Sandbox, StopProgress, Volumes, plan,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug};
+
+use super::Context;
+use super::apply::Flow;
+use super::checkpoint::Checkpoint;
+use super::operations::Done;
+use super::probing::Probing;
+use super::publish::Publisher;
+use crate::clock::now;
+use crate::volumes::Volume;
+
+/// What the pod is to be.
+#[derive(Debug, Clone)]
+pub(super) struct Goal {
+    pub(super) pod: Arc<Pod>,
+    pub(super) object: ObjectState,
+    /// Whether the API said so, or only the agent's own memory.
+    pub(super) from_api: bool,
+}
+
+impl Goal {
+    pub(super) fn from_api(pod: Pod) -> Self {
+        Self {
+            pod: Arc::new(pod),
+            object: ObjectState::Present,
+            from_api: true,
+        }
+    }
+
+    pub(super) fn remembered(pod: Pod) -> Self {
+        Self {
+            pod: Arc::new(pod),
+            object: ObjectState::Present,
+            from_api: false,
+        }
+    }
+}
+
+/// What the agent itself knows of a container, beside records and units.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    pub(super) image: ImageState,
+    pub(super) bundle_hash: Option<String>,
+    pub(super) failure: Option<Failure>,
+    pub(super) starting: bool,
+    pub(super) stop: Option<StopProgress>,
+    pub(super) post_start: PostStart,
+    pub(super) verdicts: ProbeVerdicts,
+    /// The run that `post_start` and `verdicts` are of.
+    pub(super) invocation: Option<String>,
+}
+
+pub(super) struct Worker {
+    pub(super) context: Arc<Context>,
+    pub(super) uid: String,
+    pub(super) goal: Goal,
+    goals: watch::Receiver<Goal>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) accepted_at: Timestamp,
+    pub(super) termination_seen: Option<Timestamp>,
+    pub(super) sandbox: Sandbox,
+    pub(super) netns: Option<PathBuf>,
+    pub(super) volumes: Volumes,
+    pub(super) volume_map: BTreeMap<String, Volume>,
+    pub(super) containers: BTreeMap<String, Local>,
+    pub(super) operations: JoinSet<Done>,
+    pub(super) publisher: Publisher,
+    pub(super) probing: Probing,
+    /// The object's version whose deletion was asked for.
+    pub(super) deleted_version: Option<Option<String>>,
+    /// Whether runs that are found were begun by an earlier agent.
+    pub(super) adopting: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        context: &Arc<Context>,
+        uid: &str,
+        goals: watch::Receiver<Goal>,
+        wake: Arc<Notify>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Self {
+        let goal = goals.borrow().clone();
+        let adopting = checkpoint.is_some();
+        let started = goal
+            .pod
+            .status
+            .as_ref()
+            .and_then(|status| status.start_time.as_ref());
+        let accepted_at = checkpoint
+            .as_ref()
+            .map(|c| c.accepted_at)
+            .or(started.map(|time| time.0));
+        let sandbox = checkpoint.as_ref().map(|c| Sandbox::Ready {
+            pod_ips: c.pod_ips.clone(),
+        });
+        Self {
+            context: Arc::clone(context),
+            uid: uid.to_owned(),
+            publisher: Publisher::default(),
+            goal,
+            goals,
+            wake,
+            accepted_at: accepted_at.unwrap_or_else(now),
+            termination_seen: None,
+            sandbox: sandbox.unwrap_or(Sandbox::Absent),
+            netns: checkpoint.and_then(|c| c.netns),
+            volumes: Volumes::Absent,
+            volume_map: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            operations: JoinSet::new(),
+            probing: Probing::default(),
+            deleted_version: None,
+            adopting,
+        }
+    }
+
+    /// Works until the pod is gone or the agent stops, and returns the pod's UID.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> String {
+        let meta = &self.goal.pod.metadata;
+        let span = tracing::info_span!(
+            "pod",
+            namespace = meta.namespace,
+            pod = meta.name,
+            pod_uid = self.uid
+        );
+        let uid = self.uid.clone();
+        Box::pin(self.work(&stop)).instrument(span).await;
+        uid
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
+        loop {
+            self.take_goal();
+            let observed = self.observe().await;
+            let steps = plan(&self.goal.pod, &observed, now());
+            let mut again = false;
+            let mut until = self.publisher.retry_at();
+            for step in steps {
+                debug!(step = %step, "step");
+                match Box::pin(self.apply(step)).await {
+                    Flow::Changed => again = true,
+                    Flow::Begun => {}
+                    Flow::Wait(moment) => until = Some(until.map_or(moment, |other| other.min(moment))),
+                    Flow::Ended => return,
+                }
+            }
+            let observed = if again { self.observe().await } else { observed };
+            self.follow(&observed);
+            self.publish(&observed);
+            if !again
+                && self
+                    .rest(stop, until.into_iter().chain(self.next_look()).min())
+                    .await
+            {
+                return;
+            }
+        }
+    }
+
+    fn take_goal(&mut self) {
+        let goal = self.goals.borrow_and_update().clone();
+        let first_word = goal.from_api && !self.goal.from_api;
+        self.goal = goal;
+        if first_word {
+            self.publisher.begin_from(self.goal.pod.status.clone());
+        }
+        let leaving = self.goal.object == ObjectState::Gone || agent_core::is_terminating(&self.goal.pod);
+        if leaving && self.termination_seen.is_none() {
+            self.termination_seen = Some(now());
+        }
+    }
+
+    /// Probes and postStart hooks of the runs that are there.
+    fn follow(&mut self, observed: &Observation) {
+        self.begin_post_starts(observed);
+        self.probe(observed);
+    }
+
+    /// The moment a fresh pull error turns into a back-off in the status.
+    fn next_look(&self) -> Option<Timestamp> {
+        let turns = self.containers.values().filter_map(|local| match &local.image {
+            ImageState::Failed(failure) => failure
+                .failed_at
+                .checked_add(jiff::SignedDuration::from_secs(3))
+                .ok(),
+            ImageState::Unknown | ImageState::Present { .. } => None,
+        });
+        turns.filter(|moment| *moment > now()).min()
+    }
+
+    /// Waits for anything that may change the plan; true once the agent stops.
+    async fn rest(&mut self, stop: &CancellationToken, until: Option<Timestamp>) -> bool {
+        let pause = until.map(|moment| {
+            let left = moment.duration_since(now());
+            Duration::try_from(left).unwrap_or_default() + Duration::from_millis(5)
+        });
+        let sleep = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Cancel-safe: a token stays cancelled.
+            () = stop.cancelled() => return true,
+            // Cancel-safe: a value counts as seen only once it is borrowed. A sender that is gone means stop.
+            changed = self.goals.changed() => return changed.is_err(),
+            // Cancel-safe: a permit that was not taken stays.
+            () = self.wake.notified() => {}
+            // Cancel-safe: a finished task stays in the set.
+            Some(done) = self.operations.join_next() => self.done(done),
+            // Cancel-safe: a received value is returned, never lost.
+            Some(result) = self.probing.next() => self.probed(result),
+            // Cancel-safe: a dropped sleep loses nothing.
+            () = sleep => {}
+        }
+        false
+    }
+
+    pub(super) fn local(&mut self, container: &str) -> &mut Local {
+        self.containers.entry(container.to_owned()).or_default()
+    }
+}
