@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
+use nix::unistd::Pid;
 
 /// `f_type` of a namespace's file.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
@@ -29,6 +30,9 @@ pub enum NamespaceError {
     /// It is not pinned.
     #[error("{0} is no mount namespace; start floe-mounts.service, which pins it")]
     NotPinned(PathBuf),
+    /// The processor cannot be used.
+    #[error("make the pods' mount namespace on processor {0}")]
+    Processor(usize),
     /// The thread that makes it ended early.
     #[error("make the pods' mount namespace: its thread ended early")]
     Thread,
@@ -83,12 +87,42 @@ pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
         .open(&pin)
         .map_err(failed_io("create", &pin))?;
 
-    // A namespace cannot be pinned from within itself, so a thread makes it and this one pins it.
+    // From Linux 6.18 a new namespace may be numbered below the one this process lives in, and is then
+    // refused as if it were its parent: numbers come in batches, one for each processor. One made on
+    // the processor that made ours is always numbered above it, so each is tried.
+    let tries = (0..processors()).map(|processor| pin_from(processor, &pods, &pin));
+    last_unless_ok(tries)
+}
+
+/// Numbers of processors to try, also those that are not there.
+fn processors() -> usize {
+    thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .max(CpuSet::count().min(64))
+}
+
+/// The first success, or the last error that is not about a processor that cannot be used.
+fn last_unless_ok(tries: impl Iterator<Item = Result<(), NamespaceError>>) -> Result<(), NamespaceError> {
+    let mut last = Err(NamespaceError::Thread);
+    for outcome in tries {
+        match outcome {
+            Err(NamespaceError::Processor(_)) if !matches!(last, Err(NamespaceError::Thread)) => {}
+            Ok(()) => return Ok(()),
+            other => last = other,
+        }
+    }
+    last
+}
+
+/// Makes a namespace on `processor` and pins it. A namespace cannot be pinned from within itself, so a
+/// thread makes it and this one pins it.
+fn pin_from(processor: usize, pods: &Path, pin: &Path) -> Result<(), NamespaceError> {
     let (made, wait_made) = sync_channel(1);
     let (pinned, wait_pinned) = sync_channel(1);
-    let maker = thread::spawn(move || make(&pods, &made, &wait_pinned));
+    let pods = pods.to_owned();
+    let maker = thread::spawn(move || make(processor, &pods, &made, &wait_pinned));
     let result = match wait_made.recv() {
-        Ok(Ok(thread_ns)) => bind(&thread_ns, &pin),
+        Ok(Ok(thread_ns)) => bind(&thread_ns, pin),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(NamespaceError::Thread),
     };
@@ -98,9 +132,22 @@ pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
     result
 }
 
+/// Moves this thread to `processor`.
+fn move_to(processor: usize) -> Result<(), NamespaceError> {
+    let refused = |_| NamespaceError::Processor(processor);
+    let mut set = CpuSet::new();
+    set.set(processor).map_err(refused)?;
+    sched_setaffinity(Pid::from_raw(0), &set).map_err(refused)
+}
+
 /// Moves this thread to a new mount namespace, announces it, and stays until it is pinned.
-fn make(pods: &Path, made: &SyncSender<Result<PathBuf, NamespaceError>>, pinned: &Receiver<()>) {
-    let result = separate(pods).map(|()| {
+fn make(
+    processor: usize,
+    pods: &Path,
+    made: &SyncSender<Result<PathBuf, NamespaceError>>,
+    pinned: &Receiver<()>,
+) {
+    let result = move_to(processor).and_then(|()| separate(pods)).map(|()| {
         let thread = rustix::thread::gettid().as_raw_nonzero();
         PathBuf::from(format!("/proc/self/task/{thread}/ns/mnt"))
     });
