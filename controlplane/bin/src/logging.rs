@@ -1,5 +1,7 @@
 //! Where log lines go: the journal under systemd, else standard error.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -14,9 +16,11 @@ pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("log = {filter:?}"))?;
     let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
     let journal = under_systemd.then(|| tracing_journald::layer().ok()).flatten();
-    let plain = journal
-        .is_none()
-        .then(|| fmt::layer().with_writer(std::io::stderr));
+    let plain = journal.is_none().then(|| {
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+    });
     registry()
         .with(filter)
         .with(journal)

@@ -9,11 +9,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use crate::request::json::{self, Document};
+use crate::request::protobuf;
 
 /// Largest request body in bytes, as upstream's.
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 
-const READABLE: [&str; 2] = ["application/json", "application/yaml"];
+const READABLE: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// Reads the whole body.
 ///
@@ -68,6 +71,10 @@ pub(crate) fn decode(media_type: &str, bytes: &[u8]) -> Result<Document, ApiErro
             json::parse(bytes).map_err(|error| ApiError::bad_request(format!("json parse error: {error}")))
         }
         "application/yaml" => yaml(bytes),
+        PROTOBUF => Ok(Document {
+            value: protobuf::decode(bytes)?,
+            duplicates: Vec::new(),
+        }),
         _ => Err(ApiError::unsupported_media_type(&READABLE)),
     }
 }
@@ -115,11 +122,6 @@ mod tests {
 
     #[test]
     fn an_unknown_media_type_is_a_415() {
-        assert_eq!(
-            decode("application/vnd.kubernetes.protobuf", b"k8s")
-                .unwrap_err()
-                .code(),
-            415
-        );
+        assert_eq!(decode("application/cbor", b"k8s").unwrap_err().code(), 415);
     }
 }
