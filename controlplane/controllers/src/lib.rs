@@ -9,9 +9,12 @@ mod csr;
 mod deployment;
 mod drive;
 mod error;
+mod garbage;
 mod meta;
+mod namespace;
 mod replicaset;
 mod run;
+mod standard;
 mod supervise;
 
 pub use config::Config;

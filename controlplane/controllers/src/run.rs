@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, csr, deployment, replicaset};
+use crate::{Config, csr, deployment, garbage, namespace, replicaset, standard};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -17,10 +17,17 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
         stop,
         members: JoinSet::new(),
     };
-    let signer = config.signer;
+    let signer = config.signer.clone();
     team.add_silent("certificatesigningrequest", move |client, stop| {
         csr::run(client, signer.clone(), stop)
     });
+    team.add_silent("serviceaccount", standard::service_accounts);
+    let pem = config.signer.certificate_pem().to_owned();
+    team.add_silent("root-ca-certificate-publisher", move |client, stop| {
+        standard::root_certificates(client, pem.clone(), stop)
+    });
+    team.add_silent("garbage-collector", garbage::run);
+    team.add_silent("namespace", namespace::run);
     team.add("deployment", "deployment-controller", deployment::run);
     team.add("replicaset", "replicaset-controller", replicaset::run);
     while team.members.join_next().await.is_some() {}

@@ -1,0 +1,203 @@
+//! What is next for a namespace that ends. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// The finalizer this controller stands for.
+pub(super) const FINALIZER: &str = "kubernetes";
+
+/// Objects left, by `resource.group` (`pods.` for the core group, as upstream writes it), and
+/// the finalizers that hold them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) objects: BTreeMap<String, usize>,
+    pub(super) finalizers: BTreeMap<String, usize>,
+}
+
+/// The one thing to do now.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Nothing: it is not ending, or others hold it.
+    Nothing,
+    /// Take the finalizer off.
+    Finalize,
+    /// Write these conditions and look again after this long.
+    Wait(Vec<NamespaceCondition>, Duration),
+}
+
+/// Whether the namespace is being deleted and still waits for this controller.
+pub(super) fn is_ours(namespace: &Namespace) -> bool {
+    let finalizers = namespace
+        .spec
+        .iter()
+        .flat_map(|spec| spec.finalizers.iter().flatten());
+    namespace.metadata.deletion_timestamp.is_some()
+        && finalizers.into_iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// The next step, once everything has been asked to go and `rest` is still there.
+pub(super) fn plan(namespace: &Namespace, rest: &Rest, now: Timestamp) -> Step {
+    if !is_ours(namespace) {
+        return Step::Nothing;
+    }
+    if rest.objects.is_empty() {
+        return Step::Finalize;
+    }
+    Step::Wait(conditions(namespace, rest, now), patience(namespace, now))
+}
+
+/// How long to wait: as long as it has taken, between 100 ms and 5 s. Only a namespace that ends
+/// is looked at so.
+fn patience(namespace: &Namespace, now: Timestamp) -> Duration {
+    let begun = namespace.metadata.deletion_timestamp.as_ref();
+    let age = begun.map_or(SignedDuration::ZERO, |begun| now.duration_since(begun.0));
+    Duration::try_from(age / 4)
+        .unwrap_or_default()
+        .clamp(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+fn conditions(namespace: &Namespace, rest: &Rest, now: Timestamp) -> Vec<NamespaceCondition> {
+    let count = |parts: &BTreeMap<String, usize>, words: &str| {
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|(name, count)| format!("{name} {words} {count} resource instances"))
+            .collect();
+        parts.join(", ")
+    };
+    let wanted = [
+        (
+            "NamespaceContentRemaining",
+            !rest.objects.is_empty(),
+            "SomeResourcesRemain",
+            format!("Some resources are remaining: {}", count(&rest.objects, "has")),
+            ("ContentRemoved", "All content successfully removed"),
+        ),
+        (
+            "NamespaceFinalizersRemaining",
+            !rest.finalizers.is_empty(),
+            "SomeFinalizersRemain",
+            format!(
+                "Some content in the namespace has finalizers remaining: {}",
+                count(&rest.finalizers, "in")
+            ),
+            (
+                "ContentHasNoFinalizers",
+                "All content-preserving finalizers finished",
+            ),
+        ),
+    ];
+    let mut conditions: Vec<NamespaceCondition> = namespace
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .cloned()
+        .collect();
+    for (type_, holds, reason, message, (idle_reason, idle_message)) in wanted {
+        let condition = if holds {
+            condition(type_, "True", reason, &message)
+        } else {
+            condition(type_, "False", idle_reason, idle_message)
+        };
+        merge(&mut conditions, condition, now);
+    }
+    conditions
+}
+
+fn condition(type_: &str, status: &str, reason: &str, message: &str) -> NamespaceCondition {
+    NamespaceCondition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: None,
+    }
+}
+
+/// The transition time moves only with the status.
+fn merge(conditions: &mut Vec<NamespaceCondition>, mut new: NamespaceCondition, now: Timestamp) {
+    let old = conditions.iter_mut().find(|old| old.type_ == new.type_);
+    match old {
+        Some(old) if old.status == new.status => {
+            new.last_transition_time = old.last_transition_time.take();
+            *old = new;
+        }
+        Some(old) => {
+            new.last_transition_time = Some(Time(now));
+            *old = new;
+        }
+        None => {
+            new.last_transition_time = Some(Time(now));
+            conditions.push(new);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{NamespaceSpec, NamespaceStatus};
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_000, 0);
+
+    fn ending() -> Namespace {
+        Namespace {
+            metadata: ObjectMeta {
+                deletion_timestamp: Some(Time(NOW)),
+                ..ObjectMeta::default()
+            },
+            spec: Some(NamespaceSpec {
+                finalizers: Some(vec![FINALIZER.to_owned()]),
+            }),
+            status: None,
+        }
+    }
+
+    fn rest() -> Rest {
+        Rest {
+            objects: [("pods.".to_owned(), 2)].into(),
+            finalizers: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_living_namespace_is_left_alone() {
+        let living = Namespace::default();
+        assert_eq!(plan(&living, &Rest::default(), NOW), Step::Nothing);
+    }
+
+    #[test]
+    fn an_empty_one_is_let_go_and_leaves_nothing_to_plan() {
+        let mut namespace = ending();
+        assert_eq!(plan(&namespace, &Rest::default(), NOW), Step::Finalize);
+        namespace.spec = None;
+        assert_eq!(plan(&namespace, &Rest::default(), NOW), Step::Nothing);
+    }
+
+    #[test]
+    fn what_remains_is_told_in_a_condition_that_keeps_its_time() {
+        let mut namespace = ending();
+        let Step::Wait(conditions, _) = plan(&namespace, &rest(), NOW) else {
+            panic!("pods remain");
+        };
+        assert_eq!(
+            conditions.first().and_then(|first| first.message.as_deref()),
+            Some("Some resources are remaining: pods. has 2 resource instances")
+        );
+        namespace.status = Some(NamespaceStatus {
+            conditions: Some(conditions.clone()),
+            phase: None,
+        });
+        let later = NOW + SignedDuration::from_secs(10);
+        let Step::Wait(again, pause) = plan(&namespace, &rest(), later) else {
+            panic!("pods remain");
+        };
+        assert_eq!(again, conditions);
+        assert_eq!(pause, Duration::from_millis(2500));
+    }
+}
