@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::StartError;
 use super::passwd::{self, Ids};
+use super::{StartError, capabilities};
 use crate::file::{read, replace};
 use crate::launch::{BUNDLE_FILE, CONFIG_FILE, Launch};
 
@@ -16,6 +16,9 @@ pub(super) fn write(dir: &Path, launch: &Launch, rootfs: &Path) -> Result<(), St
     let mut config: Value = read(&bundle)?.ok_or(StartError::NoLaunch(bundle))?;
     let ids = passwd::resolve(rootfs, &launch.user)?;
     fill(&mut config, rootfs, &ids);
+    if let Some(process) = config.get_mut("process") {
+        capabilities::limit(process, capabilities::bounding());
+    }
     make_working_dir(rootfs, &config)?;
     Ok(replace(&dir.join(CONFIG_FILE), &config)?)
 }

@@ -1,5 +1,6 @@
 //! `floe-run start`: everything before crun.
 
+mod capabilities;
 mod config;
 mod journal;
 mod passwd;

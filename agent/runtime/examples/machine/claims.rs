@@ -8,7 +8,9 @@ use std::process::Command;
 use agent_systemd::UnitManager as _;
 use serde_json::json;
 
+use crate::live::*;
 use crate::node::Node;
+use crate::pods::*;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -31,6 +33,16 @@ pub(crate) async fn run(node: &Node, only: Option<&str>) -> Outcome {
         a_restart_has_a_fresh_layer_and_a_flat_mount_table,
         containers_see_no_descriptor_of_ours,
         secrets_are_in_no_unit_property,
+        exec_runs_in_the_units_cgroup_and_reports_its_code,
+        a_terminal_takes_its_size_and_ends,
+        logs_are_read_back_by_run,
+        a_crash_looping_container_waits_its_back_off_in_systemd,
+        a_manager_that_is_executed_anew_is_found_again,
+        the_images_user_and_the_pods_name_are_found,
+        a_hardened_container_is_hardened,
+        a_privileged_container_on_the_hosts_network_runs,
+        volumes_are_mounted_and_parts_stay_beneath,
+        limits_hold_and_memory_beyond_them_is_an_oom_kill,
     );
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! Claims about containers under a real systemd; run inside a machine that has crun, busybox and
 //! `floe-run`, with `floe-mounts.service` started. The argument is the path of `floe-run`.
 
+#![expect(clippy::print_stdout, reason = "its output is for who runs it")]
+
 mod claims;
+mod live;
 mod node;
+mod pods;
 
 use std::error::Error;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agent_runtime::{
     Bundle, ContainerInput, ImageFacts, NodePaths, Records, Role, Sandbox, bundle, pod_slice, read_records,
 };
-use agent_systemd::{Options, Systemd, UnitManager as _};
+use agent_systemd::{ErrorClass, Options, Systemd, UnitManager as _};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// A network namespace of its own, as CNI would make it.
-    fn sandbox(&self) -> Result<Sandbox, Box<dyn Error>> {
+    pub(crate) fn sandbox(&self) -> Result<Sandbox, Box<dyn Error>> {
         if !Path::new("/run/netns/floe-try").exists() {
             std::process::Command::new("ip")
                 .args(["netns", "add", "floe-try"])
@@ -115,11 +115,15 @@ impl Node {
 
     /// Writes and starts a pod; the outcome of the start job is left to the records.
     pub(crate) async fn start(&self, pod: &Pod) -> Result<Bundle, Box<dyn Error>> {
+        // Whatever an earlier try left.
+        self.remove(pod).await?;
         let bundle = self.bundle(pod)?;
         bundle.write()?;
         self.systemd.start_slice(&pod_slice(pod)?).await?;
-        if let Err(error) = self.systemd.start_service(&bundle.service).await {
-            println!("  start: {error}");
+        match self.systemd.start_service(&bundle.service).await {
+            // A container may end before its start job does; the records tell.
+            Err(error) if error.class() != ErrorClass::Failed => return Err(error.into()),
+            _ => {}
         }
         Ok(bundle)
     }

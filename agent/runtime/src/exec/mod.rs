@@ -4,6 +4,7 @@
 //! cgroup of the container's unit, so that the process counts and dies with the container. A
 //! session belongs to the agent: it ends with it.
 
+mod process_file;
 mod terminal;
 
 use std::fs;
@@ -18,6 +19,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::{Child, Command};
 
+use self::process_file::ProcessFile;
 use self::terminal::{ConsoleSocket, Terminal};
 use crate::NodePaths;
 
@@ -39,7 +41,7 @@ pub struct ExecRequest {
     pub tty: bool,
     /// Whether its stdin is connected.
     pub stdin: bool,
-    /// Variables beyond the container's own; they show in the process list, so nothing secret.
+    /// Variables beyond the container's own.
     pub env: Vec<(String, String)>,
 }
 
@@ -89,11 +91,13 @@ pub struct ExecProcess {
     pub stdin: Option<Input>,
     /// Its stdout, or its terminal's output.
     pub stdout: Option<Output>,
-    /// Its stderr; `None` with a terminal.
+    /// Its stderr; with a terminal only what crun itself has to say.
     pub stderr: Option<Output>,
     child: Child,
     terminal: Option<Terminal>,
     pid_file: PathBuf,
+    /// Kept until the end: crun reads it when it gets to it.
+    _process: ProcessFile,
 }
 
 impl std::fmt::Debug for ExecProcess {
@@ -128,7 +132,8 @@ impl ExecProcess {
             .transpose()
     }
 
-    /// Waits for its end. What could not be found or executed ends with 127 or 126. Cancel-safe.
+    /// Waits for its end. What crun could not find or execute ends with 255, and stderr says why.
+    /// Cancel-safe.
     ///
     /// # Errors
     ///
@@ -196,12 +201,21 @@ pub async fn spawn(
         uid: target.uid.clone(),
         container: target.container.clone(),
     })?;
+    let name = unique();
+    let process =
+        ProcessFile::write(&dir, &format!("exec-{name}.json"), request).map_err(|source| ExecError::Io {
+            container: target.container.clone(),
+            verb: "describe the process",
+            source,
+        })?;
+    let pid_file = dir.join(format!("exec-{name}.pid"));
     let session = Session {
         paths,
         target,
         request,
         init,
-        pid_file: dir.join(format!("exec-{}.pid", unique())),
+        pid_file,
+        process,
     };
     if request.tty {
         session.with_terminal().await
@@ -217,6 +231,7 @@ struct Session<'a> {
     request: &'a ExecRequest,
     init: i32,
     pid_file: PathBuf,
+    process: ProcessFile,
 }
 
 impl Session<'_> {
@@ -236,6 +251,7 @@ impl Session<'_> {
             child,
             terminal: None,
             pid_file: self.pid_file,
+            _process: self.process,
         })
     }
 
@@ -264,10 +280,11 @@ impl Session<'_> {
             // Without stdin nothing is typed, but the terminal stays open.
             stdin: self.request.stdin.then(|| Box::new(input) as Input),
             stdout: Some(Box::new(output)),
-            stderr: None,
+            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
             child,
             terminal: Some(terminal),
             pid_file: self.pid_file,
+            _process: self.process,
         })
     }
 
@@ -284,17 +301,11 @@ impl Session<'_> {
             .arg(self.paths.crun_root())
             .arg("exec");
         command.arg("--pid-file").arg(&self.pid_file);
-        for (name, value) in &self.request.env {
-            command.arg("--env").arg(format!("{name}={value}"));
-        }
         if let Some(socket) = console {
-            command
-                .args(["--env", "TERM=xterm", "--tty", "--console-socket"])
-                .arg(socket);
+            command.args(["--tty", "--console-socket"]).arg(socket);
         }
-        command
-            .arg(format!("{}-{}", self.target.uid, self.target.container))
-            .args(&self.request.command);
+        command.arg("--process").arg(self.process.path());
+        command.arg(format!("{}-{}", self.target.uid, self.target.container));
         command
     }
 
