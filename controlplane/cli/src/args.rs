@@ -18,7 +18,13 @@ use crate::{demo, down, image, kubeconfig, man, shell, status, up, verbs};
 )]
 pub(crate) struct Args {
     /// The cluster to work on.
-    #[arg(long, global = true, default_value = "floe", value_name = "CLUSTER")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "floe",
+        value_name = "CLUSTER",
+        overrides_with = "name"
+    )]
     name: ClusterName,
     #[command(subcommand)]
     command: Command,

@@ -12,7 +12,7 @@ use crate::disk::{Disk, Keep, clear_way, write_file};
 use crate::{Bridge, MachineError, Subnet, cgroup, process, run, succeeds};
 
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(90);
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a booting machine is asked whether it is up.
 const BOOT_PROBE: Duration = Duration::from_millis(40);
 
@@ -316,7 +316,7 @@ impl Machine {
         run(&mut self.enter(words)?)
     }
 
-    /// Powers the machine off, by force after 90 s, and lets go of its mounts and cgroups; does nothing
+    /// Powers the machine off, by force after 30 s, and lets go of its mounts and cgroups; does nothing
     /// where it is stopped.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 
 mod faults;
 mod kubectl;
+mod lifecycle;
 mod manifests;
 mod pods;
 mod writes;
@@ -73,6 +74,7 @@ const TOGETHER: &[ClusterTest] = &[
         "a_pod_reaches_another_pod_and_the_node_reaches_both",
         pods::addresses,
     ),
+    ("a_wrong_input_gets_one_clear_sentence", lifecycle::wrong_input),
     ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
     (
         "a_container_inherits_no_descriptor_of_the_node",
@@ -93,6 +95,14 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_control_plane_killed_loses_no_acknowledged_write",
         faults::control_plane_killed,
+    ),
+    (
+        "two_clusters_live_side_by_side_and_down_leaves_nothing",
+        lifecycle::side_by_side,
+    ),
+    (
+        "down_cleans_up_after_an_up_killed_at_any_moment",
+        lifecycle::killed_up,
     ),
     ("up_again_changes_nothing_and_says_so", faults::up_again),
 ];
