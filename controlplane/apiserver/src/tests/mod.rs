@@ -2,6 +2,7 @@
 
 mod access;
 mod deletes;
+mod network;
 mod reads;
 mod services;
 mod watches;

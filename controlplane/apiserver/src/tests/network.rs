@@ -1,0 +1,260 @@
+//! Over real sockets: TLS, identities, and streams to a node's agent.
+
+use std::net::IpAddr;
+
+use controlplane_pki::{CertificateAuthority, Request as CertificateRequest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{Limits, NodeClient, server_config};
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// A cluster's authority in a folder of its own.
+struct Pki {
+    authority: CertificateAuthority,
+    _dir: tempfile::TempDir,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority =
+            CertificateAuthority::load_or_create(dir.path(), "test", jiff::Timestamp::now()).unwrap();
+        Self { authority, _dir: dir }
+    }
+
+    fn server(&self) -> Arc<rustls::ServerConfig> {
+        let request = CertificateRequest::server("server", Vec::new(), vec![HERE]);
+        let issued = self.authority.issue(&request, jiff::Timestamp::now()).unwrap();
+        server_config(
+            self.authority.certificate_pem(),
+            &issued.certificate_pem,
+            &issued.key_pem,
+        )
+        .unwrap()
+    }
+
+    /// A client that trusts this authority and shows a certificate of `issuer`.
+    fn client(&self, issuer: &Self, name: &str, group: &str) -> NodeClient {
+        let request = CertificateRequest::client(name, Some(group));
+        let issued = issuer.authority.issue(&request, jiff::Timestamp::now()).unwrap();
+        NodeClient::new(
+            self.authority.certificate_pem(),
+            &issued.certificate_pem,
+            &issued.key_pem,
+        )
+        .unwrap()
+    }
+}
+
+/// A server on a free port.
+struct Served {
+    api: Api,
+    port: u16,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+async fn serve(pki: &Pki) -> Served {
+    let mut api = Api::start().await;
+    let nodes = Some(pki.client(pki, "kube-apiserver-kubelet-client", "system:masters"));
+    let inner = &api.server.0;
+    api.server = ApiServer::new(Parts {
+        registry: inner.registry.clone(),
+        store: inner.store.clone(),
+        schemas: inner.schemas,
+        clock: Arc::clone(&inner.clock),
+        service_cidr: inner.service_cidr,
+        nodes,
+    });
+    api.service = api.server.in_process(user("admin", "system:masters"));
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let (server, tls, stopped) = (api.server.clone(), pki.server(), stop.clone());
+    tasks.spawn(async move { server.serve(listener, tls, Limits::default(), stopped).await });
+    Served {
+        api,
+        port,
+        stop,
+        tasks,
+    }
+}
+
+/// Sends raw bytes and reads until `enough` of the answer is there.
+async fn exchange(client: &NodeClient, port: u16, request: &str, enough: &str) -> std::io::Result<String> {
+    let failed = |error: crate::NodeClientError| std::io::Error::other(error);
+    let mut stream = client.connect(HERE, port).await.map_err(failed)?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains(enough) {
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece).await? {
+            0 => break,
+            count => answer.extend_from_slice(&piece[..count]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_client_certificate_of_the_cluster_says_who_asks() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let answer = exchange(&admin, served.port, &get("/api/v1/pods"), "PodList")
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let node = pki.client(&pki, "system:node:n1", "system:nodes");
+    let answer = exchange(&node, served.port, &get("/api/v1/pods"), "forbidden")
+        .await
+        .unwrap();
+    assert!(
+        answer.contains("system:node:n1") && answer.starts_with("HTTP/1.1 403"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_opens_nothing() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let served = serve(&pki).await;
+    let stranger = pki.client(&other, "admin", "system:masters");
+    let answer = exchange(&stranger, served.port, &get("/api/v1/pods"), "PodList").await;
+    assert!(answer.map_or(true, |text| text.is_empty()));
+}
+
+#[tokio::test]
+async fn stopping_ends_watches_and_returns() {
+    let pki = Pki::new();
+    let mut served = serve(&pki).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let path = get("/api/v1/namespaces?watch=true");
+    let port = served.port;
+    let (answer, ()) = tokio::join!(exchange(&admin, port, &path, "never"), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        served.stop.cancel();
+    });
+    assert!(answer.unwrap().contains("kube-system"));
+    tokio::time::timeout(Duration::from_secs(5), served.tasks.join_next())
+        .await
+        .unwrap();
+}
+
+/// An agent that reads one request, answers with `answer`, and then echoes; returns what it was asked.
+async fn agent(pki: &Pki, served: &Served, answer: &'static str) -> JoinSet<String> {
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    bound_pod(&served.api, "p").await;
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
+    });
+    assert_eq!(served.api.post("/api/v1/nodes", &node).await.code, 201);
+    let status = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+    }});
+    let patched = served
+        .api
+        .patch("/api/v1/nodes/n1/status", "merge-patch+json", &status)
+        .await;
+    assert_eq!(patched.code, 200, "{}", patched.body);
+    let acceptor = TlsAcceptor::from(pki.server());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut asked = vec![0; 4096];
+        let count = stream.read(&mut asked).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut piece).await {
+            stream.write_all(&piece[..count]).await.unwrap();
+        }
+        String::from_utf8_lossy(&asked[..count]).into_owned()
+    });
+    tasks
+}
+
+#[tokio::test]
+async fn an_exec_is_tunnelled_to_the_pods_node_in_its_words() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
+    let mut agent = agent(&pki, &served, switching).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let mut stream = admin.connect(HERE, served.port).await.unwrap();
+    let path = format!("{PODS}/p/exec?command=ls&stdin=true&stdout=true&container=c");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = vec![0; 4096];
+    let count = stream.read(&mut head).await.unwrap();
+    let head = String::from_utf8_lossy(&head[..count]).to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 101") && head.contains("v5.channel.k8s.io"),
+        "{head}"
+    );
+    stream.write_all(b"both ways").await.unwrap();
+    let mut echoed = [0; 9];
+    stream.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"both ways");
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    let asked = agent.join_next().await.unwrap().unwrap();
+    assert!(
+        asked.starts_with("GET /exec/default/p/c?command=ls&input=1&output=1 HTTP/1.1"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn logs_are_passed_through() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nhello\n";
+    let _agent = agent(&pki, &served, answer).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let path = get(&format!("{PODS}/p/log?tailLines=1"));
+    let answer = exchange(&admin, served.port, &path, "hello").await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_by_an_agent_is_not_followed() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    let answer = "HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+    let _agent = agent(&pki, &served, answer).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let answer = exchange(&admin, served.port, &get(&format!("{PODS}/p/log")), "redirect")
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_agent_with_a_certificate_of_another_authority_is_not_spoken_to() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let served = serve(&pki).await;
+    let _agent = agent(&other, &served, "HTTP/1.1 200 OK\r\n\r\n").await;
+    let answer = served.api.get(&format!("{PODS}/p/log")).await;
+    assert_eq!(answer.code, 503);
+}
