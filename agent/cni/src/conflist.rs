@@ -173,33 +173,6 @@ fn check(network: &Network) -> Result<(), String> {
     })
 }
 
-/// The configuration that a node gets when it has none: our `bridge` and `host-local` for `pod_cidr`.
-///
-/// Pods in `cluster_cidr` see each other's own addresses; everything else sees the node's.
-#[must_use]
-pub fn default_conflist(pod_cidr: &str, cluster_cidr: Option<&str>) -> String {
-    let except: Vec<&str> = cluster_cidr.into_iter().collect();
-    let any = if pod_cidr.contains(':') {
-        "::/0"
-    } else {
-        "0.0.0.0/0"
-    };
-    let list = json!({
-        "cniVersion": "1.1.0",
-        "name": "floe",
-        "plugins": [{
-            "type": "bridge",
-            "bridge": "floe0",
-            "isGateway": true,
-            "ipMasq": true,
-            "masqueradeExcept": except,
-            "hairpinMode": true,
-            "ipam": {"type": "host-local", "ranges": [[{"subnet": pod_cidr}]], "routes": [{"dst": any}]},
-        }],
-    });
-    format!("{list:#}\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,14 +241,5 @@ mod tests {
             .collect();
         assert_eq!(requests[0]["runtimeConfig"], json!({"portMappings": [1]}));
         assert!(requests[0].get("capabilities").is_none() && requests[1].get("runtimeConfig").is_none());
-    }
-
-    #[test]
-    fn the_default_configuration_is_valid() {
-        let dir = dir(&[(
-            "10-floe.conflist",
-            &default_conflist("10.42.0.0/24", Some("10.42.0.0/16")),
-        )]);
-        assert_eq!(Network::load(dir.path()).unwrap().name, "floe");
     }
 }

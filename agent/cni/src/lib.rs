@@ -12,6 +12,5 @@ pub mod netns;
 mod request;
 
 pub use client::{Address, Cni, CniResult};
-pub use conflist::default_conflist;
 pub use error::CniError;
 pub use request::{Bandwidth, PodNet, PortMapping};
