@@ -116,7 +116,12 @@ async fn begin(
         config.node_name.clone(),
         stop.clone(),
     ));
-    tasks.spawn(identity::renew(identity, config, stop.clone()));
+    tasks.spawn(identity::renew(
+        identity,
+        config,
+        reporter.registered(),
+        stop.clone(),
+    ));
     tasks.spawn(reporter.run(client, stop.clone()));
     tasks.spawn(serve(listener, tls, access, stop.clone()));
     tasks.spawn(pods::run(context, stop.clone()));

@@ -75,6 +75,17 @@ impl KeyPair {
     }
 }
 
+/// A pair that nobody has signed, to listen with until there is a real one.
+pub(super) fn self_signed(name: &str) -> anyhow::Result<KeyPair> {
+    let key = rcgen::KeyPair::generate().context("make a key")?;
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).context("node name as DNS name")?;
+    let certificate = params.self_signed(&key).context("sign a certificate")?;
+    Ok(KeyPair {
+        certificate_pem: certificate.pem(),
+        key_pem: key.serialize_pem(),
+    })
+}
+
 /// The folder of the node's keys, 0700.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(PathBuf);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use agent_server::ServingCertificate;
 use anyhow::Context as _;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -75,7 +76,7 @@ pub(crate) async fn establish(config: &Config) -> anyhow::Result<Identity> {
     let inner = client::with_certificate(&config.server, &ca_pem, &pair)?;
     let renewable = Renewable::new(inner);
     let client = renewable.client();
-    let serving = serving_pair(config, &client, &store).await?;
+    let serving = serving_pair(config, &store)?;
     let serving = ServingCertificate::new(&serving.certificate_pem, &serving.key_pem)?;
     Ok(Identity {
         renewable,
@@ -97,12 +98,20 @@ async fn join(config: &Config, ca_pem: &str, store: &Store) -> anyhow::Result<Ke
     Ok(pair)
 }
 
-async fn serving_pair(config: &Config, client: &Client, store: &Store) -> anyhow::Result<KeyPair> {
-    let wish = Wish::serving(config);
-    match store.load(wish.file) {
-        Some(pair) if !pair.is_expired(crate::clock::now()) && pair.covers(&wish.addresses) => Ok(pair),
-        Some(_) | None => Ok(obtain_for_sure(client, &wish, store).await),
+/// The serving certificate kept from before; else one signed by itself, until [`renew`] has a real one:
+/// the signer wants to see the node's addresses in its object first.
+fn serving_pair(config: &Config, store: &Store) -> anyhow::Result<KeyPair> {
+    match kept_serving(config, store) {
+        Some(pair) => Ok(pair),
+        None => files::self_signed(&config.node_name),
     }
+}
+
+fn kept_serving(config: &Config, store: &Store) -> Option<KeyPair> {
+    let wish = Wish::serving(config);
+    store
+        .load(wish.file)
+        .filter(|pair| !pair.is_expired(crate::clock::now()) && pair.covers(&wish.addresses))
 }
 
 /// Asks for a certificate until there is one, with a growing pause.
@@ -122,37 +131,44 @@ async fn obtain_for_sure(client: &Client, wish: &Wish, store: &Store) -> KeyPair
     }
 }
 
-/// Renews both certificates before they expire, until `stop`.
-pub(crate) async fn renew(identity: Identity, config: Config, stop: CancellationToken) {
-    let Ok(store) = Store::open(&config.state_dir.join("pki")) else {
-        return;
-    };
-    loop {
-        let due = [Wish::client(&config), Wish::serving(&config)].map(|wish| {
-            let pair = store.load(wish.file);
-            (
-                pair.map_or(Duration::from_mins(1), |pair| pair.renew_in(crate::clock::now())),
-                wish,
-            )
-        });
-        let Some((wait, wish)) = due.into_iter().min_by_key(|(wait, _)| *wait) else {
+/// Gets the serving certificate once the node is `registered`, and renews both before they expire,
+/// until `stop`.
+pub(crate) async fn renew(
+    identity: Identity,
+    config: Config,
+    mut registered: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    let work = async {
+        let Ok(store) = Store::open(&config.state_dir.join("pki")) else {
             return;
         };
-        tokio::select! {
-            // Cancel-safe: a token stays cancelled.
-            () = stop.cancelled() => return,
-            // Cancel-safe: a dropped sleep loses nothing.
-            () = tokio::time::sleep(wait) => {}
+        if registered.wait_for(|done| *done).await.is_err() {
+            return;
         }
-        if let Err(error) = renew_one(&identity, &config, &store, &wish).await {
-            warn!(
-                error = format!("{error:#}"),
-                signer = wish.signer,
-                "certificate not renewed"
-            );
-            tokio::time::sleep(Duration::from_mins(1)).await;
+        loop {
+            let now = crate::clock::now();
+            let client = store
+                .load("client")
+                .map_or(Duration::ZERO, |pair| pair.renew_in(now));
+            let serving = kept_serving(&config, &store).map_or(Duration::ZERO, |pair| pair.renew_in(now));
+            let (wait, wish) = if serving <= client {
+                (serving, Wish::serving(&config))
+            } else {
+                (client, Wish::client(&config))
+            };
+            tokio::time::sleep(wait).await;
+            if let Err(error) = renew_one(&identity, &config, &store, &wish).await {
+                warn!(
+                    error = format!("{error:#}"),
+                    signer = wish.signer,
+                    "certificate not renewed"
+                );
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
         }
-    }
+    };
+    stop.run_until_cancelled(work).await;
 }
 
 async fn renew_one(identity: &Identity, config: &Config, store: &Store, wish: &Wish) -> anyhow::Result<()> {

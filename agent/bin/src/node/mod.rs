@@ -20,6 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -43,6 +44,7 @@ pub(crate) struct Reporter {
     events: Events,
     machine: Machine,
     info: NodeSystemInfo,
+    registered: watch::Sender<bool>,
 }
 
 impl Reporter {
@@ -60,7 +62,13 @@ impl Reporter {
             events,
             machine: machine(&config.state_dir, config.max_pods)?,
             info: machine::info(systemd, crun),
+            registered: watch::channel(false).0,
         })
+    }
+
+    /// Tells when the API first has the node with its addresses.
+    pub(crate) fn registered(&self) -> watch::Receiver<bool> {
+        self.registered.subscribe()
     }
 
     /// What pods may be promised.
@@ -158,6 +166,7 @@ impl Reporter {
                     .await
                 {
                     Ok(_) => {
+                        self.registered.send_replace(true);
                         self.tell_readiness(node, previous.as_ref(), &status);
                         previous = Some(status.clone());
                         sent = Some((status, tokio::time::Instant::now()));
