@@ -106,7 +106,7 @@ pub(crate) async fn fetch(client: &Client, machine: &Machine) -> anyhow::Result<
     let address = pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone());
     let Some(address) = address else { return Ok(None) };
     let url = format!("http://{address}/");
-    let page = machine.run(&["busybox", "wget", "-q", "-T", "5", "-O", "-", &url]);
+    let page = machine.run(&["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url]);
     page.map(Some)
         .with_context(|| format!("fetch the demo's page from {url}"))
 }
