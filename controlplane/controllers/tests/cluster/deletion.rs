@@ -1,0 +1,129 @@
+//! Garbage and namespaces.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde_json::json;
+
+use crate::harness::{Cluster, deployment, read};
+
+async fn with_pods() -> Cluster {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(2, "nginx")).await;
+    cluster
+        .until("two pods run", || async {
+            let web: Deployment = cluster.api().get("web").await.unwrap();
+            web.status.unwrap_or_default().available_replicas == Some(2)
+        })
+        .await;
+    cluster
+}
+
+async fn is_empty(cluster: &Cluster) -> bool {
+    cluster.list::<Pod>().await.is_empty() && cluster.list::<ReplicaSet>().await.is_empty()
+}
+
+async fn delete(cluster: &Cluster, params: DeleteParams) {
+    let api = cluster.api::<Deployment>();
+    api.delete("web", &params).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_deployment_takes_its_sets_and_pods_along() {
+    let cluster = with_pods().await;
+    delete(&cluster, DeleteParams::background()).await;
+    cluster.until("nothing is left", || is_empty(&cluster)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_in_the_foreground_it_goes_last() {
+    let cluster = with_pods().await;
+    delete(&cluster, DeleteParams::foreground()).await;
+    let api = cluster.api::<Deployment>();
+    cluster
+        .until("the deployment goes", || async {
+            let gone = api.get_opt("web").await.unwrap().is_none();
+            assert!(!gone || is_empty(&cluster).await);
+            gone
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_stay_and_are_adopted_again() {
+    let cluster = with_pods().await;
+    let uids =
+        |pods: Vec<Pod>| -> Vec<Option<String>> { pods.into_iter().map(|pod| pod.metadata.uid).collect() };
+    let before = uids(cluster.list().await);
+    delete(&cluster, DeleteParams::orphan()).await;
+    let api = cluster.api::<Deployment>();
+    cluster
+        .until("the deployment goes", || async {
+            api.get_opt("web").await.unwrap().is_none()
+        })
+        .await;
+    let web = cluster.create::<Deployment>(deployment(2, "nginx")).await;
+    cluster
+        .until("the set is adopted", || async {
+            let sets: Vec<ReplicaSet> = cluster.list().await;
+            let owners = sets
+                .iter()
+                .flat_map(|set| set.metadata.owner_references.iter().flatten());
+            let ours = owners.filter(|owner| Some(&owner.uid) == web.metadata.uid.as_ref());
+            ours.count() == 1
+        })
+        .await;
+    assert_eq!(uids(cluster.list().await), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_whose_owner_never_was_is_removed() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<ConfigMap>(json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "stray", "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": "never", "uid": "no-such-uid",
+            }] },
+        }))
+        .await;
+    let api = cluster.api::<ConfigMap>();
+    cluster
+        .until("the stray goes", || async {
+            api.get_opt("stray").await.unwrap().is_none()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_is_empty_before_it_goes() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = read(json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" },
+    }));
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "shop");
+    let web = read(deployment(2, "nginx"));
+    deployments.create(&PostParams::default(), &web).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "shop");
+    cluster
+        .until("pods come", || async {
+            pods.list(&ListParams::default()).await.unwrap().items.len() == 2
+        })
+        .await;
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    cluster
+        .until("the namespace goes", || async {
+            namespaces.get_opt("shop").await.unwrap().is_none()
+        })
+        .await;
+    assert!(pods.list(&ListParams::default()).await.unwrap().items.is_empty());
+}

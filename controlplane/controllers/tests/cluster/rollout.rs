@@ -1,0 +1,163 @@
+//! Deployments and ReplicaSets.
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, deployment};
+
+/// Whether `web` is rolled out, by the rule of `kubectl rollout status`.
+async fn is_rolled_out(cluster: &Cluster) -> bool {
+    let web: Deployment = cluster.api().get("web").await.unwrap();
+    let wanted = web.spec.as_ref().and_then(|spec| spec.replicas);
+    let generation = web.metadata.generation;
+    let status = web.status.unwrap_or_default();
+    status.observed_generation >= generation
+        && status.updated_replicas == wanted
+        && status.replicas == wanted
+        && status.available_replicas == wanted
+}
+
+async fn roll_out(cluster: &Cluster) {
+    cluster.until("the rollout ends", || is_rolled_out(cluster)).await;
+}
+
+async fn patch(cluster: &Cluster, change: Value) {
+    cluster
+        .api::<Deployment>()
+        .patch("web", &PatchParams::default(), &Patch::Strategic(change))
+        .await
+        .unwrap();
+}
+
+fn image(image: &str) -> Value {
+    json!({ "spec": { "template": { "spec": { "containers": [{ "name": "c", "image": image }] } } } })
+}
+
+async fn images(cluster: &Cluster) -> Vec<String> {
+    let pods: Vec<Pod> = cluster.list().await;
+    let live = pods
+        .into_iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    live.flat_map(|pod| pod.spec.unwrap_or_default().containers)
+        .filter_map(|container| container.image)
+        .collect()
+}
+
+fn revision(web: &Deployment) -> Option<String> {
+    let annotations = web.metadata.annotations.as_ref()?;
+    annotations.get("deployment.kubernetes.io/revision").cloned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_comes_up_rolls_over_and_back() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(3, "nginx:1")).await;
+    roll_out(&cluster).await;
+    patch(&cluster, image("nginx:2")).await;
+    roll_out(&cluster).await;
+    assert_eq!(images(&cluster).await, ["nginx:2"; 3]);
+    // What `kubectl rollout undo` does: the old set's template, written back.
+    patch(&cluster, image("nginx:1")).await;
+    roll_out(&cluster).await;
+    assert_eq!(images(&cluster).await, ["nginx:1"; 3]);
+    let web: Deployment = cluster.api().get("web").await.unwrap();
+    assert_eq!(revision(&web).as_deref(), Some("3"));
+    assert_eq!(cluster.list::<ReplicaSet>().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_image_stops_a_rollout_with_the_old_pods_still_up() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(4, "nginx:1")).await;
+    roll_out(&cluster).await;
+    patch(&cluster, image("broken")).await;
+    cluster
+        .until("the surge is used up", || async {
+            let web: Deployment = cluster.api().get("web").await.unwrap();
+            let status = web.status.unwrap_or_default();
+            status.updated_replicas == Some(2) && status.replicas == Some(5)
+        })
+        .await;
+    let web: Deployment = cluster.api().get("web").await.unwrap();
+    assert_eq!(web.status.unwrap().available_replicas, Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pod_is_made_twice_however_fast_the_wish_changes() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(20, "nginx")).await;
+    roll_out(&cluster).await;
+    for replicas in [1, 15, 3, 20] {
+        patch(&cluster, json!({ "spec": { "replicas": replicas } })).await;
+    }
+    roll_out(&cluster).await;
+    cluster
+        .until("twenty pods live", || async {
+            images(&cluster).await.len() == 20
+        })
+        .await;
+    let events = cluster.api::<Event>();
+    let events = events.list(&ListParams::default()).await.unwrap().items;
+    let made = |reason: &str| {
+        let matching = events
+            .iter()
+            .filter(|event| event.reason.as_deref() == Some(reason));
+        matching.count()
+    };
+    // Events of one object are limited to a burst of 25, so more pods than that show as 25.
+    assert!(made("SuccessfulCreate") <= 25);
+    assert_eq!(cluster.list::<Pod>().await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn controllers_that_start_again_make_nothing_anew() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(5, "nginx")).await;
+    roll_out(&cluster).await;
+    let names =
+        |pods: Vec<Pod>| -> Vec<Option<String>> { pods.into_iter().map(|pod| pod.metadata.name).collect() };
+    let before = names(cluster.list().await);
+    cluster.stop_components().await;
+    cluster.start_components();
+    cluster.start_agents();
+    // A change that only the restarted controllers can have made shows that they are at work.
+    patch(&cluster, json!({ "spec": { "replicas": 6 } })).await;
+    roll_out(&cluster).await;
+    let after = names(cluster.list().await);
+    assert!(before.iter().all(|name| after.contains(name)));
+    assert_eq!(after.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_loses_its_label_is_let_go_and_replaced() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    cluster.create::<Deployment>(deployment(2, "nginx")).await;
+    roll_out(&cluster).await;
+    let pods: Vec<Pod> = cluster.list().await;
+    let name = pods.first().unwrap().metadata.name.clone().unwrap();
+    let change = json!({ "metadata": { "labels": { "app": "debug" } } });
+    cluster
+        .api::<Pod>()
+        .patch(&name, &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+    cluster
+        .until("a third pod comes and the first is free", || async {
+            let freed: Pod = cluster.api().get(&name).await.unwrap();
+            let owners = freed.metadata.owner_references.unwrap_or_default();
+            owners.is_empty() && cluster.list::<Pod>().await.len() == 3
+        })
+        .await;
+}
