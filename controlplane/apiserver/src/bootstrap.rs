@@ -102,13 +102,15 @@ impl ApiServer {
         }))
     }
 
+    /// Looks before it creates: a Service that is there would be refused for the address it holds itself.
     async fn ensure(&self, folder: &str, name: &str, object: &Value) -> Result<(), BootstrapError> {
+        let path = format!("{folder}/{name}");
+        if let (200, _) = self.send("GET", &path, &Value::Null).await {
+            return Ok(());
+        }
         match self.send("POST", folder, object).await {
             (201 | 409, _) => Ok(()),
-            (_, message) => Err(BootstrapError::Refused {
-                path: format!("{folder}/{name}"),
-                message,
-            }),
+            (_, message) => Err(BootstrapError::Refused { path, message }),
         }
     }
 

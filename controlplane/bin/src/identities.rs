@@ -99,7 +99,7 @@ fn addresses(config: &Config) -> Vec<IpAddr> {
     addresses
 }
 
-/// An administrator's kubeconfig stays as it is while the authority stays; the components' are renewed.
+/// Written anew at each start, with the addresses of the configuration; copies of older ones stay valid.
 fn write_kubeconfigs(
     config: &Config,
     authority: &CertificateAuthority,

@@ -38,10 +38,16 @@ pub(crate) async fn hand_on(
     target: &Target,
     mut request: Request,
 ) -> Reply {
-    let upgrade = if target.upgrades {
-        Some(websocket(&mut request)?)
-    } else {
-        None
+    let upgrade = match (target.upgrades, websocket(&mut request)) {
+        (false, _) => None,
+        (true, Ok(upgrade)) => Some(upgrade),
+        (true, Err(error)) => {
+            // kubectl ends here when its WebSocket was refused, and shows this answer alone: where
+            // the node cannot be reached, that is what its user must read.
+            let reached = nodes.connect(target.address, target.port).await;
+            reached.map_err(|cause| unreachable(target, &cause))?;
+            return Err(error);
+        }
     };
     let outgoing = outgoing(target, request.headers())?;
     let stream = nodes

@@ -223,6 +223,26 @@ async fn an_exec_is_tunnelled_to_the_pods_node_in_its_words() {
 }
 
 #[tokio::test]
+async fn a_spdy_exec_is_told_why_the_node_cannot_be_reached() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    agent(&pki, &served, "").await.shutdown().await;
+    let answer = served
+        .api
+        .post(&format!("{PODS}/p/exec?command=ls"), &json!({}))
+        .await;
+    assert_eq!(answer.code, 503);
+    assert!(
+        answer.body["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("error dialing node n1"),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
 async fn logs_are_passed_through() {
     let pki = Pki::new();
     let served = serve(&pki).await;
