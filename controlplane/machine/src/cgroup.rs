@@ -4,7 +4,9 @@
 //! one cgroup would share a tree, so each gets a folder of its own: in the unified hierarchy, and in
 //! systemd's named one where the host still has cgroup v1.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::MachineError;
 
@@ -13,6 +15,8 @@ const HIERARCHIES: [&str; 3] = [
     "/sys/fs/cgroup/unified",
     "/sys/fs/cgroup",
 ];
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The folders that `machine` has on this host, existing or not.
 fn folders(machine: &str) -> Vec<PathBuf> {
@@ -53,5 +57,19 @@ fn remove_tree(folder: &Path) -> Result<(), MachineError> {
     {
         remove_tree(&entry.path())?;
     }
-    std::fs::remove_dir(folder).map_err(MachineError::file("remove cgroup", folder))
+    remove_when_empty(folder).map_err(MachineError::file("remove cgroup", folder))
+}
+
+/// The kernel empties a cgroup a moment after its last process was reaped.
+fn remove_when_empty(folder: &Path) -> std::io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match std::fs::remove_dir(folder) {
+            Err(err) if err.kind() == ErrorKind::ResourceBusy && start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
+            done => return done,
+        }
+    }
 }
