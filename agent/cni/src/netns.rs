@@ -101,7 +101,8 @@ fn enter_new() -> io::Result<()> {
     Ok(unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?)
 }
 
-/// Makes `folder` a shared mount, once.
+/// Makes `folder` a shared mount in a peer group of its own, once. As a peer of the mount above it, which
+/// a bind alone makes it, every namespace pinned in it would show twice.
 fn share(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     let lock = File::open(folder)?;
@@ -111,6 +112,10 @@ fn share(folder: &Path) -> io::Result<()> {
         // It is no mount yet.
         Err(Errno::INVAL) => {
             rustix::mount::mount_bind_recursive(folder, folder)?;
+            mount_change(
+                folder,
+                MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+            )?;
             Ok(mount_change(
                 folder,
                 MountPropagationFlags::SHARED | MountPropagationFlags::REC,
