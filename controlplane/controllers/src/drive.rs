@@ -99,6 +99,7 @@ pub(crate) async fn drive<K, Ctx, Fut, E>(
         match result {
             Ok((object, _)) => failures.clear(&object.to_string()),
             Err(controller::Error::ReconcilerFailed(..)) => {}
+            Err(controller::Error::ObjectNotFound(object)) => failures.clear(&object.to_string()),
             Err(error) => debug!(
                 controller = name,
                 error = &error as &dyn Error,

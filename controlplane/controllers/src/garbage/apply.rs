@@ -109,7 +109,8 @@ async fn unlink(api: &Api<DynamicObject>, target: &Target, owners: &[Uid]) -> Re
     let patch = json!({ "metadata": {
         "uid": target.uid,
         "resourceVersion": live.metadata.resource_version,
-        "ownerReferences": kept,
+        // A list that has become empty goes altogether, as in objects that never had one.
+        "ownerReferences": (!kept.is_empty()).then_some(kept),
     }});
     api.patch(&target.place.name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;
@@ -130,7 +131,7 @@ async fn release(api: &Api<DynamicObject>, target: &Target, finalizer: &str) -> 
     let patch = json!({ "metadata": {
         "uid": target.uid,
         "resourceVersion": live.metadata.resource_version,
-        "finalizers": kept,
+        "finalizers": (!kept.is_empty()).then_some(kept),
     }});
     api.patch(&target.place.name, &PatchParams::default(), &Patch::Merge(patch))
         .await?;

@@ -99,3 +99,81 @@ fn conditions(
     }
     Some(conditions).filter(|conditions| !conditions.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::ReplicaSetSpec;
+    use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_000, 0);
+
+    fn set(min_ready_seconds: i32) -> ReplicaSet {
+        ReplicaSet {
+            metadata: ObjectMeta {
+                generation: Some(4),
+                ..ObjectMeta::default()
+            },
+            spec: Some(ReplicaSetSpec {
+                min_ready_seconds: Some(min_ready_seconds),
+                ..ReplicaSetSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    /// A running pod that has been ready for so many seconds.
+    fn pod(ready_for: i64) -> Pod {
+        Pod {
+            status: Some(PodStatus {
+                phase: Some("Running".into()),
+                conditions: Some(vec![PodCondition {
+                    type_: "Ready".into(),
+                    status: "True".into(),
+                    last_transition_time: Some(Time(NOW - SignedDuration::from_secs(ready_for))),
+                    ..PodCondition::default()
+                }]),
+                ..PodStatus::default()
+            }),
+            ..Pod::default()
+        }
+    }
+
+    #[test]
+    fn a_pod_is_available_only_after_min_ready_seconds() {
+        let (fresh, settled) = (pod(3), pod(30));
+        let owned = [&fresh, &settled];
+        let status = status(&set(10), &owned, None, NOW);
+        assert_eq!(status.ready_replicas, Some(2));
+        assert_eq!(status.available_replicas, Some(1));
+        assert_eq!(status.observed_generation, Some(4));
+        assert_eq!(
+            next_availability(&set(10), &owned, NOW),
+            Some(SignedDuration::from_secs(7))
+        );
+    }
+
+    #[test]
+    fn a_pod_being_deleted_is_counted_apart() {
+        let mut ending = pod(30);
+        ending.metadata.deletion_timestamp = Some(Time(NOW));
+        let status = status(&set(0), &[&ending], None, NOW);
+        assert_eq!((status.replicas, status.terminating_replicas), (0, Some(1)));
+    }
+
+    #[test]
+    fn a_failure_shows_until_it_is_over_and_keeps_its_time() {
+        let failure = Failure {
+            reason: "FailedCreate",
+            message: "no".into(),
+        };
+        let mut set = set(0);
+        set.status = Some(status(&set, &[], Some(&failure), NOW));
+        let later = NOW + SignedDuration::from_secs(60);
+        let standing = status(&set, &[], Some(&failure), later);
+        assert_eq!(standing.conditions, set.status.as_ref().unwrap().conditions);
+        assert_eq!(status(&set, &[], None, later).conditions, None);
+    }
+}
