@@ -33,6 +33,7 @@ pub(crate) async fn run(node: &Node, only: Option<&str>) -> Outcome {
         a_restart_has_a_fresh_layer_and_a_flat_mount_table,
         containers_see_no_descriptor_of_ours,
         secrets_are_in_no_unit_property,
+        streams_by_name_are_refused_as_sockets_are,
         exec_runs_in_the_units_cgroup_and_reports_its_code,
         a_terminal_takes_its_size_and_ends,
         logs_are_read_back_by_run,
@@ -210,5 +211,25 @@ async fn secrets_are_in_no_unit_property(node: &Node) -> Outcome {
         return Err("a secret in a unit".into());
     }
     node.systemd.stop(&bundle.service.name).await?;
+    node.remove(&pod).await
+}
+
+/// Not a wish but a fact to know: see DESIGN.md.
+async fn streams_by_name_are_refused_as_sockets_are(node: &Node) -> Outcome {
+    let pod = node.pod(
+        6,
+        "(echo x > /dev/stderr) || echo refused > /dev/termination-log",
+        "Never",
+        &json!({}),
+    )?;
+    node.start(&pod).await?;
+    node.wait("a record", async || Ok(node.records(&pod)?.total == 1))
+        .await?;
+    let message = node
+        .records(&pod)?
+        .last()
+        .map(|r| r.message.clone())
+        .unwrap_or_default();
+    println!("  {}", message.trim());
     node.remove(&pod).await
 }
