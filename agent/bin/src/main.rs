@@ -13,6 +13,7 @@ mod node;
 mod objects;
 mod pods;
 mod volumes;
+mod wake;
 
 use std::process::ExitCode;
 

@@ -8,8 +8,10 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::wake::Wake;
 
 /// How long a pod waits for the first answer about an object.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ struct Entry {
     cell: Cell,
     task: tokio::task::AbortHandle,
     /// Pods that refer to it, with what wakes their workers.
-    users: BTreeMap<String, Arc<Notify>>,
+    users: BTreeMap<String, Arc<Wake>>,
 }
 
 type Users = Arc<Mutex<State>>;
@@ -100,7 +102,7 @@ impl Objects {
     pub(crate) async fn get(
         &self,
         uid: &str,
-        wake: &Arc<Notify>,
+        wake: &Arc<Wake>,
         references: &BTreeSet<Reference>,
     ) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -121,7 +123,7 @@ impl Objects {
         snapshot
     }
 
-    fn cell(&self, uid: &str, wake: &Arc<Notify>, reference: &Reference) -> Cell {
+    fn cell(&self, uid: &str, wake: &Arc<Wake>, reference: &Reference) -> Cell {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { entries, tasks } = &mut *state;
         let entry = entries
@@ -204,7 +206,7 @@ impl Waker {
         users
             .into_iter()
             .flatten()
-            .for_each(|(_, wake)| wake.notify_one());
+            .for_each(|(_, wake)| wake.object_changed());
     }
 }
 

@@ -31,6 +31,8 @@ pub struct EventDraft {
     pub reason: String,
     /// A sentence.
     pub message: String,
+    /// The container it is about, where it is about one.
+    pub container: Option<String>,
 }
 
 impl EventDraft {
@@ -41,6 +43,7 @@ impl EventDraft {
             type_: EventType::Normal,
             reason: reason.to_owned(),
             message: message.into(),
+            container: None,
         }
     }
 
@@ -51,6 +54,7 @@ impl EventDraft {
             type_: EventType::Warning,
             reason: reason.to_owned(),
             message: message.into(),
+            container: None,
         }
     }
 }
@@ -70,7 +74,14 @@ pub fn transitions(old: Option<&PodStatus>, new: &PodStatus) -> Vec<EventDraft> 
     let each = pairs
         .iter()
         .map(|status| (before.iter().find(|old| old.name == status.name), status));
-    each.flat_map(|(old, new)| of_container(old, new)).collect()
+    let told = each.flat_map(|(old, new)| {
+        let name = new.name.clone();
+        of_container(old, new).into_iter().map(move |event| EventDraft {
+            container: Some(name.clone()),
+            ..event
+        })
+    });
+    told.collect()
 }
 
 fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<EventDraft> {
@@ -85,6 +96,11 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<Eve
             EventDraft::normal("Started", format!("Started container {}", new.name)),
         ]);
     }
+    if let Some(error) = start_error(new)
+        && old.is_none_or(|old| old.container_id != new.container_id || start_error(old).is_none())
+    {
+        events.push(EventDraft::warning("Failed", format!("Error: {error}")));
+    }
     let reason = |status: &ContainerStatus| waiting(status.state.as_ref()).map(|(reason, _)| reason);
     if let Some((now, message)) = waiting(new.state.as_ref())
         && old.and_then(reason).as_deref() != Some(now.as_str())
@@ -92,6 +108,17 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<Eve
         events.extend(of_waiting(&now, &message, new));
     }
     events
+}
+
+/// Why the run that `status` names never began, where it did not.
+fn start_error(status: &ContainerStatus) -> Option<String> {
+    let ends = [&status.state, &status.last_state]
+        .into_iter()
+        .flatten()
+        .filter_map(|s| s.terminated.as_ref());
+    let mut own = ends.filter(|end| end.container_id == status.container_id);
+    own.find(|end| end.reason.as_deref() == Some("StartError"))
+        .map(|end| end.message.clone().unwrap_or_default())
 }
 
 /// Whether `new` tells of a run that `old` did not know.

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::EventDraft;
 use agent_core::node::{Machine, conditions};
-use agent_core::{EventDraft, EventType};
 use agent_images::ImageStore;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{
@@ -186,21 +186,13 @@ impl Reporter {
     fn tell_readiness(&self, node: &Node, old: Option<&NodeStatus>, new: &NodeStatus) {
         let was = old.and_then(ready);
         if ready(new) != was {
-            let up = ready(new) == Some(true);
-            let (reason, type_) = if up {
-                ("NodeReady", EventType::Normal)
+            let reason = if ready(new) == Some(true) {
+                "NodeReady"
             } else {
-                ("NodeNotReady", EventType::Normal)
+                "NodeNotReady"
             };
             let message = format!("Node {} status is now: {reason}", self.config.node_name);
-            self.events.about_node(
-                node,
-                EventDraft {
-                    type_,
-                    reason: reason.to_owned(),
-                    message,
-                },
-            );
+            self.events.about_node(node, EventDraft::normal(reason, message));
         }
     }
 

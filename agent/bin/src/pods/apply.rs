@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::operations::{self, Done, StopOrder};
 use super::worker::Worker;
 use crate::clock::now;
+use crate::volumes::Unmounted;
 
 /// SIGKILL's number.
 const SIGKILL: i32 = 9;
@@ -75,20 +76,23 @@ impl Worker {
                 self.volumes = Volumes::Ready;
             }
             Err(failed) => {
-                let error = format!("{:#}", failed.error);
-                let message = format!(
-                    "MountVolume.SetUp failed for volume \"{}\" : {error}",
-                    failed.volume
-                );
-                self.context.events.about_pod(
-                    &self.goal.pod,
-                    None,
-                    EventDraft::warning("FailedMount", message.clone()),
-                );
+                let message = self.tell_unmounted(&failed);
                 self.volumes = Volumes::Failed(failure("FailedMount", message));
             }
         }
         Flow::Changed
+    }
+
+    /// Tells that a volume is not in place, and returns the words.
+    pub(super) fn tell_unmounted(&self, failed: &Unmounted) -> String {
+        let error = format!("{:#}", failed.error);
+        let message = format!(
+            "MountVolume.SetUp failed for volume \"{}\" : {error}",
+            failed.volume
+        );
+        let event = EventDraft::warning("FailedMount", message.clone());
+        self.context.events.about_pod(&self.goal.pod, None, event);
+        message
     }
 
     async fn create_sandbox(&mut self) -> Flow {
@@ -226,6 +230,13 @@ impl Worker {
 
     async fn remove_files(&mut self) -> Flow {
         self.context.objects.release(&self.uid);
+        for (_, container) in self.goal.pod.spec.iter().flat_map(agent_core::containers) {
+            if let Ok(unit) = unit_name(&self.goal.pod, &container.name)
+                && let Err(error) = self.context.units.reset_failed(&unit).await
+            {
+                warn!(error = %error, unit = %unit, "failed unit not forgotten");
+            }
+        }
         if let Err(error) = mounts::remove_pod(&self.context.paths, &self.uid).await {
             warn!(
                 error = format!("{:#}", anyhow::Error::from(error)),

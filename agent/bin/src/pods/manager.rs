@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,6 +22,7 @@ use super::worker::{Goal, Worker};
 use crate::config::Config;
 use crate::events::Events;
 use crate::objects::Objects;
+use crate::wake::Wake;
 
 /// What all workers share.
 pub(crate) struct Context {
@@ -41,7 +42,7 @@ pub(crate) struct Context {
 /// A worker, as the manager holds it.
 struct Handle {
     goal: watch::Sender<Goal>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
 }
 
 struct Manager {
@@ -153,7 +154,7 @@ impl Manager {
                 self.units.insert(unit.as_str().to_owned(), uid.clone());
             }
         }
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::new(Wake::default());
         let (sender, receiver) = watch::channel(goal);
         let worker = Worker::new(&self.context, &uid, receiver, Arc::clone(&wake), checkpoint);
         self.workers.spawn(worker.run(self.stop.clone()));
@@ -164,9 +165,9 @@ impl Manager {
         match change {
             Change::Unit(unit) => {
                 let owner = self.units.get(unit.as_str()).and_then(|uid| self.pods.get(uid));
-                owner.into_iter().for_each(|handle| handle.wake.notify_one());
+                owner.into_iter().for_each(|handle| handle.wake.stir());
             }
-            Change::All => self.pods.values().for_each(|handle| handle.wake.notify_one()),
+            Change::All => self.pods.values().for_each(|handle| handle.wake.stir()),
         }
     }
 

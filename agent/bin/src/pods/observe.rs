@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Container;
 use tracing::warn;
 
 use super::worker::Worker;
-use crate::clock::from_micros;
+use crate::clock::{from_micros, now};
 
 impl Worker {
     pub(super) async fn observe(&mut self) -> Observation {
@@ -64,7 +64,15 @@ impl Worker {
         let first_sight = !self.containers.contains_key(name);
         let launch = if first_sight { launch() } else { None };
         let adopting = self.adopting;
+        let lost = if first_sight && launch.is_none() && !adopting {
+            self.lost_runs(name)
+        } else {
+            None
+        };
         let local = self.local(name);
+        if let Some(lost) = lost {
+            local.lost = lost;
+        }
         if let Some(launch) = launch {
             let (id, reference) = (launch.identity.image_id, launch.identity.image);
             local.image = agent_core::ImageState::Present { id, reference };
@@ -94,12 +102,68 @@ impl Worker {
             image: local.image.clone(),
             bundle_hash: local.bundle_hash.clone(),
             unit,
-            runs: runs(&records),
+            runs: with_lost(runs(&records), &local.lost),
             failure: local.failure.clone(),
             stop: local.stop,
             post_start: local.post_start.clone(),
             probes: local.verdicts,
         }
+    }
+}
+
+impl Worker {
+    /// What the API knows of runs of container `name` that left nothing on this node.
+    fn lost_runs(&self, name: &str) -> Option<Runs> {
+        let status = self.goal.pod.status.as_ref()?;
+        let init = status.init_container_statuses.iter().flatten();
+        let mut all = init.chain(status.container_statuses.iter().flatten());
+        let known = all.find(|status| status.name == name)?;
+        let id = known
+            .container_id
+            .as_deref()?
+            .trim_start_matches("floe://")
+            .to_owned();
+        let ended = known.state.as_ref().and_then(|state| state.terminated.as_ref());
+        let began = known
+            .state
+            .as_ref()
+            .and_then(|state| state.running.as_ref())
+            .and_then(|r| r.started_at.as_ref());
+        let last = match ended {
+            Some(end) => Exit {
+                invocation: id,
+                started_at: end.started_at.as_ref().map(|time| time.0),
+                finished_at: end.finished_at.as_ref().map_or_else(now, |time| time.0),
+                outcome: Outcome::Exited(end.exit_code),
+                message: end.message.clone(),
+            },
+            None => Exit {
+                invocation: id,
+                started_at: began.map(|time| time.0),
+                finished_at: now(),
+                outcome: Outcome::Unknown,
+                message: Some("The container could not be located when the node came back".to_owned()),
+            },
+        };
+        let finished = u32::try_from(known.restart_count).unwrap_or(0).saturating_add(1);
+        Some(Runs {
+            finished,
+            pause: Duration::ZERO,
+            last: Some(last),
+            previous: None,
+        })
+    }
+}
+
+/// `runs` after those that are known to the API alone.
+fn with_lost(runs: Runs, lost: &Runs) -> Runs {
+    Runs {
+        finished: runs.finished.saturating_add(lost.finished),
+        pause: runs.pause,
+        previous: runs
+            .previous
+            .or_else(|| runs.last.as_ref().and(lost.last.clone())),
+        last: runs.last.or_else(|| lost.last.clone()),
     }
 }
 

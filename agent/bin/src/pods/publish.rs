@@ -95,7 +95,10 @@ impl Worker {
         );
         if self.publisher.begun {
             for event in transitions(base.as_ref(), &status) {
-                self.context.events.about_pod(&self.goal.pod, None, event);
+                let container = event.container.clone();
+                self.context
+                    .events
+                    .about_pod(&self.goal.pod, container.as_deref(), event);
             }
         }
         self.publisher.wanted = Some(status);

@@ -11,7 +11,6 @@ use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle};
 use agent_systemd::{ErrorClass, UnitManager as _};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod};
-use tokio::sync::Notify;
 
 use super::Context;
 use super::operations::resolve_image;
@@ -20,6 +19,7 @@ use super::worker::Worker;
 use crate::clock::now;
 use crate::objects::Snapshot;
 use crate::volumes::{self, Volume};
+use crate::wake::Wake;
 
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 
@@ -32,7 +32,7 @@ pub(super) struct StartOrder {
     pod_ips: Vec<IpAddr>,
     netns: Option<PathBuf>,
     volumes: BTreeMap<String, Volume>,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
 }
 
 impl Worker {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use agent_core::probe::ProbeVerdicts;
 use agent_core::{
-    Failure, ImageState, ObjectState, Observation, PostStart, Sandbox, StopProgress, Volumes, plan,
+    Failure, ImageState, ObjectState, Observation, PostStart, Runs, Sandbox, StopProgress, Volumes, plan,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug};
@@ -24,6 +24,7 @@ use super::probing::Probing;
 use super::publish::Publisher;
 use crate::clock::now;
 use crate::volumes::Volume;
+use crate::wake::Wake;
 
 /// What the pod is to be.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub(super) struct Local {
     pub(super) verdicts: ProbeVerdicts,
     /// The run that `post_start` and `verdicts` are of.
     pub(super) invocation: Option<String>,
+    /// Runs that the API knows of and the node does not: the machine was booted since.
+    pub(super) lost: Runs,
 }
 
 pub(super) struct Worker {
@@ -71,7 +74,7 @@ pub(super) struct Worker {
     pub(super) uid: String,
     pub(super) goal: Goal,
     goals: watch::Receiver<Goal>,
-    pub(super) wake: Arc<Notify>,
+    pub(super) wake: Arc<Wake>,
     pub(super) accepted_at: Timestamp,
     pub(super) termination_seen: Option<Timestamp>,
     pub(super) sandbox: Sandbox,
@@ -93,7 +96,7 @@ impl Worker {
         context: &Arc<Context>,
         uid: &str,
         goals: watch::Receiver<Goal>,
-        wake: Arc<Notify>,
+        wake: Arc<Wake>,
         checkpoint: Option<Checkpoint>,
     ) -> Self {
         let goal = goals.borrow().clone();
@@ -148,6 +151,9 @@ impl Worker {
     async fn work(&mut self, stop: &CancellationToken) {
         loop {
             self.take_goal();
+            if self.wake.take_object_change() {
+                self.refresh().await;
+            }
             let observed = self.observe().await;
             let steps = plan(&self.goal.pod, &observed, now());
             let mut again = false;
@@ -187,6 +193,28 @@ impl Worker {
         }
     }
 
+    /// Brings the volumes to what the changed objects hold, and tries again what lacked one.
+    async fn refresh(&mut self) {
+        let leaving = self.termination_seen.is_some() || self.sandbox == Sandbox::Freed;
+        if leaving {
+            return;
+        }
+        if self.volumes == Volumes::Ready {
+            match self.set_up_volumes().await {
+                Ok(map) => self.volume_map = map,
+                Err(failed) => drop(self.tell_unmounted(&failed)),
+            }
+        } else {
+            self.volumes = Volumes::Absent;
+        }
+        for local in self.containers.values_mut() {
+            local.failure = local.failure.take().map(|failure| Failure {
+                retry_at: now(),
+                ..failure
+            });
+        }
+    }
+
     /// Probes and postStart hooks of the runs that are there.
     fn follow(&mut self, observed: &Observation) {
         self.begin_post_starts(observed);
@@ -223,7 +251,7 @@ impl Worker {
             // Cancel-safe: a value counts as seen only once it is borrowed. A sender that is gone means stop.
             changed = self.goals.changed() => return changed.is_err(),
             // Cancel-safe: a permit that was not taken stays.
-            () = self.wake.notified() => {}
+            () = self.wake.woken() => {}
             // Cancel-safe: a finished task stays in the set.
             Some(done) = self.operations.join_next() => self.done(done),
             // Cancel-safe: a received value is returned, never lost.
