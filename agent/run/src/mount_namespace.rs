@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 /// `f_type` of a namespace's file.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
+/// Where pods' network namespaces are pinned, as `ip netns` has it.
+const NETWORK_NAMESPACES: &str = "/run/netns";
+
 /// Why the namespace could not be pinned or entered.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
@@ -87,11 +90,28 @@ pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
         .open(&pin)
         .map_err(failed_io("create", &pin))?;
 
+    share(Path::new(NETWORK_NAMESPACES))?;
     // From Linux 6.18 a new namespace may be numbered below the one this process lives in, and is then
     // refused as if it were its parent: numbers come in batches, one for each processor. One made on
     // the processor that made ours is always numbered above it, so each is tried.
     let tries = (0..processors()).map(|processor| pin_from(processor, &pods, &pin));
     last_unless_ok(tries)
+}
+
+/// Makes `folder` a mount in a peer group of its own, which the pods' mount namespace then receives from:
+/// what is pinned in it later is seen there too, and as one line in the host's table.
+fn share(folder: &Path) -> Result<(), NamespaceError> {
+    fs::create_dir_all(folder).map_err(failed_io("create", folder))?;
+    if is_mount_point(folder) {
+        return Ok(());
+    }
+    bind(folder, folder)?;
+    let none = None::<&Path>;
+    // Private first: a bind is a peer of the mount above it, and would pass everything on to it.
+    for kind in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
+        mount(none, folder, none, kind, none).map_err(failed("share", folder))?;
+    }
+    Ok(())
 }
 
 /// Numbers of processors to try, also those that are not there.
