@@ -4,8 +4,17 @@
 //! it. What a pod is and how to reach it comes through [`PodAccess`]; nothing here knows systemd.
 
 mod access;
+mod caller;
+mod exec;
+mod query;
+mod refusal;
+mod routes;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod tls;
+mod upgrade;
+mod wire;
 
 pub use access::{
     AccessError, BoxRead, BoxWrite, ContainerPath, ExecOptions, Exit, LogOptions, LogStream, PodAccess,

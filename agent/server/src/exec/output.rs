@@ -1,0 +1,48 @@
+//! From the process to the client.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::access::BoxRead;
+use crate::exec::channel::Channel;
+use crate::wire::Outbox;
+
+/// Largest piece of output in one message, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// How long output may stay silent after the process ended. A child it left behind can hold the stream open
+/// for ever; what was written before the end is at hand at once.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Sends what comes out of `from` as messages of `channel`, until its end, the client's, or silence after `exited`.
+pub(crate) async fn pump(channel: Channel, from: Option<BoxRead>, to: &Outbox, exited: &CancellationToken) {
+    let Some(mut from) = from else { return };
+    let mut piece = BytesMut::with_capacity(PIECE);
+    loop {
+        piece.clear();
+        let read = tokio::select! {
+            biased;
+            // Cancel-safe: where the other arm wins, nothing was read.
+            read = from.read_buf(&mut piece) => read,
+            // Cancel-safe: waiting holds nothing.
+            () = silence(exited) => return debug!(?channel, "output stays open after the end of its process"),
+        };
+        match read {
+            Ok(0) => return,
+            Ok(_) if to.send(channel.message(&piece)).await.is_err() => return,
+            Ok(_) => {}
+            // A terminal whose last process is gone reads EIO (pty(7)).
+            Err(error) => return debug!(error = &error as &dyn std::error::Error, ?channel, "output ended"),
+        }
+    }
+}
+
+async fn silence(exited: &CancellationToken) {
+    exited.cancelled().await;
+    sleep(LINGER).await;
+}
