@@ -234,6 +234,19 @@ pub(crate) fn keep_allocations(new: &mut Value, old: &Value) {
     }
     if matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
         keep_node_ports(spec.get_mut("ports"), read::list(old, "spec.ports"));
+    } else {
+        drop_node_ports(spec.get_mut("ports"), read::list(old, "spec.ports"));
+    }
+}
+
+/// A Service that changes to a type without node ports gives back those it had, as upstream; one that its
+/// owner writes anew is left for validation to refuse.
+fn drop_node_ports(ports: Option<&mut Value>, old: &[Value]) {
+    for port in ports.and_then(Value::as_array_mut).into_iter().flatten() {
+        let number = read::count(port, "nodePort");
+        if number != 0 && old.iter().any(|before| read::count(before, "nodePort") == number) {
+            meta::object_mut(port).remove("nodePort");
+        }
     }
 }
 

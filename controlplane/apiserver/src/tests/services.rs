@@ -77,6 +77,23 @@ async fn node_ports_are_unique_and_given_back() {
     assert_eq!(api.post(SERVICES, &same).await.code, 201);
 }
 
+#[tokio::test]
+async fn a_service_that_becomes_a_cluster_ip_gives_its_node_port_back() {
+    let api = Api::start().await;
+    let first = api
+        .post(SERVICES, &service("a", &json!({"type": "NodePort"})))
+        .await
+        .body;
+    let patch = json!({"spec": {"type": "ClusterIP"}});
+    let path = format!("{SERVICES}/a");
+    let changed = api.patch(&path, "strategic-merge-patch+json", &patch).await;
+    assert_eq!(changed.code, 200, "{}", changed.body);
+    assert_eq!(changed.body["spec"]["ports"][0].get("nodePort"), None);
+    let mut same = service("b", &json!({"type": "NodePort"}));
+    same["spec"]["ports"][0]["nodePort"] = first["spec"]["ports"][0]["nodePort"].clone();
+    assert_eq!(api.post(SERVICES, &same).await.code, 201);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn services_created_at_once_never_share_an_address() {
     let api = Api::start().await;
