@@ -5,6 +5,7 @@
 //! No async runtime, no D-Bus: this runs inside every container's unit.
 
 mod back_off;
+mod by_name;
 mod cgroup;
 mod clock;
 mod file;
@@ -16,6 +17,7 @@ mod start;
 mod state;
 
 pub use back_off::BackOff;
+pub use by_name::copy;
 pub use cgroup::{CgroupError, enter_cgroup};
 pub use file::FormatError;
 pub use finish::{FinishError, ServiceEnd, record};

@@ -8,10 +8,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use agent_run::{ServiceEnd, enter_cgroup, mount_namespace, record, start};
+use agent_run::{ServiceEnd, copy, enter_cgroup, mount_namespace, record, start};
 
 const USAGE: &str =
-    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...]
+    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...] | copy FIFO FIFO
 The agent and systemd call this; DIR is a container's folder under /run/floe/pods.";
 
 fn main() -> ExitCode {
@@ -38,6 +38,7 @@ fn run(args: &[OsString]) -> Result<(), Box<dyn Error>> {
         (Some("record"), [dir]) => Ok(record(Path::new(dir), &service_end())?),
         (Some("mounts"), []) => Ok(mount_namespace::pin(Path::new("/run/floe"))?),
         (Some("mounts"), [dir]) => Ok(mount_namespace::pin(Path::new(dir))?),
+        (Some("copy"), [stdout, stderr]) => Ok(copy(Path::new(stdout), Path::new(stderr))?),
         (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments),
         _ => Err(USAGE.into()),
     }

@@ -7,17 +7,26 @@ use serde_json::{Value, json};
 
 use super::passwd::{self, Ids};
 use super::{StartError, capabilities};
+use crate::by_name::Fifos;
 use crate::file::{read, replace};
 use crate::launch::{BUNDLE_FILE, CONFIG_FILE, Launch};
 
 /// Writes `config.json`: the agent's configuration with root path and user filled in.
-pub(super) fn write(dir: &Path, launch: &Launch, rootfs: &Path) -> Result<(), StartError> {
+pub(super) fn write(
+    dir: &Path,
+    launch: &Launch,
+    rootfs: &Path,
+    fifos: Option<&Fifos>,
+) -> Result<(), StartError> {
     let bundle = dir.join(BUNDLE_FILE);
     let mut config: Value = read(&bundle)?.ok_or(StartError::NoLaunch(bundle))?;
     let ids = passwd::resolve(rootfs, &launch.user)?;
     fill(&mut config, rootfs, &ids);
     if let Some(process) = config.get_mut("process") {
         capabilities::limit(process, capabilities::bounding());
+    }
+    if let Some(fifos) = fifos {
+        fifos.mount(&mut config);
     }
     make_working_dir(rootfs, &config)?;
     Ok(replace(&dir.join(CONFIG_FILE), &config)?)

@@ -18,6 +18,7 @@ use std::thread::sleep;
 
 use nix::sched::{CloneFlags, unshare};
 
+use crate::by_name::{self, Fifos};
 use crate::clock::now;
 use crate::file::replace_bytes;
 use crate::launch::{CONFIG_FILE, ERROR_FILE, LAUNCH_VERSION, Launch, PID_FILE, ROOTFS_DIR};
@@ -85,7 +86,8 @@ impl StartError {
 ///
 /// Says which step failed; the same text is left in [`ERROR_FILE`] for the record.
 pub fn run(dir: &Path, invocation_id: &str) -> Result<Infallible, StartError> {
-    let result = prepare(dir, invocation_id).and_then(|launch| become_crun(dir, &launch));
+    let result =
+        prepare(dir, invocation_id).and_then(|(launch, fifos)| become_crun(dir, &launch, fifos.as_ref()));
     if let Err(error) = &result {
         // The record will say less, and the journal has it all the same.
         drop(replace_bytes(&dir.join(ERROR_FILE), chain(error).as_bytes()));
@@ -105,7 +107,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn prepare(dir: &Path, invocation_id: &str) -> Result<Launch, StartError> {
+fn prepare(dir: &Path, invocation_id: &str) -> Result<(Launch, Option<Fifos>), StartError> {
     let launch = Launch::read(dir)?.ok_or_else(|| StartError::NoLaunch(dir.to_owned()))?;
     if launch.version != LAUNCH_VERSION {
         return Err(StartError::Version {
@@ -123,8 +125,19 @@ fn prepare(dir: &Path, invocation_id: &str) -> Result<Launch, StartError> {
     let rootfs = dir.join(ROOTFS_DIR);
     rootfs::mount(&launch.rootfs, &rootfs)?;
     launch.sub_paths.iter().try_for_each(sub_path::bind)?;
-    config::write(dir, &launch, &rootfs)?;
-    Ok(launch)
+    let fifos = fifos(&launch, &rootfs)?;
+    config::write(dir, &launch, &rootfs, fifos.as_ref())?;
+    Ok((launch, fifos))
+}
+
+/// `/dev/stdout` and `/dev/stderr` as files, where the image needs them.
+fn fifos(launch: &Launch, rootfs: &Path) -> Result<Option<Fifos>, StartError> {
+    if !by_name::wanted(rootfs) {
+        return Ok(None);
+    }
+    let scratch = launch.pod.scratch();
+    let made = Fifos::make(&scratch, &launch.identity.container);
+    made.map(Some).map_err(StartError::io("make FIFOs in", &scratch))
 }
 
 /// Says in the state file what happens, and waits. Damaged records must not hold a container back.
@@ -165,8 +178,13 @@ fn forget_last_run(dir: &Path, launch: &Launch) -> Result<(), StartError> {
 }
 
 /// Replaces this program by `crun create`, whose stdout and stderr are the container's.
-fn become_crun(dir: &Path, launch: &Launch) -> Result<Infallible, StartError> {
+fn become_crun(dir: &Path, launch: &Launch, fifos: Option<&Fifos>) -> Result<Infallible, StartError> {
     journal::open(&launch.identity)?;
+    if let Some(fifos) = fifos {
+        fifos
+            .copy()
+            .map_err(StartError::io("start the copying process for", dir))?;
+    }
     let error = Command::new(&launch.crun)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin")

@@ -33,7 +33,7 @@ pub(crate) async fn run(node: &Node, only: Option<&str>) -> Outcome {
         a_restart_has_a_fresh_layer_and_a_flat_mount_table,
         containers_see_no_descriptor_of_ours,
         secrets_are_in_no_unit_property,
-        streams_by_name_are_refused_as_sockets_are,
+        an_image_that_logs_by_name_is_heard,
         exec_runs_in_the_units_cgroup_and_reports_its_code,
         a_terminal_takes_its_size_and_ends,
         logs_are_read_back_by_run,
@@ -214,22 +214,48 @@ async fn secrets_are_in_no_unit_property(node: &Node) -> Outcome {
     node.remove(&pod).await
 }
 
-/// Not a wish but a fact to know: see DESIGN.md.
-async fn streams_by_name_are_refused_as_sockets_are(node: &Node) -> Outcome {
-    let pod = node.pod(
+/// Sockets cannot be opened by name, so images that log to `/dev/stdout` get FIFOs.
+async fn an_image_that_logs_by_name_is_heard(node: &Node) -> Outcome {
+    let plain = node.pod(
         6,
         "(echo x > /dev/stderr) || echo refused > /dev/termination-log",
         "Never",
         &json!({}),
     )?;
-    node.start(&pod).await?;
-    node.wait("a record", async || Ok(node.records(&pod)?.total == 1))
+    node.start(&plain).await?;
+    node.wait("a record", async || Ok(node.records(&plain)?.total == 1))
         .await?;
     let message = node
-        .records(&pod)?
+        .records(&plain)?
         .last()
         .map(|r| r.message.clone())
         .unwrap_or_default();
-    println!("  {}", message.trim());
+    println!("  without: {}", message.trim());
+    node.remove(&plain).await?;
+
+    let log = node.layer.join("var/log/web");
+    fs::create_dir_all(&log)?;
+    std::os::unix::fs::symlink("/dev/stdout", log.join("access.log"))?;
+    let script =
+        "echo by name > /var/log/web/access.log; echo oops > /dev/stderr; sleep 0.2; echo direct; exit 4";
+    let pod = node.pod(7, script, "Never", &json!({"securityContext": {"runAsUser": 33}}))?;
+    let began = std::time::Instant::now();
+    let bundle = node.start(&pod).await?;
+    node.wait("a record", async || Ok(node.records(&pod)?.total == 1))
+        .await?;
+    println!("  ended after {} ms", began.elapsed().as_millis());
+    fs::remove_dir_all(node.layer.join("var"))?;
+    let name = bundle.service.name.as_str();
+    let shown = Command::new("journalctl")
+        .args(["-o", "cat", "--no-pager", "SYSLOG_IDENTIFIER=p7/c", "-u", name])
+        .output()?;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    println!("  {text:?} {:?}", node.records(&pod)?.last());
+    if !["by name", "oops", "direct"]
+        .iter()
+        .all(|line| text.contains(line))
+    {
+        return Err("a line is missing".into());
+    }
     node.remove(&pod).await
 }

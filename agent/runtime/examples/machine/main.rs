@@ -14,5 +14,5 @@ use std::error::Error;
 async fn main() -> Result<(), Box<dyn Error>> {
     let floe_run = std::env::args().nth(1).ok_or("usage: machine FLOE_RUN [CLAIM]")?;
     let node = node::Node::new(&floe_run).await?;
-    claims::run(&node, std::env::args().nth(2).as_deref()).await
+    Box::pin(claims::run(&node, std::env::args().nth(2).as_deref())).await
 }

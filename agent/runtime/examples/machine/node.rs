@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Node {
     pub(crate) paths: NodePaths,
     pub(crate) systemd: Systemd,
-    layer: PathBuf,
+    pub(crate) layer: PathBuf,
 }
 
 impl Node {
