@@ -26,5 +26,5 @@ pub use bootstrap::{Bootstrap, BootstrapError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use in_process::InProcess;
 pub use node::client::{NodeClient, NodeClientError};
-pub use serve::{Limits, ServeError, server_config};
+pub use serve::{Limits, ServeError, ServingCertificate, server_config};
 pub use server::{ApiServer, Parts};

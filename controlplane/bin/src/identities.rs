@@ -3,23 +3,43 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use controlplane_apiserver::{NodeClient, ServingCertificate};
 use controlplane_pki::{
-    CertificateAuthority, Issued, Request, ServiceAccountKeys, kubeconfig, write_private,
+    CertificateAuthority, CertificateFacts, Issued, Request, ServiceAccountKeys, kubeconfig, write_private,
 };
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
 use crate::config::Config;
+
+/// How soon a renewal that failed is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// How long at most until the clock is looked at again.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What the daemon proves itself with.
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(crate) authority: Arc<CertificateAuthority>,
     /// For the API's own port.
-    pub(crate) serving: Issued,
+    pub(crate) serving: ServingCertificate,
     /// For calls to nodes.
-    pub(crate) to_nodes: Issued,
+    pub(crate) to_nodes: NodeClient,
+    /// When both are to be issued anew.
+    renew_at: Timestamp,
+    names: Names,
+}
+
+/// Names and addresses of the API's own port.
+#[derive(Debug, Clone)]
+struct Names {
+    dns: Vec<String>,
+    addresses: Vec<IpAddr>,
 }
 
 /// Makes or loads the authorities, issues what this process needs, and writes the kubeconfigs.
@@ -42,22 +62,85 @@ pub(crate) fn prepare(config: &Config, now: Timestamp) -> anyhow::Result<Identit
         &format!("{}-front-proxy-ca", config.cluster_name),
     )?;
     ServiceAccountKeys::load_or_create(&pki.join("sa")).context("prepare the service account keys")?;
-    let issue = |request: &Request| authority.issue(request, now).context("issue a certificate");
-    let serving = issue(&Request::server(
-        "kube-apiserver",
-        dns_names(config),
-        addresses(config),
-    ))?;
-    let to_nodes = issue(&Request::client(
-        "kube-apiserver-kubelet-client",
-        Some("system:masters"),
-    ))?;
     write_kubeconfigs(config, &authority, now)?;
+    let names = Names {
+        dns: dns_names(config),
+        addresses: addresses(config),
+    };
+    let pair = Pair::issue(&authority, &names, now)?;
+    let (serving, to_nodes) = (&pair.serving, &pair.to_nodes);
     Ok(Identities {
+        serving: ServingCertificate::new(&serving.certificate_pem, &serving.key_pem)?,
+        to_nodes: NodeClient::new(
+            authority.certificate_pem(),
+            &to_nodes.certificate_pem,
+            &to_nodes.key_pem,
+        )?,
+        renew_at: pair.renew_at()?,
         authority: Arc::new(authority),
-        serving,
-        to_nodes,
+        names,
     })
+}
+
+/// The certificates of this process.
+struct Pair {
+    serving: Issued,
+    to_nodes: Issued,
+}
+
+impl Pair {
+    fn issue(authority: &CertificateAuthority, names: &Names, now: Timestamp) -> anyhow::Result<Self> {
+        let issue = |request: &Request| authority.issue(request, now).context("issue a certificate");
+        let Names { dns, addresses } = names.clone();
+        Ok(Self {
+            serving: issue(&Request::server("kube-apiserver", dns, addresses))?,
+            to_nodes: issue(&Request::client(
+                "kube-apiserver-kubelet-client",
+                Some("system:masters"),
+            ))?,
+        })
+    }
+
+    fn renew_at(&self) -> anyhow::Result<Timestamp> {
+        let at =
+            |issued: &Issued| CertificateFacts::parse(&issued.certificate_pem).map(|facts| facts.renew_at());
+        Ok(at(&self.serving)?.min(at(&self.to_nodes)?))
+    }
+}
+
+impl Identities {
+    /// Issues both certificates anew before they expire, until `stop`; nothing is restarted for it.
+    pub(crate) async fn keep_valid(mut self, stop: CancellationToken) {
+        loop {
+            let left = self.renew_at.duration_since(Timestamp::now());
+            // Looked at once a day, so that a clock that is set wrong does not matter for long.
+            let pause = Duration::try_from(left).unwrap_or_default().clamp(RETRY, LONGEST);
+            tokio::select! {
+                // Cancel-safe: a token stays cancelled.
+                () = stop.cancelled() => return,
+                // Cancel-safe: a dropped sleep loses nothing.
+                () = tokio::time::sleep(pause) => {}
+            }
+            if Timestamp::now() < self.renew_at {
+                continue;
+            }
+            match self.renew() {
+                Ok(()) => info!("certificates renewed"),
+                Err(error) => error!(error = &*error, "certificates could not be renewed, trying again"),
+            }
+        }
+    }
+
+    fn renew(&mut self) -> anyhow::Result<()> {
+        let pair = Pair::issue(&self.authority, &self.names, Timestamp::now())?;
+        self.serving
+            .replace(&pair.serving.certificate_pem, &pair.serving.key_pem)?;
+        let authority = self.authority.certificate_pem();
+        self.to_nodes
+            .replace(authority, &pair.to_nodes.certificate_pem, &pair.to_nodes.key_pem)?;
+        self.renew_at = pair.renew_at()?;
+        Ok(())
+    }
 }
 
 fn dns_names(config: &Config) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
-use controlplane_apiserver::{ApiServer, Bootstrap, Limits, NodeClient, Parts, SystemClock, server_config};
+use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, SystemClock, server_config};
 use controlplane_store::{Options, Store};
 use controlplane_store_sqlite::SqliteDurability;
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     make_private(&config.state_dir)?;
     let identities = identities::prepare(&config, Timestamp::now())?;
     let store = open_store(&config.state_dir).await?;
-    let server = api_server(&config, &identities, store.clone())?;
+    let server = api_server(&config, &identities, store.clone());
     let bootstrap = Bootstrap {
         advertise: config.advertise,
         token: config.bootstrap_token.clone(),
@@ -48,7 +48,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .bootstrap(&bootstrap)
         .await
         .context("make the cluster's first objects")?;
-    let served = serve(&config, &identities, &server, listener).await;
+    let served = serve(&config, identities, &server, listener).await;
     store.close().await;
     served
 }
@@ -56,19 +56,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 /// Runs everything, in the order in which it must stop: first those who use the API, then the API.
 async fn serve(
     config: &Config,
-    identities: &Identities,
+    identities: Identities,
     server: &ApiServer,
     listener: TcpListener,
 ) -> anyhow::Result<()> {
-    let serving = &identities.serving;
-    let authority = identities.authority.certificate_pem();
-    let tls = server_config(authority, &serving.certificate_pem, &serving.key_pem)?;
+    let tls = server_config(identities.authority.certificate_pem(), &identities.serving)?;
     let (stop_api, stop_clients) = (CancellationToken::new(), CancellationToken::new());
     let mut api = JoinSet::new();
     let (way_in, stopped) = (server.clone(), stop_api.clone());
     api.spawn(async move { way_in.serve(listener, tls, Limits::default(), stopped).await });
     api.spawn(supervisor::keep_alive(stop_api.clone()));
-    let mut clients = start_clients(config, identities, server, &stop_clients);
+    let mut clients = start_clients(config, &identities, server, &stop_clients);
+    api.spawn(identities.keep_valid(stop_api.clone()));
     info!(address = %config.listen, "serving");
     supervisor::tell(&NotifyState::Ready);
     wait_for_stop(&mut clients, &mut api).await?;
@@ -173,16 +172,13 @@ async fn open_store(state_dir: &Path) -> anyhow::Result<Store> {
     tokio::task::spawn_blocking(open).await?.context(what)
 }
 
-fn api_server(config: &Config, identities: &Identities, store: Store) -> anyhow::Result<ApiServer> {
-    let to_nodes = &identities.to_nodes;
-    let authority = identities.authority.certificate_pem();
-    let nodes = NodeClient::new(authority, &to_nodes.certificate_pem, &to_nodes.key_pem)?;
-    Ok(ApiServer::new(Parts {
+fn api_server(config: &Config, identities: &Identities, store: Store) -> ApiServer {
+    ApiServer::new(Parts {
         registry: Registry::builtin(),
         store,
         schemas: controlplane_schema::builtin(),
         clock: Arc::new(SystemClock),
         service_cidr: config.service_cidr,
-        nodes: Some(nodes),
-    }))
+        nodes: Some(identities.to_nodes.clone()),
+    })
 }

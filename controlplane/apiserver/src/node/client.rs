@@ -1,7 +1,7 @@
 //! Connections to agents: TLS by the cluster's authority, with the server's own client certificate.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
@@ -15,9 +15,9 @@ use tokio_rustls::client::TlsStream;
 /// How long a connection may take to come about, each of its two steps.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Makes connections to agents.
+/// Makes connections to agents. Clones share the certificate.
 #[derive(Clone)]
-pub struct NodeClient(TlsConnector);
+pub struct NodeClient(Arc<RwLock<TlsConnector>>);
 
 impl std::fmt::Debug for NodeClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,21 +50,24 @@ impl NodeClient {
     ///
     /// Where the texts are no certificates and key that fit each other.
     pub fn new(authority_pem: &str, certificate_pem: &str, key_pem: &str) -> Result<Self, NodeClientError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority_pem.as_bytes()) {
-            roots
-                .add(certificate.map_err(NodeClientError::Pem)?)
-                .map_err(NodeClientError::Tls)?;
-        }
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).collect();
-        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(NodeClientError::Pem)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(NodeClientError::Tls)?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain.map_err(NodeClientError::Pem)?, key)
-            .map_err(NodeClientError::Tls)?;
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        let connector = connector(authority_pem, certificate_pem, key_pem)?;
+        Ok(Self(Arc::new(RwLock::new(connector))))
+    }
+
+    /// Shows another certificate from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`NodeClient::new`]; the present one then stays.
+    pub fn replace(
+        &self,
+        authority_pem: &str,
+        certificate_pem: &str,
+        key_pem: &str,
+    ) -> Result<(), NodeClientError> {
+        let fresh = connector(authority_pem, certificate_pem, key_pem)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
     }
 
     /// Connects to the agent at `address`.
@@ -86,9 +89,32 @@ impl NodeClient {
             .map_err(refused)?;
         tcp.set_nodelay(true).map_err(refused)?;
         let name = ServerName::IpAddress(address.into());
-        timeout(CONNECT, self.0.connect(name, tcp))
+        let connector = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        timeout(CONNECT, connector.connect(name, tcp))
             .await
             .map_err(late)?
             .map_err(refused)
     }
+}
+
+fn connector(
+    authority_pem: &str,
+    certificate_pem: &str,
+    key_pem: &str,
+) -> Result<TlsConnector, NodeClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority_pem.as_bytes()) {
+        roots
+            .add(certificate.map_err(NodeClientError::Pem)?)
+            .map_err(NodeClientError::Tls)?;
+    }
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(NodeClientError::Pem)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(NodeClientError::Tls)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.map_err(NodeClientError::Pem)?, key)
+        .map_err(NodeClientError::Tls)?;
+    Ok(TlsConnector::from(Arc::new(config)))
 }

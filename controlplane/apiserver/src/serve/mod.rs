@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-pub use tls::{ServeError, server_config};
+pub use tls::{ServeError, ServingCertificate, server_config};
 
 use crate::server::ApiServer;
 

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{Limits, NodeClient, server_config};
+use crate::{Limits, NodeClient, ServingCertificate, server_config};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -28,15 +28,14 @@ impl Pki {
         Self { authority, _dir: dir }
     }
 
-    fn server(&self) -> Arc<rustls::ServerConfig> {
+    fn serving(&self) -> ServingCertificate {
         let request = CertificateRequest::server("server", Vec::new(), vec![HERE]);
         let issued = self.authority.issue(&request, jiff::Timestamp::now()).unwrap();
-        server_config(
-            self.authority.certificate_pem(),
-            &issued.certificate_pem,
-            &issued.key_pem,
-        )
-        .unwrap()
+        ServingCertificate::new(&issued.certificate_pem, &issued.key_pem).unwrap()
+    }
+
+    fn server(&self) -> Arc<rustls::ServerConfig> {
+        server_config(self.authority.certificate_pem(), &self.serving()).unwrap()
     }
 
     /// A client that trusts this authority and shows a certificate of `issuer`.
@@ -133,6 +132,29 @@ async fn a_certificate_of_another_authority_opens_nothing() {
     let stranger = pki.client(&other, "admin", "system:masters");
     let answer = exchange(&stranger, served.port, &get("/api/v1/pods"), "PodList").await;
     assert!(answer.map_or(true, |text| text.is_empty()));
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_while_the_server_runs() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let serving = pki.serving();
+    let tls = server_config(pki.authority.certificate_pem(), &serving).unwrap();
+    let api = Api::start().await;
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        api.server
+            .serve(listener, tls, Limits::default(), CancellationToken::new())
+            .await
+    });
+    let client = pki.client(&pki, "admin", "system:masters");
+    let sees_other = other.client(&pki, "admin", "system:masters");
+    assert!(client.connect(HERE, port).await.is_ok() && sees_other.connect(HERE, port).await.is_err());
+    let request = CertificateRequest::server("server", Vec::new(), vec![HERE]);
+    let issued = other.authority.issue(&request, jiff::Timestamp::now()).unwrap();
+    serving.replace(&issued.certificate_pem, &issued.key_pem).unwrap();
+    assert!(client.connect(HERE, port).await.is_err() && sees_other.connect(HERE, port).await.is_ok());
 }
 
 #[tokio::test]
