@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use controlplane_api::{Registry, UserInfo};
@@ -22,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 /// Longest wait for a condition; never reached when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     server: ApiServer,
+    faults: Option<Arc<Faults>>,
     signer: Arc<CertificateAuthority>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -40,6 +44,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster with everything but nodes.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// A cluster whose controllers and scheduler see one in four of their writes fail.
+    pub(crate) async fn start_faulty(seed: u64) -> Self {
+        Self::start_with(Some(Arc::new(Faults(AtomicU64::new(seed))))).await
+    }
+
+    async fn start_with(faults: Option<Arc<Faults>>) -> Self {
         let files = tempfile::tempdir().unwrap();
         let signer = CertificateAuthority::load_or_create(files.path(), "ca", Timestamp::now());
         let server = ApiServer::new(Parts {
@@ -58,6 +71,7 @@ impl Cluster {
         let mut cluster = Self {
             client: client(&server, "admin", "system:masters"),
             server,
+            faults,
             signer: Arc::new(signer.unwrap()),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -73,8 +87,8 @@ impl Cluster {
         let config = Config {
             signer: self.signer.clone(),
         };
-        let controllers = self.client_as("system:kube-controller-manager", "system:authenticated");
-        let scheduler = self.client_as("system:kube-scheduler", "system:authenticated");
+        let controllers = self.component("system:kube-controller-manager");
+        let scheduler = self.component("system:kube-scheduler");
         let stop = self.stop.clone();
         self.tasks
             .spawn(controlplane_controllers::run(controllers, config, stop));
@@ -86,6 +100,13 @@ impl Cluster {
     pub(crate) async fn stop_components(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn component(&self, user: &str) -> Client {
+        match &self.faults {
+            None => self.client_as(user, "system:authenticated"),
+            Some(faults) => faulty(&self.server, user, faults.clone()),
+        }
     }
 
     pub(crate) fn client_as(&self, user: &str, group: &str) -> Client {
@@ -163,12 +184,51 @@ impl Cluster {
 }
 
 fn client(server: &ApiServer, user: &str, group: &str) -> Client {
-    let user = UserInfo {
+    Client::new(server.in_process(info(user, group)), "default")
+}
+
+fn info(user: &str, group: &str) -> UserInfo {
+    UserInfo {
         username: user.to_owned(),
         groups: vec![group.to_owned()],
         ..UserInfo::default()
-    };
-    Client::new(server.in_process(user), "default")
+    }
+}
+
+/// Draws the fate of each write.
+struct Faults(AtomicU64);
+
+impl Faults {
+    /// A number below eight (xorshift64*).
+    fn draw(&self) -> u64 {
+        let mut drawn = self.0.load(Ordering::Relaxed);
+        drawn ^= drawn >> 12;
+        drawn ^= drawn << 25;
+        drawn ^= drawn >> 27;
+        self.0.store(drawn, Ordering::Relaxed);
+        drawn.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 61
+    }
+}
+
+/// A client of which one write in eight never arrives, and of one in eight the answer is lost.
+fn faulty(server: &ApiServer, user: &str, faults: Arc<Faults>) -> Client {
+    let api = server.in_process(info(user, "system:authenticated"));
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (mut api, faults) = (api.clone(), faults.clone());
+        async move {
+            let write = request.method() != http::Method::GET;
+            let fate = if write { faults.draw() } else { 7 };
+            if fate == 0 {
+                return Err(io::Error::other("the request was lost"));
+            }
+            let answer = api.call(request).await.map_err(io::Error::other)?;
+            if fate == 1 {
+                return Err(io::Error::other("the answer was lost"));
+            }
+            Ok(answer)
+        }
+    });
+    Client::new(service, "default")
 }
 
 /// Reads a test's JSON into a typed object.

@@ -7,6 +7,8 @@ mod certificates;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod rollout;
