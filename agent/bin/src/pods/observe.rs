@@ -82,6 +82,12 @@ impl Worker {
         if local.starting && unit == Unit::Absent {
             unit = Unit::Starting;
         }
+        if unit == Unit::Absent
+            && matches!(&local.image, agent_core::ImageState::Present { reference, .. }
+                if container.image.as_ref() != Some(reference))
+        {
+            local.image = agent_core::ImageState::Unknown;
+        }
         if let Unit::Running { invocation, .. } = &unit
             && local.invocation.as_ref() != Some(invocation)
         {

@@ -183,6 +183,15 @@ impl Worker {
     fn take_goal(&mut self) {
         let goal = self.goals.borrow_and_update().clone();
         let first_word = goal.from_api && !self.goal.from_api;
+        if goal.pod.metadata.generation != self.goal.pod.metadata.generation {
+            // Another image may be asked for: a back-off for the old one does not hold it up.
+            for local in self.containers.values_mut() {
+                if matches!(local.image, ImageState::Failed(_)) {
+                    local.image = ImageState::Unknown;
+                }
+                local.failure = None;
+            }
+        }
         self.goal = goal;
         if first_word {
             self.publisher.begin_from(self.goal.pod.status.clone());

@@ -48,8 +48,19 @@ impl From<Phase> for Verdict {
     }
 }
 
-/// The phase, by the rules of the kubelet's `getPhase`.
+/// The phase, by the rules of the kubelet's `getPhase`. It is not over before every container has ended:
+/// whoever sees Succeeded or Failed may rely on nothing running any more.
 pub(super) fn of(pod: &Pod, spec: &PodSpec, observed: &Observation, now: Timestamp) -> Verdict {
+    let verdict = verdict(pod, spec, observed, now);
+    let live = containers(spec).any(|(_, c)| observed.container(&c.name).unit.is_live());
+    if live && verdict.phase.is_over() {
+        Phase::Running.into()
+    } else {
+        verdict
+    }
+}
+
+fn verdict(pod: &Pod, spec: &PodSpec, observed: &Observation, now: Timestamp) -> Verdict {
     if let Some(refused) = &observed.rejection {
         let (reason, message) = (refused.reason.clone(), refused.message.clone());
         return Verdict {

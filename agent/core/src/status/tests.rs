@@ -269,6 +269,19 @@ fn a_refused_pod_is_failed_with_the_reason() {
 }
 
 #[test]
+fn a_pod_is_not_finished_before_its_last_container_has_ended() {
+    let mut pod = pod("Never", &["s"], &["a"]);
+    let sidecars = pod.spec.as_mut().unwrap().init_containers.as_mut().unwrap();
+    sidecars[0].restart_policy = Some("Always".to_owned());
+    let mut observed = seen(&[("s", running(1)), ("a", ended(Outcome::Exited(0)))]);
+    assert_eq!(told(&pod, &observed, 3).phase.as_deref(), Some("Running"));
+    observed
+        .containers
+        .insert("s".to_owned(), ended(Outcome::Exited(0)));
+    assert_eq!(told(&pod, &observed, 4).phase.as_deref(), Some("Succeeded"));
+}
+
+#[test]
 fn a_status_of_a_finished_pod_never_changes_again() {
     let pod = pod("Never", &[], &["a"]);
     let done = told(&pod, &seen(&[("a", ended(Outcome::Exited(0)))]), 5);
