@@ -1,0 +1,3 @@
+# The package builds.
+{ pkgs, self, ... }:
+self.packages.${pkgs.stdenv.hostPlatform.system}.floe
