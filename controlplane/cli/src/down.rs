@@ -1,5 +1,7 @@
 //! `floe down`: stops a cluster and removes every trace of it.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use controlplane_machine::Machine;
 
@@ -54,7 +56,11 @@ fn take_down(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
 
 fn stop(machine: &Machine, keep: Keep) -> anyhow::Result<()> {
     let name = machine.name();
-    machine.stop().with_context(|| format!("stop machine {name}"))?;
+    // Pods whose state is kept get the grace they ask for by default; others have nothing to save.
+    let patience = Duration::from_secs(if keep == Keep::State { 40 } else { 5 });
+    machine
+        .stop(patience)
+        .with_context(|| format!("stop machine {name}"))?;
     match keep {
         Keep::Nothing => machine.remove(),
         Keep::State => machine.remove_keeping_state(),

@@ -12,7 +12,6 @@ use crate::disk::{Disk, Keep, clear_way, write_file};
 use crate::{Bridge, MachineError, Subnet, cgroup, process, run, succeeds};
 
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a booting machine is asked whether it is up.
 const BOOT_PROBE: Duration = Duration::from_millis(40);
 
@@ -316,27 +315,27 @@ impl Machine {
         run(&mut self.enter(words)?)
     }
 
-    /// Powers the machine off, by force after 30 s, and lets go of its mounts and cgroups; does nothing
-    /// where it is stopped.
+    /// Powers the machine off, by force after `patience`, and lets go of its mounts and cgroups; does
+    /// nothing where it is stopped.
     ///
     /// # Errors
     ///
     /// When a mount or a cgroup is still in use.
-    pub fn stop(&self) -> Result<(), MachineError> {
+    pub fn stop(&self, patience: Duration) -> Result<(), MachineError> {
         if let Some(supervisor) = self.supervisor() {
-            self.power_off(supervisor);
+            self.power_off(supervisor, patience);
         }
         self.disk.unmount()?;
         cgroup::remove(&self.name)
     }
 
-    fn power_off(&self, supervisor: Pid) {
+    fn power_off(&self, supervisor: Pid, patience: Duration) {
         let asked = process::namespace_leader(supervisor).is_some_and(|leader| {
             // SIGRTMIN+4 is systemd's "power off"; util-linux knows its number.
             let pid = leader.as_raw_pid().to_string();
             succeeds(Command::new("kill").args(["-s", "RTMIN+4", &pid]))
         });
-        if !asked || !process::wait_gone(supervisor, STOP_PATIENCE) {
+        if !asked || !process::wait_gone(supervisor, patience) {
             self.force(supervisor);
         }
     }

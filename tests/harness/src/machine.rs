@@ -34,7 +34,7 @@ impl Node for MachineNode {
 
     fn crash(&self) -> Result<()> {
         self.machine.kill();
-        Ok(self.machine.stop()?)
+        Ok(self.machine.stop(std::time::Duration::ZERO)?)
     }
 
     fn copy_from_host(&self, host: &Path, inside: &str) -> Result<()> {
