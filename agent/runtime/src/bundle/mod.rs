@@ -9,14 +9,12 @@ mod security;
 mod service;
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agent_core::Role;
-use agent_run::{BackOff, FormatError, Identity, LAUNCH_VERSION, Launch, PodShare, Rootfs, write_bundle};
+use agent_run::{BackOff, Identity, LAUNCH_VERSION, Launch, PodShare, Rootfs};
 use agent_systemd::{ServiceSpec, SliceSpec, UnitNameError};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use oci_spec::OciSpecError;
@@ -24,6 +22,7 @@ use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{RootBuilder, Spec, SpecBuilder};
 
 use self::security::Security;
+pub use self::write::WriteError;
 use crate::{NodePaths, names, slice_name, unit_name};
 
 /// What all containers of a pod live in.
@@ -286,46 +285,4 @@ fn identity(input: &ContainerInput<'_>, unit: &str, slice: &str) -> Result<Ident
         image: input.image.reference.clone(),
         image_id: input.image.id.clone(),
     })
-}
-
-/// Why a bundle was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// A folder could not be made.
-    #[error("create {path}")]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file could not be written.
-    #[error(transparent)]
-    File(#[from] FormatError),
-}
-
-impl Bundle {
-    /// Writes `bundle.json` and `launch.json`, mode 0600, each complete or not at all, in folders
-    /// of mode 0700. Records of earlier runs stay.
-    ///
-    /// # Errors
-    ///
-    /// Passes on what the file system refused.
-    pub fn write(&self) -> Result<(), WriteError> {
-        private_dir(&self.dir)?;
-        write_bundle(&self.dir, &self.config)?;
-        Ok(self.launch.write(&self.dir)?)
-    }
-}
-
-fn private_dir(path: &Path) -> Result<(), WriteError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| WriteError::Folder {
-            path: path.to_owned(),
-            source,
-        })
 }

@@ -5,22 +5,24 @@
 //! session belongs to the agent: it ends with it.
 
 mod process_file;
+mod session;
 mod terminal;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use agent_run::PID_FILE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use self::process_file::ProcessFile;
-use self::terminal::{ConsoleSocket, Terminal};
+use self::session::Session;
+use self::terminal::Terminal;
 use crate::NodePaths;
 
 /// Which container.
@@ -221,114 +223,6 @@ pub async fn spawn(
         session.with_terminal().await
     } else {
         session.with_pipes()
-    }
-}
-
-/// One session being started.
-struct Session<'a> {
-    paths: &'a NodePaths,
-    target: &'a ContainerRef,
-    request: &'a ExecRequest,
-    init: i32,
-    pid_file: PathBuf,
-    process: ProcessFile,
-}
-
-impl Session<'_> {
-    fn with_pipes(self) -> Result<ExecProcess, ExecError> {
-        let mut command = self.command(None);
-        command.stdin(if self.request.stdin {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(self.io("start floe-run"))?;
-        Ok(ExecProcess {
-            stdin: child.stdin.take().map(|s| Box::new(s) as Input),
-            stdout: child.stdout.take().map(|s| Box::new(s) as Output),
-            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
-            child,
-            terminal: None,
-            pid_file: self.pid_file,
-            _process: self.process,
-        })
-    }
-
-    async fn with_terminal(self) -> Result<ExecProcess, ExecError> {
-        let path = self.paths.run_dir.join(format!("console-{}.sock", unique()));
-        let socket = ConsoleSocket::bind(&path).map_err(self.io("make the console socket"))?;
-        let mut command = self.command(Some(&path));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(self.io("start floe-run"))?;
-        let received = tokio::select! {
-            biased;
-            // Cancel-safe: the socket goes away with this call.
-            received = socket.receive() => Some(received),
-            // Cancel-safe: waiting again gives the same status.
-            _ = child.wait() => None,
-        };
-        let Some(terminal) = received else {
-            return Err(self.refused(&mut child).await);
-        };
-        let terminal = terminal.map_err(self.io("receive the terminal"))?;
-        let (input, output) = terminal.open().map_err(self.io("open the terminal"))?;
-        Ok(ExecProcess {
-            // Without stdin nothing is typed, but the terminal stays open.
-            stdin: self.request.stdin.then(|| Box::new(input) as Input),
-            stdout: Some(Box::new(output)),
-            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
-            child,
-            terminal: Some(terminal),
-            pid_file: self.pid_file,
-            _process: self.process,
-        })
-    }
-
-    fn command(&self, console: Option<&Path>) -> Command {
-        let mut command = Command::new(&self.paths.floe_run);
-        command
-            .kill_on_drop(true)
-            .arg("enter")
-            .arg(self.init.to_string())
-            .arg(&self.paths.crun);
-        command
-            .arg("--cgroup-manager=disabled")
-            .arg("--root")
-            .arg(self.paths.crun_root())
-            .arg("exec");
-        command.arg("--pid-file").arg(&self.pid_file);
-        if let Some(socket) = console {
-            command.args(["--tty", "--console-socket"]).arg(socket);
-        }
-        command.arg("--process").arg(self.process.path());
-        command.arg(format!("{}-{}", self.target.uid, self.target.container));
-        command
-    }
-
-    fn io(&self, verb: &'static str) -> impl FnOnce(io::Error) -> ExecError {
-        let container = self.target.container.clone();
-        move |source| ExecError::Io {
-            container,
-            verb,
-            source,
-        }
-    }
-
-    async fn refused(&self, child: &mut Child) -> ExecError {
-        use tokio::io::AsyncReadExt as _;
-        let mut said = String::new();
-        if let Some(stderr) = child.stderr.take() {
-            // What cannot be read is not said.
-            drop(stderr.take(4096).read_to_string(&mut said).await);
-        }
-        ExecError::Refused {
-            container: self.target.container.clone(),
-            said: said.trim().to_owned(),
-        }
     }
 }
 

@@ -1,0 +1,48 @@
+//! The node's runtime alone, its agent stopped: claims that are programs of their own crates.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tests_harness::{Cluster, Node, floe_binaries};
+use tests_machine::ClusterTest;
+
+const CLAIMS: &[ClusterTest] = &[
+    ("systemd_keeps_the_contract_of_unit_managers", contract),
+    ("containers_live_and_die_as_claimed_without_an_agent", containers),
+];
+
+fn main() -> ExitCode {
+    match tests_machine::run("t-runtime", &[], CLAIMS) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            report(&err);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test program has no other way to say why it did not start"
+)]
+fn report(err: &anyhow::Error) {
+    eprintln!("the cluster of these tests does not run: {err:#}");
+}
+
+fn contract(cluster: &Cluster) -> Result<()> {
+    run(cluster, "contract", "")
+}
+
+fn containers(cluster: &Cluster) -> Result<()> {
+    run(cluster, "machine", "/usr/bin/floe-run")
+}
+
+/// Runs the example program `name` on the node; its agent would take the pods for orphans.
+fn run(cluster: &Cluster, name: &str, arguments: &str) -> Result<()> {
+    let node = cluster.node();
+    node.succeed("systemctl stop floe-agent")?;
+    let inside = format!("/root/{name}");
+    node.copy_from_host(&floe_binaries()?.join("examples").join(name), &inside)?;
+    node.succeed(&format!("{inside} {arguments}")).map(drop)
+}
