@@ -6,6 +6,7 @@
 mod access;
 mod caller;
 mod exec;
+mod forward;
 mod query;
 mod refusal;
 mod routes;

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use crate::access::{ContainerPath, PodAccess, PodPath};
 use crate::exec::{self, Kind};
+use crate::forward;
 use crate::query::{self, Pairs};
 use crate::refusal::Refusal;
 use crate::upgrade::Upgrade;
@@ -54,6 +55,8 @@ pub(crate) fn router<A: PodAccess>(endpoint: Endpoint<A>) -> Router {
             "/attach/{namespace}/{pod}/{uid}/{container}",
             stream(Kind::Attach),
         )
+        .route("/portForward/{namespace}/{pod}", forwarding())
+        .route("/portForward/{namespace}/{pod}/{uid}", forwarding())
         .with_state(endpoint)
 }
 
@@ -154,6 +157,32 @@ fn converse<A: PodAccess>(
             }
         };
         exec::serve(socket, exec::Terms::new(kind, protocol), start, stop).await;
+    });
+    Ok(response)
+}
+
+fn forwarding<A: PodAccess>() -> MethodRouter<Endpoint<A>> {
+    on(MethodFilter::GET.or(MethodFilter::POST), forward::<A>)
+}
+
+/// Finds the pod before the upgrade: a tunnel has no place for a message that is about no port.
+async fn forward<A: PodAccess>(
+    State(endpoint): State<Endpoint<A>>,
+    Path(path): Path<Segments>,
+    mut request: Request,
+) -> Result<Response, Refusal> {
+    let upgrade = Upgrade::negotiate(&mut request, &forward::PROTOCOLS)?;
+    let network = endpoint.access.network(&path.container().pod).await?;
+    let (response, socket) = upgrade.accept();
+    let Endpoint { sessions, stop, .. } = endpoint;
+    sessions.spawn(async move {
+        match socket.await {
+            Ok(socket) => forward::serve(socket, network, stop).await,
+            Err(error) => debug!(
+                error = &error as &dyn std::error::Error,
+                "upgrade did not come about"
+            ),
+        }
     });
     Ok(response)
 }

@@ -2,7 +2,9 @@
 
 mod callers;
 mod client;
+mod forward;
 mod logs;
 mod process;
 mod session;
+mod spdy_client;
 mod twin;

@@ -1,0 +1,33 @@
+//! The dictionary both ends prime their header compression with: SPDY/3.1, §2.6.10.1.
+
+use std::sync::LazyLock;
+
+/// Words, each with its length before it.
+const WORDS: &str = "options head post put delete trace accept accept-charset accept-encoding accept-language \
+    accept-ranges age allow authorization cache-control connection content-base content-encoding content-language \
+    content-length content-location content-md5 content-range content-type date etag expect expires from host \
+    if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards \
+    pragma proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding \
+    upgrade user-agent vary via warning www-authenticate method get status 200_OK version HTTP/1.1 url public \
+    set-cookie keep-alive origin";
+
+/// Text without lengths.
+const TEXT: &str = "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505\
+    203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized\
+    403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented503 Service Unavailable\
+    Jan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMT\
+    chunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,\
+    text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
+
+/// The whole of it.
+pub(super) static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut all = Vec::new();
+    for word in WORDS.split_whitespace() {
+        let word = word.replace('_', " ");
+        let length = u32::try_from(word.len()).unwrap_or_default();
+        all.extend_from_slice(&length.to_be_bytes());
+        all.extend_from_slice(word.as_bytes());
+    }
+    all.extend_from_slice(TEXT.as_bytes());
+    all
+});
