@@ -1,0 +1,15 @@
+//! Reads Kubernetes' protobuf form of objects into their JSON form, by a table of messages.
+//!
+//! client-go sends typed objects as `application/vnd.kubernetes.protobuf` and does not fall back where
+//! that is refused; `kubectl create namespace` is such a request. [`decode`] gives the JSON object that
+//! the same client would have sent as JSON, so everything behind it needs to know one form only.
+
+mod envelope;
+mod error;
+mod object;
+mod table;
+mod value;
+mod wire;
+
+pub use envelope::{MEDIA_TYPE, decode};
+pub use error::DecodeError;

