@@ -111,23 +111,26 @@ pub(crate) async fn drive<K, Ctx, Fut, E>(
 
 /// A conflict is the ordinary way in which a stale cache shows; it is no warning.
 fn report(name: &str, object: &str, error: &(dyn Error + 'static), pause: Duration) {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        if let Some(kube::Error::Api(status)) = current.downcast_ref::<kube::Error>()
-            && (status.is_conflict() || status.is_not_found())
-        {
-            debug!(controller = name, object, error, "reconcile overtaken");
-            return;
-        }
-        cause = current.source();
+    if is_overtaken(error) {
+        debug!(controller = name, object, error, "reconcile overtaken");
+    } else {
+        warn!(
+            controller = name,
+            object,
+            error,
+            ?pause,
+            "reconcile failed, will be retried"
+        );
     }
-    warn!(
-        controller = name,
-        object,
-        error,
-        ?pause,
-        "reconcile failed, will be retried"
-    );
+}
+
+/// Whether the server refused because the object has changed or gone.
+fn is_overtaken(error: &(dyn Error + 'static)) -> bool {
+    let call = error
+        .source()
+        .and_then(|source| source.downcast_ref::<Box<kube::Error>>());
+    matches!(call.map(Box::as_ref), Some(kube::Error::Api(status))
+        if status.is_conflict() || status.is_not_found())
 }
 
 /// Consecutive failures of each object that has any.
@@ -150,7 +153,21 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
+    use crate::error::Attempt;
+
+    #[test]
+    fn a_conflict_is_told_from_a_failure() {
+        let refused = |code: u16, reason: &str| {
+            let status = Status::failure("refused", reason).with_code(code);
+            let call: Result<(), kube::Error> = Err(kube::Error::Api(Box::new(status)));
+            call.attempt("write", "a").unwrap_err()
+        };
+        assert!(is_overtaken(&refused(409, "Conflict")));
+        assert!(!is_overtaken(&refused(403, "Forbidden")));
+    }
 
     #[test]
     fn an_object_that_keeps_failing_waits_longer_up_to_a_minute() {
