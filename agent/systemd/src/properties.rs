@@ -152,3 +152,62 @@ fn text(path: &Path) -> String {
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(INFINITY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SliceName, UnitName};
+
+    fn spec() -> ServiceSpec {
+        let name = UnitName::parse("floe-a.service").unwrap();
+        ServiceSpec::new(
+            name,
+            SliceName::parse("floe.slice").unwrap(),
+            Exec::new("/bin/x", ["1"]),
+        )
+    }
+
+    fn value(spec: &ServiceSpec, name: &str) -> Option<Variant<'static>> {
+        service(spec)
+            .into_iter()
+            .find(|(property, _)| *property == name)
+            .map(|(_, value)| value)
+    }
+
+    #[test]
+    fn values_have_the_types_that_systemd_reads() {
+        let spec = ServiceSpec {
+            restart_force_signals: vec![15],
+            log_extra_fields: vec![("FLOE_POD".into(), "p".into())],
+            ..spec()
+        };
+        let signature = |name: &str| value(&spec, name).unwrap().value_signature().to_string();
+        assert_eq!(signature("ExecStart"), "a(sasb)");
+        assert_eq!(signature("RestartForceExitStatus"), "(aiai)");
+        assert_eq!(signature("LogExtraFields"), "aay");
+        assert_eq!(signature("TimeoutStopUSec"), "t");
+        assert_eq!(signature("KillSignal"), "i");
+    }
+
+    #[test]
+    fn no_grace_is_a_second_since_none_would_be_for_ever() {
+        let spec = ServiceSpec {
+            timeout_stop: Duration::ZERO,
+            ..spec()
+        };
+        assert_eq!(value(&spec, "TimeoutStopUSec"), Some(1_000_000_u64.into()));
+    }
+
+    #[test]
+    fn what_is_not_limited_is_left_to_systemd() {
+        assert_eq!(value(&spec(), "MemoryMax"), None);
+        let limits = Limits {
+            cpu_quota_per_sec: Some(Duration::from_millis(250)),
+            ..Limits::default()
+        };
+        assert_eq!(
+            value(&ServiceSpec { limits, ..spec() }, "CPUQuotaPerSecUSec"),
+            Some(250_000_u64.into())
+        );
+    }
+}
