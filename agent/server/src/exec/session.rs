@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use futures::future::join3;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
@@ -15,6 +17,9 @@ use crate::exec::input::{Outlet, feed, inlet, read};
 use crate::exec::output::pump;
 use crate::exec::status;
 use crate::wire::{self, Gone, Incoming, Outbox, Socket};
+
+/// How long a client that reads nothing may keep a stopping server from telling it so.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Whose streams they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +80,11 @@ where
         told = process => if told.is_err() { debug!("client left before it was told how the process ended") },
         // Dropping the session ends its process: nobody is there to use it.
         () = read(&mut incoming, terms.protocol, inlet) => debug!("client left a session"),
-        // As above: the server stops.
-        () = stop.cancelled() => {}
+        // As above.
+        () = stop.cancelled() => {
+            let told = timeout(LAST_WORD, tell(&outbox, &status::stopped())).await;
+            debug!(told = matches!(told, Ok(Ok(()))), "session ended because the server stops");
+        }
     }
     incoming
 }

@@ -66,6 +66,17 @@ pub(crate) fn lost(error: &std::io::Error) -> Status {
     }
 }
 
+/// The agent stops. Without a Status, client-go would take the end of the stream for success.
+pub(crate) fn stopped() -> Status {
+    Status {
+        code: Some(503),
+        ..failure(
+            "ServiceUnavailable",
+            "the node's agent stops and has ended this session; connect again".to_owned(),
+        )
+    }
+}
+
 fn internal(text: &str) -> String {
     format!("Internal error occurred: {text}")
 }

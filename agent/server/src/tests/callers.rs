@@ -48,3 +48,13 @@ async fn what_is_not_there_is_404() {
         assert_eq!(endpoint.get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_from_the_next_handshake_on() {
+    let endpoint = Endpoint::start().await;
+    let renewed = endpoint.renew();
+    assert!(endpoint.renew_wrongly().is_err());
+    let stream = endpoint.connect(Some(API_SERVER)).await;
+    let shown = stream.get_ref().1.peer_certificates().unwrap();
+    assert_eq!(shown[0].as_ref(), renewed);
+}

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::twin::Twin;
 use crate::caller::API_SERVER;
-use crate::{ServingCertificate, serve, tls_config};
+use crate::{ServingCertificate, TlsError, serve, tls_config};
 
 /// A client's end of a WebSocket.
 pub(super) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
@@ -40,6 +40,7 @@ pub(super) struct Endpoint {
     pub(super) lines: mpsc::Sender<Bytes>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: JoinSet<()>,
+    serving: Arc<ServingCertificate>,
     address: SocketAddr,
     authority: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
@@ -51,7 +52,7 @@ impl Endpoint {
         let server = issue(&issuer, "node");
         let serving =
             ServingCertificate::new(&server.certificate.pem(), &server.key.serialize_pem()).unwrap();
-        let tls = tls_config(serving, &authority.pem()).unwrap();
+        let tls = tls_config(Arc::clone(&serving), &authority.pem()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (twin, lines) = Twin::new();
@@ -64,6 +65,7 @@ impl Endpoint {
             lines,
             stop,
             tasks,
+            serving,
             address,
             authority,
             issuer,
@@ -95,6 +97,22 @@ impl Endpoint {
             .connect(node, tcp)
             .await
             .unwrap()
+    }
+
+    /// Gives the endpoint a new serving certificate of the same authority, and returns it.
+    pub(super) fn renew(&self) -> Vec<u8> {
+        let Pair { certificate, key } = issue(&self.issuer, "node");
+        self.serving
+            .replace(&certificate.pem(), &key.serialize_pem())
+            .unwrap();
+        certificate.der().to_vec()
+    }
+
+    /// Tries to give it a certificate with the key of another.
+    pub(super) fn renew_wrongly(&self) -> Result<(), TlsError> {
+        let (one, other) = (issue(&self.issuer, "node"), issue(&self.issuer, "node"));
+        self.serving
+            .replace(&one.certificate.pem(), &other.key.serialize_pem())
     }
 
     /// Sends a GET as the holder of `name`'s certificate.

@@ -121,12 +121,41 @@ async fn pings_are_answered() {
 }
 
 #[tokio::test]
-async fn sessions_end_when_the_server_stops() {
+async fn sessions_end_as_failures_when_the_server_stops() {
     let endpoint = Endpoint::start().await;
     let socket = exec(&endpoint, "sleep", STREAMS).await;
     endpoint.stop.cancel();
-    assert_eq!(rest(socket).await.close, Some(CloseCode::Normal));
+    let said = rest(socket).await;
+    assert_eq!(
+        (said.status["status"].as_str(), said.close),
+        (Some("Failure"), Some(CloseCode::Normal))
+    );
     endpoint.twin.alive(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_still_learns_how_the_process_ended() {
+    let endpoint = Endpoint::start().await;
+    let (mut sink, mut stream) = exec(&endpoint, "exit 7", STREAMS).await.split();
+    let sending = async {
+        // Ends when the server closes its side, with the rest unsent.
+        while sink
+            .send(Message::Binary(Bytes::from(vec![0; 100_000])))
+            .await
+            .is_ok()
+        {}
+    };
+    let reading = async {
+        let mut last = Bytes::new();
+        while let Some(Ok(message)) = stream.next().await {
+            if let Message::Binary(bytes) = message {
+                last = bytes;
+            }
+        }
+        last
+    };
+    let ((), last) = futures::join!(sending, reading);
+    assert!(last.starts_with(b"\x03") && String::from_utf8_lossy(&last).contains("NonZeroExitCode"));
 }
 
 #[tokio::test]
