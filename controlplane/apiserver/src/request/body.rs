@@ -9,14 +9,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use crate::request::json::{self, Document};
-use crate::request::protobuf;
 
 /// Largest request body in bytes, as upstream's.
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 
-const READABLE: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
-
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const READABLE: [&str; 3] = [
+    "application/json",
+    "application/yaml",
+    controlplane_protobuf::MEDIA_TYPE,
+];
 
 /// Reads the whole body.
 ///
@@ -71,10 +72,7 @@ pub(crate) fn decode(media_type: &str, bytes: &[u8]) -> Result<Document, ApiErro
             json::parse(bytes).map_err(|error| ApiError::bad_request(format!("json parse error: {error}")))
         }
         "application/yaml" => yaml(bytes),
-        PROTOBUF => Ok(Document {
-            value: protobuf::decode(bytes)?,
-            duplicates: Vec::new(),
-        }),
+        controlplane_protobuf::MEDIA_TYPE => protobuf(bytes),
         _ => Err(ApiError::unsupported_media_type(&READABLE)),
     }
 }
@@ -83,6 +81,16 @@ pub(crate) fn decode(media_type: &str, bytes: &[u8]) -> Result<Document, ApiErro
 fn yaml(bytes: &[u8]) -> Result<Document, ApiError> {
     let value: Value = serde_yaml_ng::from_slice(bytes)
         .map_err(|error| ApiError::bad_request(format!("yaml parse error: {error}")))?;
+    Ok(Document {
+        value,
+        duplicates: Vec::new(),
+    })
+}
+
+/// Fields are numbers there: one that comes twice is no mistake of the writer's.
+fn protobuf(bytes: &[u8]) -> Result<Document, ApiError> {
+    let value = controlplane_protobuf::decode(bytes)
+        .map_err(|error| ApiError::bad_request(format!("protobuf parse error: {error}")))?;
     Ok(Document {
         value,
         duplicates: Vec::new(),
@@ -118,6 +126,19 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![before; 9].join(",")));
         }
         assert!(decode("application/yaml", text.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn protobuf_is_read_and_what_is_none_is_a_400() {
+        let body = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x05\x0a\x03\x0a\x01a";
+        let document = decode("application/vnd.kubernetes.protobuf", body).unwrap();
+        assert_eq!(document.value["metadata"]["name"], "a");
+        assert_eq!(
+            decode("application/vnd.kubernetes.protobuf", b"{}")
+                .unwrap_err()
+                .code(),
+            400
+        );
     }
 
     #[test]

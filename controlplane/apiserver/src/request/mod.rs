@@ -4,5 +4,4 @@ pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod json;
 pub(crate) mod path;
-mod protobuf;
 pub(crate) mod query;
