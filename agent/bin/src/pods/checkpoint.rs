@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use agent_core::{Failure, Sandbox};
 use agent_runtime::NodePaths;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ pub(super) struct Checkpoint {
     pub(super) accepted_at: Timestamp,
     /// Its network namespace; none on the node's network.
     pub(super) netns: Option<PathBuf>,
-    /// Its addresses.
+    /// Its addresses; none where the sandbox was never finished.
     pub(super) pod_ips: Vec<IpAddr>,
 }
 
@@ -55,6 +56,22 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()
 }
 
 impl Checkpoint {
+    /// The sandbox as it was left: to be made again where it was not finished.
+    pub(super) fn sandbox(&self) -> Sandbox {
+        if !self.pod_ips.is_empty() {
+            return Sandbox::Ready {
+                pod_ips: self.pod_ips.clone(),
+            };
+        }
+        let now = crate::clock::now();
+        Sandbox::Failed(Failure {
+            reason: "FailedCreatePodSandBox".to_owned(),
+            message: "the agent was interrupted while it made the sandbox".to_owned(),
+            failed_at: now,
+            retry_at: now,
+        })
+    }
+
     /// Keeps it.
     pub(super) fn write(&self, paths: &NodePaths, uid: &str) -> anyhow::Result<()> {
         let dir = pod_dir(paths, uid)?;

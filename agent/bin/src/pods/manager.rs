@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_cni::Cni;
 use agent_core::ObjectState;
 use agent_images::ImageStore;
-use agent_runtime::{NodePaths, unit_name};
+use agent_runtime::{NodePaths, mounts, unit_name};
 use agent_systemd::{Change, Changes, Systemd, UnitManager as _};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -54,6 +55,7 @@ struct Manager {
     workers: JoinSet<String>,
     /// The pods of the list under way.
     listed: Option<BTreeSet<String>>,
+    swept: bool,
 }
 
 /// Runs the node's pods until `stop`. Ending never touches a pod.
@@ -69,6 +71,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
         units: BTreeMap::new(),
         workers: JoinSet::new(),
         listed: None,
+        swept: false,
     };
     manager.adopt();
     loop {
@@ -76,7 +79,13 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
             // Cancel-safe: a token stays cancelled.
             () = stop.cancelled() => break,
             // Cancel-safe: the stream keeps its state between polls.
-            Some(event) = pods.next() => manager.heard(event),
+            Some(event) = pods.next() => {
+                let complete = matches!(event, Ok(watcher::Event::InitDone));
+                manager.heard(event);
+                if complete {
+                    manager.sweep_once().await;
+                }
+            }
             // Cancel-safe, by its own word.
             change = next_change(&mut changes) => manager.unit_changed(&change),
             // Cancel-safe: a finished task stays in the set.
@@ -90,6 +99,38 @@ async fn next_change(changes: &mut Changes) -> Change {
     match changes.next().await {
         Some(change) => change,
         None => std::future::pending().await,
+    }
+}
+
+async fn sweep(context: &Context, known: &BTreeSet<String>) {
+    let folders = [
+        context.paths.run_dir.join("pods"),
+        context.paths.state_dir.join("pods"),
+    ];
+    let entries = folders
+        .iter()
+        .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let strange: BTreeSet<String> = names.filter(|name| !known.contains(name)).collect();
+    for uid in strange {
+        info!(pod_uid = uid, "left-over files removed");
+        if let Err(error) = mounts::remove_pod(&context.paths, &uid).await {
+            warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "left-over files not removed"
+            );
+        }
+    }
+    let config = &context.config;
+    let collected = match Cni::load(&config.cni_conf_dir, &config.cni_bin_dir) {
+        Ok(cni) => cni.gc(known).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = collected {
+        warn!(
+            error = format!("{:#}", anyhow::Error::from(error)),
+            "left-over addresses not freed"
+        );
     }
 }
 
@@ -127,6 +168,16 @@ impl Manager {
         for (_, handle) in self.pods.iter().filter(|(uid, _)| !listed.contains(*uid)) {
             handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
         }
+    }
+
+    /// Takes away what pods left that neither the API nor a checkpoint knows, as after a reboot. No pod
+    /// begins meanwhile, since only this task begins them: so nothing of a new one is taken for a left-over.
+    async fn sweep_once(&mut self) {
+        if std::mem::replace(&mut self.swept, true) {
+            return;
+        }
+        let known: BTreeSet<String> = self.pods.keys().cloned().collect();
+        Box::pin(sweep(&self.context, &known)).await;
     }
 
     fn apply(&mut self, pod: Pod) {

@@ -34,30 +34,37 @@ impl Worker {
     /// Makes what is missing and returns the pod's addresses. Repeating it is harmless.
     pub(super) async fn make_sandbox(&mut self) -> anyhow::Result<Vec<IpAddr>> {
         let dir = pod_dir(&self.context.paths, &self.uid)?;
+        let on_host = on_host_network(&self.goal.pod);
+        self.netns = (!on_host).then(|| self.netns_path());
+        // First of all, so that an agent that is killed on the way finds what it has to take away.
+        self.checkpoint(&[])?;
         let slice = pod_slice(&self.goal.pod)?;
         self.context.units.start_slice(&slice).await?;
-        let (netns, pod_ips) = if on_host_network(&self.goal.pod) {
-            (None, vec![self.context.config.node_ip])
-        } else {
-            let netns = self.netns_path();
-            let path = netns.clone();
-            tokio::task::spawn_blocking(move || agent_cni::netns::create(&path)).await??;
-            (Some(netns.clone()), self.attach(netns).await?)
+        let pod_ips = match self.netns.clone() {
+            None => vec![self.context.config.node_ip],
+            Some(netns) => {
+                let path = netns.clone();
+                tokio::task::spawn_blocking(move || agent_cni::netns::create(&path)).await??;
+                self.attach(netns).await?
+            }
         };
-        self.netns = netns;
         let (hosts, resolv) = self.host_files(&pod_ips);
-        replace(&dir.join(HOSTS), hosts.as_bytes(), 0o644)?;
-        replace(&dir.join(RESOLV), resolv.as_bytes(), 0o644)?;
         let hostname = format!("{}\n", dns::hostname(&self.goal.pod));
-        replace(&dir.join(HOSTNAME), hostname.as_bytes(), 0o644)?;
+        for (name, text) in [(HOSTS, hosts), (RESOLV, resolv), (HOSTNAME, hostname)] {
+            replace(&dir.join(name), text.as_bytes(), 0o644)?;
+        }
+        self.checkpoint(&pod_ips)?;
+        Ok(pod_ips)
+    }
+
+    fn checkpoint(&self, pod_ips: &[IpAddr]) -> anyhow::Result<()> {
         let checkpoint = Checkpoint {
             pod: Pod::clone(&self.goal.pod),
             accepted_at: self.accepted_at,
             netns: self.netns.clone(),
-            pod_ips: pod_ips.clone(),
+            pod_ips: pod_ips.to_vec(),
         };
-        checkpoint.write(&self.context.paths, &self.uid)?;
-        Ok(pod_ips)
+        checkpoint.write(&self.context.paths, &self.uid)
     }
 
     fn netns_path(&self) -> PathBuf {

@@ -110,9 +110,7 @@ impl Worker {
             .as_ref()
             .map(|c| c.accepted_at)
             .or(started.map(|time| time.0));
-        let sandbox = checkpoint.as_ref().map(|c| Sandbox::Ready {
-            pod_ips: c.pod_ips.clone(),
-        });
+        let sandbox = checkpoint.as_ref().map(Checkpoint::sandbox);
         Self {
             context: Arc::clone(context),
             uid: uid.to_owned(),
@@ -191,6 +189,11 @@ impl Worker {
                 }
                 local.failure = None;
             }
+        }
+        let (old, new) = (&self.goal.pod.metadata, &goal.pod.metadata);
+        if old.labels != new.labels || old.annotations != new.annotations {
+            // Downward API files show them.
+            self.wake.object_changed();
         }
         self.goal = goal;
         if first_word {
