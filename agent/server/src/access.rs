@@ -126,8 +126,8 @@ pub trait ProcessControl: Send {
     fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>>;
 }
 
-/// A running exec or attach. Streams that were not asked for are `None`; with a terminal,
-/// `stdout` carries both outputs and `stderr` is `None`.
+/// A running exec or attach. Outputs that were not asked for may be `None`, and are read and dropped where they
+/// are not; with a terminal, `stdout` carries both outputs and `stderr` is `None`.
 pub struct Session {
     /// Standard input of the process.
     pub stdin: Option<BoxWrite>,

@@ -133,7 +133,8 @@ fn converse<A: PodAccess>(
 ) -> Result<Response, Refusal> {
     let options = query::exec_options(&pairs)?;
     let upgrade = Upgrade::negotiate(&mut request, &exec::PROTOCOLS)?;
-    let (protocol, container) = (upgrade.protocol(), path.container());
+    let terms = exec::Terms::new(kind, upgrade.protocol(), &options);
+    let container = path.container();
     let (response, socket) = upgrade.accept();
     let Endpoint {
         access,
@@ -156,7 +157,7 @@ fn converse<A: PodAccess>(
                 Kind::Attach => access.attach(&container, &options).await,
             }
         };
-        exec::serve(socket, exec::Terms::new(kind, protocol), start, stop).await;
+        exec::serve(socket, terms, start, stop).await;
     });
     Ok(response)
 }

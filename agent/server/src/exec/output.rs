@@ -19,8 +19,34 @@ const PIECE: usize = 32 * 1024;
 /// for ever; what was written before the end is at hand at once.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Sends what comes out of `from` as messages of `channel`, until its end, the client's, or silence after `exited`.
-pub(crate) async fn pump(channel: Channel, from: Option<BoxRead>, to: &Outbox, exited: &CancellationToken) {
+/// Whether the client asked for an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// It is sent.
+    Yes,
+    /// It is read and dropped: a process whose output nobody reads would stand still, or die of it.
+    No,
+}
+
+impl Wanted {
+    /// By an option of the request.
+    pub(crate) fn of(asked: bool) -> Self {
+        if asked { Self::Yes } else { Self::No }
+    }
+}
+
+/// Where outputs go, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sink<'a> {
+    /// To the client.
+    pub(crate) outbox: &'a Outbox,
+    /// Cancelled when the process has ended.
+    pub(crate) exited: &'a CancellationToken,
+}
+
+/// Sends what comes out of `from` as messages of `channel`, until its end, the client's, or silence after the
+/// end of the process.
+pub(crate) async fn pump(channel: Channel, wanted: Wanted, from: Option<BoxRead>, to: Sink<'_>) {
     let Some(mut from) = from else { return };
     let mut piece = BytesMut::with_capacity(PIECE);
     loop {
@@ -30,11 +56,12 @@ pub(crate) async fn pump(channel: Channel, from: Option<BoxRead>, to: &Outbox, e
             // Cancel-safe: where the other arm wins, nothing was read.
             read = from.read_buf(&mut piece) => read,
             // Cancel-safe: waiting holds nothing.
-            () = silence(exited) => return debug!(?channel, "output stays open after the end of its process"),
+            () = silence(to.exited) => return debug!(?channel, "output stays open after the end of its process"),
         };
         match read {
             Ok(0) => return,
-            Ok(_) if to.send(channel.message(&piece)).await.is_err() => return,
+            Ok(_) if wanted == Wanted::No => {}
+            Ok(_) if to.outbox.send(channel.message(&piece)).await.is_err() => return,
             Ok(_) => {}
             // A terminal whose last process is gone reads EIO (pty(7)).
             Err(error) => return debug!(error = &error as &dyn std::error::Error, ?channel, "output ended"),

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::access::{AccessError, Exit, ProcessControl, Session, TerminalSize};
+use crate::access::{AccessError, ExecOptions, Exit, ProcessControl, Session, TerminalSize};
 use crate::exec::channel::{Channel, Protocol};
 use crate::exec::input::{Outlet, feed, inlet, read};
-use crate::exec::output::pump;
+use crate::exec::output::{Sink, Wanted, pump};
 use crate::exec::status;
 use crate::wire::{self, Gone, Incoming, Outbox, Socket};
 
@@ -35,13 +35,29 @@ pub(crate) enum Kind {
 pub(crate) struct Terms {
     kind: Kind,
     protocol: Protocol,
+    stdout: Wanted,
+    stderr: Wanted,
 }
 
 impl Terms {
     /// `protocol` is one of [`PROTOCOLS`](crate::exec::PROTOCOLS).
-    pub(crate) fn new(kind: Kind, protocol: &str) -> Self {
-        let protocol = Protocol::of(protocol);
-        Self { kind, protocol }
+    pub(crate) fn new(kind: Kind, protocol: &str, options: &ExecOptions) -> Self {
+        Self {
+            kind,
+            protocol: Protocol::of(protocol),
+            stdout: Wanted::of(options.stdout),
+            stderr: Wanted::of(options.stderr),
+        }
+    }
+
+    /// Where the client gets an empty message that tells it that the session stands: the first channel it can
+    /// read (apiserver, `wsstream`; older clients wait for it).
+    fn greeting(&self) -> Channel {
+        match (self.stdout, self.stderr) {
+            (Wanted::Yes, _) => Channel::Stdout,
+            (Wanted::No, Wanted::Yes) => Channel::Stderr,
+            (Wanted::No, Wanted::No) => Channel::Error,
+        }
     }
 }
 
@@ -68,7 +84,7 @@ where
     let (inlet, outlet) = inlet();
     let process = async {
         let last = match start.await {
-            Ok(session) => run(session, outlet, &outbox, terms.kind).await,
+            Ok(session) => run(session, outlet, &outbox, &terms).await,
             Err(refusal) => Ok(refused(&refusal)),
         };
         match last {
@@ -99,8 +115,8 @@ fn refused(refusal: &AccessError) -> Status {
     status::refused(refusal)
 }
 
-async fn run(session: Session, outlet: Outlet, outbox: &Outbox, kind: Kind) -> Result<Status, Gone> {
-    outbox.send(greeting(&session).message(b"")).await?;
+async fn run(session: Session, outlet: Outlet, outbox: &Outbox, terms: &Terms) -> Result<Status, Gone> {
+    outbox.send(terms.greeting().message(b"")).await?;
     let Session {
         stdin,
         stdout,
@@ -108,10 +124,14 @@ async fn run(session: Session, outlet: Outlet, outbox: &Outbox, kind: Kind) -> R
         mut process,
     } = session;
     let exited = CancellationToken::new();
+    let sink = Sink {
+        outbox,
+        exited: &exited,
+    };
     let outputs = async {
         futures::join!(
-            pump(Channel::Stdout, stdout, outbox, &exited),
-            pump(Channel::Stderr, stderr, outbox, &exited)
+            pump(Channel::Stdout, terms.stdout, stdout, sink),
+            pump(Channel::Stderr, terms.stderr, stderr, sink)
         )
     };
     let end = async {
@@ -122,20 +142,10 @@ async fn run(session: Session, outlet: Outlet, outbox: &Outbox, kind: Kind) -> R
     let fed = exited.run_until_cancelled(feed(stdin, outlet.stdin));
     let (end, _, _) = join3(end, outputs, fed).await;
     Ok(match end {
-        Ok(_) if kind == Kind::Attach => status::success(),
+        Ok(_) if terms.kind == Kind::Attach => status::success(),
         Ok(exit) => status::exited(exit),
         Err(error) => status::lost(&error),
     })
-}
-
-/// Where the client gets an empty message that tells it that the session stands: the first channel it can read
-/// (apiserver, `wsstream`; older clients wait for it).
-fn greeting(session: &Session) -> Channel {
-    match (&session.stdout, &session.stderr) {
-        (Some(_), _) => Channel::Stdout,
-        (None, Some(_)) => Channel::Stderr,
-        (None, None) => Channel::Error,
-    }
 }
 
 async fn wait(

@@ -71,8 +71,9 @@ pub(super) fn start(options: &ExecOptions, alive: Alive) -> Result<Session, Acce
     });
     Ok(Session {
         stdin: options.stdin.then(|| Box::pin(stdin) as _),
-        stdout: options.stdout.then(|| Box::pin(stdout) as _),
-        stderr: options.stderr.then(|| Box::pin(stderr) as _),
+        // Both whether asked for or not, as a runtime would that always makes pipes.
+        stdout: Some(Box::pin(stdout)),
+        stderr: (!options.tty).then(|| Box::pin(stderr) as _),
         process: Box::new(Control {
             exit,
             size,

@@ -93,6 +93,14 @@ async fn a_megabyte_of_output_arrives_whole() {
 }
 
 #[tokio::test]
+async fn output_nobody_asked_for_is_dropped_and_holds_nothing_up() {
+    let endpoint = Endpoint::start().await;
+    let said = rest(exec(&endpoint, "spill 1000000", "error=1").await).await;
+    assert!(said.stdout.is_empty() && said.stderr.is_empty());
+    assert_eq!(said.status["status"], "Success");
+}
+
+#[tokio::test]
 async fn a_client_that_vanishes_ends_its_process() {
     let endpoint = Endpoint::start().await;
     let socket = exec(&endpoint, "sleep", STREAMS).await;
