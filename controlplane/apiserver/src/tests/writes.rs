@@ -380,3 +380,23 @@ async fn of_many_increments_at_once_none_is_lost() {
     let data = api.get(&format!("{CONFIG_MAPS}/a")).await.body["data"].clone();
     assert_eq!(data.as_object().unwrap().len(), 21);
 }
+
+#[tokio::test]
+async fn what_typed_kubectl_commands_send_in_protobuf_is_created_and_deleted() {
+    let protobuf = &[(CONTENT_TYPE, "application/vnd.kubernetes.protobuf")];
+    let api = Api::start().await;
+    let settings = include_bytes!("../../../protobuf/tests/captured/configmaps.bin").to_vec();
+    let created = api.send("POST", CONFIG_MAPS, protobuf, settings).await;
+    assert_eq!(created.code, 201, "{:?}", created.body);
+    assert_eq!(created.body["metadata"]["name"], "settings");
+    assert_eq!(created.body["data"], json!({"mode": "fast"}));
+
+    // DeleteOptions with preconditions.uid "other".
+    let options = b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x09\x12\x07\x0a\x05other".to_vec();
+    let path = format!("{CONFIG_MAPS}/settings");
+    let refused = api.send("DELETE", &path, protobuf, options).await;
+    assert_eq!(refused.code, 409, "{:?}", refused.body);
+
+    let malformed = api.send("POST", CONFIG_MAPS, protobuf, b"{}".to_vec()).await;
+    assert_eq!(malformed.code, 400);
+}
