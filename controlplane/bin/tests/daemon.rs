@@ -1,0 +1,197 @@
+//! The daemon as a process: how it starts, refuses to start, stops, and what a kill leaves.
+
+#[cfg(test)]
+mod daemon {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+    use kube::api::{ListParams, ObjectMeta, PostParams};
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+    use kube::{Api, Client, Config};
+    use tempfile::TempDir;
+
+    /// A daemon with a state folder of its own; killed at the end.
+    struct Daemon {
+        dir: TempDir,
+        port: u16,
+        child: Option<Child>,
+    }
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            self.kill();
+        }
+    }
+
+    impl Daemon {
+        fn new() -> Self {
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let dir = tempfile::tempdir().unwrap();
+            let state = dir.path().join("state");
+            let config = format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{port}\"\n");
+            std::fs::write(dir.path().join("config.toml"), config).unwrap();
+            Self {
+                dir,
+                port,
+                child: None,
+            }
+        }
+
+        fn command(&self) -> Command {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_floe-controlplane"));
+            command
+                .arg("--config")
+                .arg(self.dir.path().join("config.toml"))
+                .env_remove("JOURNAL_STREAM");
+            command
+        }
+
+        /// Starts it and waits until a client gets an answer.
+        async fn start(&mut self) -> Client {
+            self.child = Some(self.command().stderr(Stdio::null()).spawn().unwrap());
+            let begun = Instant::now();
+            loop {
+                if let Some(client) = self.client().await
+                    && Api::<Namespace>::all(client.clone())
+                        .get("kube-node-lease")
+                        .await
+                        .is_ok()
+                {
+                    return client;
+                }
+                assert!(
+                    begun.elapsed() < Duration::from_secs(30),
+                    "the daemon does not answer"
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+
+        async fn client(&self) -> Option<Client> {
+            let file: PathBuf = self.dir.path().join("state/kubeconfig/admin.kubeconfig");
+            let kubeconfig = Kubeconfig::read_from(file).ok()?;
+            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .ok()?;
+            Client::try_from(config).ok()
+        }
+
+        fn kill(&mut self) {
+            if let Some(mut child) = self.child.take() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        }
+
+        /// Runs it to its end, which must be a refusal; answers with what it says.
+        fn refusal(&self) -> String {
+            let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+            said
+        }
+    }
+
+    fn config_map(name: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    #[test]
+    fn a_busy_port_is_said_in_one_sentence() {
+        let daemon = Daemon::new();
+        let _holder = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
+        let said = daemon.refusal();
+        assert!(
+            said.contains(&format!("cannot listen on 127.0.0.1:{}", daemon.port)),
+            "{said}"
+        );
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_file() {
+        let daemon = Daemon::new();
+        let file = daemon.dir.path().join("config.toml");
+        std::fs::write(&file, "colour = \"blue\"\n").unwrap();
+        let said = daemon.refusal();
+        assert!(
+            said.contains("colour") && said.contains(file.to_str().unwrap()),
+            "{said}"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_second_daemon_on_the_same_state_is_refused() {
+        let mut first = Daemon::new();
+        first.start().await;
+        let mut second = Daemon::new();
+        let state = first.dir.path().join("state");
+        let config = format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{}\"\n", second.port);
+        std::fs::write(second.dir.path().join("config.toml"), config).unwrap();
+        let said = second.refusal();
+        assert!(said.contains("in use by another process"), "{said}");
+        second.kill();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn acknowledged_writes_survive_sigkill() {
+        let mut daemon = Daemon::new();
+        let mut acknowledged = Vec::new();
+        for round in 0..3 {
+            let client = daemon.start().await;
+            let api: Api<ConfigMap> = Api::namespaced(client, "default");
+            for number in 0..20 {
+                let name = format!("c-{round}-{number}");
+                api.create(&PostParams::default(), &config_map(&name))
+                    .await
+                    .unwrap();
+                acknowledged.push(name);
+            }
+            daemon.kill();
+        }
+        let api: Api<ConfigMap> = Api::namespaced(daemon.start().await, "default");
+        let found = api.list(&ListParams::default()).await.unwrap();
+        let found: Vec<&str> = found
+            .items
+            .iter()
+            .filter_map(|item| item.metadata.name.as_deref())
+            .collect();
+        assert!(
+            acknowledged.iter().all(|name| found.contains(&name.as_str())),
+            "{found:?}"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sigterm_ends_it_with_success() {
+        let mut daemon = Daemon::new();
+        daemon.start().await;
+        let mut child = daemon.child.take().unwrap();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "the daemon does not end"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(child.wait().unwrap().success());
+    }
+}
