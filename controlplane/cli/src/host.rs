@@ -7,14 +7,13 @@ use anyhow::{Context, bail};
 use controlplane_machine::{Tool, run};
 
 /// Programs that `up` uses on the host.
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 6] = [
     tool("systemd-nspawn", "systemd-container", "systemd"),
     tool("mmdebstrap", "mmdebstrap", "mmdebstrap"),
     tool("ip", "iproute2", "iproute2"),
     tool("nsenter", "util-linux", "util-linux"),
     tool("setsid", "util-linux", "util-linux"),
     tool("kill", "procps", "procps"),
-    tool("cc", "gcc", "gcc"),
 ];
 
 const fn tool(program: &'static str, debian: &'static str, nix: &'static str) -> Tool {

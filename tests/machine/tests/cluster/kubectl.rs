@@ -179,6 +179,7 @@ pub(crate) fn port_forward(cluster: &Cluster) -> Result<()> {
     let script = "mkdir /tmp/w; echo page > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w";
     ns.apply(&pod("web", "Always", script))?;
     ns.succeed(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"])?;
+    listens(&ns, "web")?;
     let mut forward = Background(ns.start(&["port-forward", "pod/web", ":8080"])?);
     let mut line = String::new();
     BufReader::new(forward.0.stdout.take().context("no output")?).read_line(&mut line)?;
@@ -200,6 +201,21 @@ pub(crate) fn port_forward(cluster: &Cluster) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Waits until the pod answers itself: without a readiness probe it is Ready before its server listens.
+pub(crate) fn listens(ns: &Namespace, pod: &str) -> Result<String> {
+    let fetch = [
+        "exec",
+        pod,
+        "--",
+        "wget",
+        "-q",
+        "-O",
+        "-",
+        "http://127.0.0.1:8080/",
+    ];
+    eventually("the pod's own server", || ns.succeed(&fetch))
 }
 
 pub(crate) fn edits(cluster: &Cluster) -> Result<()> {

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use tests_harness::{BUSYBOX, Cluster, Node, eventually};
 use tests_machine::pod;
 
+use crate::kubectl::listens;
+
 pub(crate) fn units(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("units")?;
     ns.apply(&pod("shown", "Always", "echo said; sleep 3600"))?;
@@ -34,6 +36,8 @@ pub(crate) fn addresses(cluster: &Cluster) -> Result<()> {
         "pod/right",
         "--timeout=60s",
     ])?;
+    listens(&ns, "left")?;
+    listens(&ns, "right")?;
     let address = |name: &str| -> Result<String> {
         ns.succeed(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"])
     };
