@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use controlplane_api::resource::Source;
+use controlplane_api::selector::FieldTerm;
 use controlplane_api::{ApiError, FieldSelector, LabelSelector, Resource};
 use controlplane_store::{Entry, Key};
 use serde::Deserialize;
@@ -123,14 +125,32 @@ impl Selection {
     }
 
     fn fields_match(&self, entry: &Entry) -> bool {
-        let Some(fields) = &self.fields else { return true };
+        let Some(fields) = &self.fields else {
+            return true;
+        };
         if fields
             .required("metadata.name")
             .is_some_and(|name| name != entry.key.name())
         {
             return false;
         }
-        serde_json::from_slice::<Value>(entry.value.bytes())
-            .is_ok_and(|object| fields.matches(&self.resource, &object))
+        let bytes = entry.value.bytes();
+        if !fields.terms().iter().all(|term| self.can_match(term, bytes)) {
+            return false;
+        }
+        serde_json::from_slice::<Value>(bytes).is_ok_and(|object| fields.matches(&self.resource, &object))
+    }
+
+    /// Whether the bytes hold the text that `term` asks for at all; most pods of other nodes are sifted out
+    /// by this, and never parsed.
+    fn can_match(&self, term: &FieldTerm, bytes: &[u8]) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        let literal = term.equal && !term.value.is_empty() && term.value.bytes().all(plain);
+        let field = self.resource.selectable_field(&term.label);
+        let stored_as_is = field.is_some_and(|field| matches!(field.source, Source::Path(_)));
+        !(literal && stored_as_is)
+            || bytes
+                .windows(term.value.len())
+                .any(|part| part == term.value.as_bytes())
     }
 }

@@ -1,5 +1,7 @@
 //! Request bodies: read with a limit, decoded by content type.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use controlplane_api::ApiError;
@@ -19,13 +21,18 @@ const READABLE: [&str; 3] = [
     controlplane_protobuf::MEDIA_TYPE,
 ];
 
+/// How long a body may take to arrive; upstream's request timeout.
+const ARRIVAL: Duration = Duration::from_secs(60);
+
 /// Reads the whole body.
 ///
 /// # Errors
 ///
-/// 413 beyond [`MAX_BODY`], 400 when the client breaks off.
+/// 413 beyond [`MAX_BODY`], 400 when the client breaks off, 504 when it takes too long.
 pub(crate) async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
+    let arrived = tokio::time::timeout(ARRIVAL, Limited::new(body, MAX_BODY).collect()).await;
+    let arrived = arrived.map_err(|_| ApiError::timeout("the request body did not arrive in time"))?;
+    match arrived {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(ApiError::too_large(&format!("limit is {MAX_BODY}")))
@@ -106,6 +113,12 @@ mod tests {
         let error = read(Body::from(vec![b' '; MAX_BODY + 1])).await.unwrap_err();
         assert_eq!(error.code(), 413);
         assert!(read(Body::from(vec![b' '; MAX_BODY])).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let endless = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(read(endless).await.unwrap_err().code(), 504);
     }
 
     #[test]
