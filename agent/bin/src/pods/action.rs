@@ -1,5 +1,6 @@
 //! What probes and hooks do: run a command, fetch a page, open a connection, sleep.
 
+use agent_systemd::UnitManager;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,11 @@ pub(super) struct Target {
 }
 
 /// Runs a probe's action once; the error is what the `Unhealthy` event says.
-pub(super) async fn probe(context: &Arc<Context>, target: &Target, probe: &Probe) -> Result<(), String> {
+pub(super) async fn probe<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
+    target: &Target,
+    probe: &Probe,
+) -> Result<(), String> {
     if let Some(action) = &probe.exec {
         return run(context, target, action).await;
     }
@@ -50,8 +55,8 @@ pub(super) async fn probe(context: &Arc<Context>, target: &Target, probe: &Probe
 }
 
 /// Runs a hook once.
-pub(super) async fn hook(
-    context: &Arc<Context>,
+pub(super) async fn hook<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
     target: &Target,
     hook: &LifecycleHandler,
 ) -> Result<(), String> {
@@ -73,7 +78,11 @@ pub(super) async fn hook(
     Ok(())
 }
 
-async fn run(context: &Arc<Context>, target: &Target, action: &ExecAction) -> Result<(), String> {
+async fn run<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
+    target: &Target,
+    action: &ExecAction,
+) -> Result<(), String> {
     let container = ContainerRef {
         uid: target.uid.clone(),
         container: target.container.name.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agent_core::{EventDraft, Failure, ImageState, Sandbox, Step, StopProgress, Volumes, backoff, spec_hash};
 use agent_runtime::{mounts, slice_name, unit_name};
-use agent_systemd::{KillWho, UnitManager as _};
+use agent_systemd::{KillWho, UnitManager};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 use tracing::{info, warn};
@@ -32,7 +32,7 @@ pub(super) enum Flow {
     Ended,
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     pub(super) async fn apply(&mut self, step: Step) -> Flow {
         match step {
             Step::MountVolumes => self.mount_volumes().await,

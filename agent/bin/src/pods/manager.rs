@@ -7,7 +7,7 @@ use agent_cni::Cni;
 use agent_core::ObjectState;
 use agent_images::ImageStore;
 use agent_runtime::{NodePaths, mounts, unit_name};
-use agent_systemd::{Change, Changes, Systemd, UnitManager as _};
+use agent_systemd::{Change, Changes, UnitManager};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -26,10 +26,10 @@ use crate::objects::Objects;
 use crate::wake::Wake;
 
 /// What all workers share.
-pub(crate) struct Context {
+pub(crate) struct Context<U> {
     pub(crate) config: Config,
     pub(crate) client: Client,
-    pub(crate) units: Systemd,
+    pub(crate) units: U,
     pub(crate) paths: NodePaths,
     pub(crate) images: ImageStore,
     pub(crate) objects: Objects,
@@ -46,8 +46,8 @@ struct Handle {
     wake: Arc<Wake>,
 }
 
-struct Manager {
-    context: Arc<Context>,
+struct Manager<U> {
+    context: Arc<Context<U>>,
     stop: CancellationToken,
     pods: BTreeMap<String, Handle>,
     /// Whose unit it is.
@@ -59,7 +59,7 @@ struct Manager {
 }
 
 /// Runs the node's pods until `stop`. Ending never touches a pod.
-pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
+pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop: CancellationToken) {
     let only = watcher::Config::default().fields(&format!("spec.nodeName={}", context.config.node_name));
     let api = Api::<Pod>::all(context.client.clone());
     let mut pods = std::pin::pin!(watcher(api, only).default_backoff());
@@ -102,7 +102,7 @@ async fn next_change(changes: &mut Changes) -> Change {
     }
 }
 
-async fn sweep(context: &Context, known: &BTreeSet<String>) {
+async fn sweep<U: UnitManager + 'static>(context: &Context<U>, known: &BTreeSet<String>) {
     let folders = [
         context.paths.run_dir.join("pods"),
         context.paths.state_dir.join("pods"),
@@ -134,7 +134,7 @@ async fn sweep(context: &Context, known: &BTreeSet<String>) {
     }
 }
 
-impl Manager {
+impl<U: UnitManager + 'static> Manager<U> {
     fn adopt(&mut self) {
         for checkpoint in Checkpoint::all(&self.context.paths) {
             let pod = checkpoint.pod.clone();

@@ -6,14 +6,14 @@ use std::time::Duration;
 use agent_core::{ContainerFacts, Exit, Observation, Outcome, PostStart, Role, Runs, Unit, containers};
 use agent_run::{BackOff, Launch};
 use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
-use agent_systemd::{ActiveState, UnitManager as _, UnitName, UnitState};
+use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
 use k8s_openapi::api::core::v1::Container;
 use tracing::warn;
 
 use super::worker::Worker;
 use crate::clock::{from_micros, now};
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     pub(super) async fn observe(&mut self) -> Observation {
         let units = self.units().await;
         let pod = std::sync::Arc::clone(&self.goal.pod);
@@ -117,7 +117,7 @@ impl Worker {
     }
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     /// What the API knows of runs of container `name` that left nothing on this node.
     fn lost_runs(&self, name: &str) -> Option<Runs> {
         let status = self.goal.pod.status.as_ref()?;
@@ -191,6 +191,7 @@ fn of_unit(unit: Option<&UnitState>, state: Option<&State>, records: &Records) -
         Phase::Waiting { .. } => None,
     });
     match unit.active {
+        ActiveState::Active if state.is_none() => Unit::Starting,
         ActiveState::Active | ActiveState::Deactivating => running.unwrap_or(Unit::Stopping),
         ActiveState::Activating => Unit::Starting,
         ActiveState::Inactive | ActiveState::Failed => Unit::Absent,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_core::{EventDraft, Failure, StopMode};
 use agent_images::{Image, ImageError};
 use agent_runtime::read_records;
-use agent_systemd::{KillWho, UnitManager as _, UnitName};
+use agent_systemd::{KillWho, UnitManager, UnitName};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
@@ -57,8 +57,8 @@ pub(super) struct ImageProblem {
 }
 
 /// Looks `reference` up in the node's store, off the async threads.
-pub(super) async fn resolve_image(
-    context: &Arc<Context>,
+pub(super) async fn resolve_image<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
     reference: &str,
 ) -> Result<Option<Image>, ImageProblem> {
     let (images, reference) = (context.images.clone(), reference.to_owned());
@@ -77,8 +77,8 @@ pub(super) async fn resolve_image(
 }
 
 /// preStop, then the stop; SIGKILL at the end of the grace.
-pub(super) async fn stop(
-    context: &Arc<Context>,
+pub(super) async fn stop<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
     target: &Target,
     unit: &UnitName,
     invocation: Option<&str>,
@@ -128,8 +128,8 @@ pub(super) async fn stop(
 }
 
 /// SIGTERM to the main process, and the wait for the record of its end.
-async fn end_run(
-    context: &Arc<Context>,
+async fn end_run<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
     target: &Target,
     unit: &UnitName,
     invocation: Option<&str>,

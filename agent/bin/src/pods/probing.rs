@@ -1,5 +1,6 @@
 //! Probes and postStart hooks of the runs that are there.
 
+use agent_systemd::UnitManager;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ impl Probing {
     }
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     pub(super) fn action_target(&self, container: Container) -> Target {
         let address = match &self.sandbox {
             agent_core::Sandbox::Ready { pod_ips } => pod_ips.first().copied(),
@@ -219,8 +220,8 @@ struct Wish {
     started_at: Timestamp,
 }
 
-struct Prober {
-    context: Arc<Context>,
+struct Prober<U> {
+    context: Arc<Context<U>>,
     target: Target,
     probe: Probe,
     timing: Timing,
@@ -228,7 +229,7 @@ struct Prober {
     sender: mpsc::Sender<ProbeResult>,
 }
 
-impl Prober {
+impl<U: UnitManager + 'static> Prober<U> {
     async fn run(self, started_at: Timestamp) {
         let ran = Duration::try_from(now().duration_since(started_at)).unwrap_or_default();
         tokio::time::sleep(self.timing.initial_delay.saturating_sub(ran)).await;

@@ -1,6 +1,7 @@
 //! The pod's status, told to the API: one write under way at a time, the newest wins.
 
 use agent_core::{Observation, status, status_patch, transitions};
+use agent_systemd::UnitManager;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::Api;
@@ -73,7 +74,7 @@ impl Publisher {
     }
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     /// Computes the status, shows it to the endpoint, tells events, and begins a write where needed.
     pub(super) fn publish(&mut self, observed: &Observation) {
         if self.goal.from_api {

@@ -7,7 +7,7 @@ use agent_cni::{Cni, PodNet, PortMapping};
 use agent_core::dns::{self, ClusterDns};
 use agent_core::env::Sources;
 use agent_runtime::pod_slice;
-use agent_systemd::UnitManager as _;
+use agent_systemd::UnitManager;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Pod;
 use tracing::warn;
@@ -30,7 +30,7 @@ pub(super) fn on_host_network(pod: &Pod) -> bool {
     pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     /// Makes what is missing and returns the pod's addresses. Repeating it is harmless.
     pub(super) async fn make_sandbox(&mut self) -> anyhow::Result<Vec<IpAddr>> {
         let dir = pod_dir(&self.context.paths, &self.uid)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use agent_core::env::{Sources, environment, expand};
 use agent_core::{Failure, Role, spec_hash};
 use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle};
-use agent_systemd::{ErrorClass, UnitManager as _};
+use agent_systemd::{ErrorClass, UnitManager};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
@@ -35,7 +35,7 @@ pub(super) struct StartOrder {
     wake: Arc<Wake>,
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     pub(super) fn start_order(&self, container: Container) -> StartOrder {
         let spec = self.goal.pod.spec.as_ref();
         let mut all = spec.into_iter().flat_map(agent_core::containers);
@@ -62,7 +62,10 @@ impl Worker {
 }
 
 /// Starts the container and waits for its unit's job; a run that ended at once is in the records.
-pub(super) async fn start(context: &Arc<Context>, order: StartOrder) -> Result<(), Failure> {
+pub(super) async fn start<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
+    order: StartOrder,
+) -> Result<(), Failure> {
     let image = image(context, &order).await?;
     let references = volumes::references(&order.pod);
     let objects = context.objects.get(&order.uid, &order.wake, &references).await;
@@ -111,7 +114,10 @@ pub(super) async fn start(context: &Arc<Context>, order: StartOrder) -> Result<(
     }
 }
 
-async fn image(context: &Arc<Context>, order: &StartOrder) -> Result<ImageFacts, Failure> {
+async fn image<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
+    order: &StartOrder,
+) -> Result<ImageFacts, Failure> {
     let reference = order.container.image.clone().unwrap_or_default();
     match resolve_image(context, &reference).await {
         Ok(Some(image)) => Ok(ImageFacts {
@@ -129,8 +135,8 @@ async fn image(context: &Arc<Context>, order: &StartOrder) -> Result<ImageFacts,
 }
 
 /// The container with its command and arguments expanded, and its environment.
-fn resolved(
-    context: &Arc<Context>,
+fn resolved<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
     order: &StartOrder,
     objects: &Snapshot,
     services: &[k8s_openapi::api::core::v1::Service],

@@ -1,5 +1,6 @@
 //! The worker of one pod: observe, plan, perform, tell, wait.
 
+use agent_systemd::UnitManager;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,8 +70,8 @@ pub(super) struct Local {
     pub(super) lost: Runs,
 }
 
-pub(super) struct Worker {
-    pub(super) context: Arc<Context>,
+pub(super) struct Worker<U> {
+    pub(super) context: Arc<Context<U>>,
     pub(super) uid: String,
     pub(super) goal: Goal,
     goals: watch::Receiver<Goal>,
@@ -91,9 +92,9 @@ pub(super) struct Worker {
     pub(super) adopting: bool,
 }
 
-impl Worker {
+impl<U: UnitManager + 'static> Worker<U> {
     pub(super) fn new(
-        context: &Arc<Context>,
+        context: &Arc<Context<U>>,
         uid: &str,
         goals: watch::Receiver<Goal>,
         wake: Arc<Wake>,
@@ -278,3 +279,6 @@ impl Worker {
         self.containers.entry(container.to_owned()).or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
