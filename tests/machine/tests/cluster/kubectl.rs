@@ -182,7 +182,9 @@ pub(crate) fn port_forward(cluster: &Cluster) -> Result<()> {
     listens(&ns, "web")?;
     let mut forward = Background(ns.start(&["port-forward", "pod/web", ":8080"])?);
     let mut line = String::new();
-    BufReader::new(forward.0.stdout.take().context("no output")?).read_line(&mut line)?;
+    // Held to the end: kubectl ends when nobody reads what it prints of each connection.
+    let mut said = BufReader::new(forward.0.stdout.take().context("no output")?);
+    said.read_line(&mut line)?;
     let port = line
         .split("127.0.0.1:")
         .nth(1)
