@@ -10,6 +10,7 @@ use controlplane_api::table::Include;
 use controlplane_api::{ApiError, Resource, Status, meta};
 use controlplane_store::{Batch, Entry, Event, Range, Revision, Store, Watch, WatchError};
 use futures::stream;
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -47,11 +48,22 @@ pub(crate) struct Wish {
 
 /// Answers a watch request.
 ///
+/// A revision that is compacted (410) or not yet reached (504) is answered as upstream does, with a
+/// stream of one `ERROR` event: kube-rs lists again after such an event, but tries for ever with the same
+/// revision where the request itself is refused.
+///
 /// # Errors
 ///
-/// 410 where the revision is compacted, 504 where it is not yet reached.
+/// None; what goes wrong later is an event too.
 pub(crate) fn reply(store: &Store, wish: Wish, options: &ListOptions) -> Reply {
-    let state = State::begin(store, wish, options)?;
+    let state = match State::begin(store, wish, options) {
+        Ok(state) => state,
+        Err(error) => {
+            let mut line = Vec::new();
+            write_error(error, &mut line);
+            return Ok(reply::json_bytes(StatusCode::OK, line));
+        }
+    };
     let pieces = stream::unfold(state, |mut state| async move {
         let piece = state.next_piece().await?;
         Some((Ok::<_, Infallible>(piece), state))

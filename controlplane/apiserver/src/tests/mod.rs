@@ -43,7 +43,11 @@ struct Answer {
 
 impl Api {
     async fn start() -> Self {
-        let store = Store::open(MemoryDurability::default(), Options::default()).unwrap();
+        Self::over(MemoryDurability::default()).await
+    }
+
+    async fn over(disk: MemoryDurability) -> Self {
+        let store = Store::open(disk, Options::default()).unwrap();
         let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
         let server = ApiServer::new(Parts {
             registry: Registry::builtin(),

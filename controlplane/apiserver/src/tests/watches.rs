@@ -146,12 +146,37 @@ async fn a_watch_ends_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_watch_from_the_future_is_refused() {
+async fn a_watch_from_the_future_is_refused_by_an_event() {
     let api = Api::start().await;
+    let mut events = api
+        .watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=999999"))
+        .await;
+    let event = events.next().await.unwrap();
     assert_eq!(
-        api.get(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=999999"))
-            .await
-            .code,
-        504
+        (&event["type"], &event["object"]["code"]),
+        (&json!("ERROR"), &json!(504))
     );
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watch_from_before_history_is_told_410_by_an_event_after_which_clients_list_again() {
+    let disk = MemoryDurability::default();
+    let first = Api::over(disk.clone()).await;
+    let begun = first.post(CONFIG_MAPS, &config_map("a")).await.body;
+    first.post(CONFIG_MAPS, &config_map("b")).await;
+    first.server.0.store.clone().close().await;
+    // History is not kept over a restart.
+    let second = Api::over(disk).await;
+    let version = begun["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut events = second
+        .watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={version}"))
+        .await;
+    let event = events.next().await.unwrap();
+    assert_eq!(
+        (&event["type"], &event["object"]["code"]),
+        (&json!("ERROR"), &json!(410))
+    );
+    assert_eq!(event["object"]["reason"], "Expired");
+    assert_eq!(events.next().await, None);
 }
