@@ -50,6 +50,11 @@ impl Publisher {
         }
     }
 
+    /// Whether nothing has been computed yet.
+    pub(super) const fn is_new(&self) -> bool {
+        self.wanted.is_none()
+    }
+
     /// Whether the API has what was last computed.
     pub(super) fn is_settled(&self) -> bool {
         !self.in_flight && self.written == self.wanted

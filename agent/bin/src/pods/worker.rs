@@ -166,14 +166,17 @@ impl<U: UnitManager + 'static> Worker<U> {
                     Flow::Ended => return,
                 }
             }
-            let observed = if again { self.observe().await } else { observed };
+            if again {
+                // What is told at once is that the pod was accepted; else the steps come first.
+                if self.publisher.is_new() {
+                    self.publish(&observed);
+                }
+                continue;
+            }
             self.follow(&observed);
             self.publish(&observed);
-            if !again
-                && self
-                    .rest(stop, until.into_iter().chain(self.next_look()).min())
-                    .await
-            {
+            let until = until.into_iter().chain(self.next_look()).min();
+            if self.rest(stop, until).await {
                 return;
             }
         }
