@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use futures::stream::unfold;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
+use crate::attach;
 use crate::pods::Registry;
 
 /// Answers for the workers' pods.
@@ -175,11 +176,23 @@ impl PodAccess for Access {
         })
     }
 
-    async fn attach(&self, path: &ContainerPath, _: &ExecOptions) -> Result<Session, AccessError> {
-        self.container(path)?;
-        Err(AccessError::Unsupported {
-            what: "attach to a container's own streams".to_owned(),
-        })
+    async fn attach(&self, path: &ContainerPath, options: &ExecOptions) -> Result<Session, AccessError> {
+        let (uid, pod) = self.container(path)?;
+        let (invocation, over) = self.run_of(&uid, path, &pod, false)?;
+        if over {
+            return Err(AccessError::NotReady {
+                pod: path.pod.pod.clone(),
+                container: path.container.clone(),
+                reason: "is not running".to_owned(),
+            });
+        }
+        Ok(attach::session(
+            &self.paths,
+            &uid,
+            &path.container,
+            invocation,
+            options,
+        ))
     }
 
     async fn network(&self, path: &PodPath) -> Result<PodNetwork, AccessError> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod agent;
+mod attach;
 mod cli;
 mod clock;
 mod config;
