@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_core::{ContainerFacts, Exit, Observation, Outcome, PostStart, Role, Runs, Unit, containers};
+use agent_core::{
+    ContainerFacts, Exit, Observation, Outcome, PostStart, RestartPolicy, Role, Runs, Unit, containers,
+};
 use agent_run::{BackOff, Launch};
 use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
 use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
@@ -65,7 +67,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         let launch = if first_sight { launch() } else { None };
         let adopting = self.adopting;
         let lost = if first_sight && launch.is_none() && !adopting {
-            self.lost_runs(name)
+            self.lost_runs(role, name)
         } else {
             None
         };
@@ -119,7 +121,7 @@ impl<U: UnitManager + 'static> Worker<U> {
 
 impl<U: UnitManager + 'static> Worker<U> {
     /// What the API knows of runs of container `name` that left nothing on this node.
-    fn lost_runs(&self, name: &str) -> Option<Runs> {
+    fn lost_runs(&self, role: Role, name: &str) -> Option<Runs> {
         let status = self.goal.pod.status.as_ref()?;
         let init = status.init_container_statuses.iter().flatten();
         let mut all = init.chain(status.container_statuses.iter().flatten());
@@ -152,23 +154,40 @@ impl<U: UnitManager + 'static> Worker<U> {
             },
         };
         let finished = u32::try_from(known.restart_count).unwrap_or(0).saturating_add(1);
-        Some(Runs {
+        let ended = Runs {
             finished,
             pause: Duration::ZERO,
             last: Some(last),
             previous: None,
+        };
+        // A pod that goes on is built anew, as its sandbox is: its init containers run again.
+        let spec = self.goal.pod.spec.as_ref()?;
+        let again = role == Role::Init || RestartPolicy::of(spec, role).restarts(&ended);
+        Some(if again {
+            Runs {
+                previous: ended.last,
+                last: None,
+                ..ended
+            }
+        } else {
+            ended
         })
     }
 }
 
 /// `runs` after those that are known to the API alone.
 fn with_lost(runs: Runs, lost: &Runs) -> Runs {
+    let before = || lost.last.clone().or_else(|| lost.previous.clone());
     Runs {
         finished: runs.finished.saturating_add(lost.finished),
         pause: runs.pause,
-        previous: runs
-            .previous
-            .or_else(|| runs.last.as_ref().and(lost.last.clone())),
+        previous: runs.previous.or_else(|| {
+            if runs.last.is_some() {
+                before()
+            } else {
+                lost.previous.clone()
+            }
+        }),
         last: runs.last.or_else(|| lost.last.clone()),
     }
 }

@@ -30,10 +30,15 @@ pub(super) fn of(input: &Input<'_>, container: &Container) -> ContainerStatus {
     let facts = input.observed.container(&container.name);
     let state = state(input, container, &facts);
     let running = state.running.is_some();
+    // A run before a reboot is known as the previous one, though none has ended since.
     let last = if state.terminated.is_some() {
         &facts.runs.previous
     } else {
-        &facts.runs.last
+        facts
+            .runs
+            .last
+            .as_ref()
+            .map_or(&facts.runs.previous, |_| &facts.runs.last)
     };
     let done = state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
     let image = container.image.clone().unwrap_or_default();
