@@ -9,7 +9,6 @@ mod config;
 mod events;
 mod identity;
 mod libexec;
-mod log;
 mod node;
 mod objects;
 mod pods;

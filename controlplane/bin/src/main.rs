@@ -2,7 +2,6 @@
 
 mod config;
 mod identities;
-mod logging;
 mod run;
 mod supervisor;
 
@@ -40,7 +39,7 @@ fn start(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.check {
         return Ok(());
     }
-    logging::start(&config.log)?;
+    controlplane_log::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run::run(config))
 }
