@@ -132,7 +132,9 @@ pub(crate) fn exec(cluster: &Cluster) -> Result<()> {
         ns.feed(&["exec", "-i", "box", "--", "cat"], "through\n")? == "through\n",
         "stdin was lost"
     );
-    let typed = "stty size; tty; exit";
+    // The size comes as a message of its own, after the session has begun.
+    let typed = "n=0; until [ \"$(stty size 2>&1)\" = \"33 77\" ] || [ $n -gt 100 ]; do n=$((n+1)); sleep 0.1; done; \
+                 stty size; tty";
     let words = [
         "--namespace",
         "exec",
