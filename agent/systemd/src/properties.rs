@@ -89,6 +89,11 @@ fn ending(spec: &ServiceSpec) -> Vec<Property> {
         ("OOMPolicy", oom_policy.into()),
         ("Delegate", spec.delegate.into()),
     ];
+    if spec.restart == Restart::OnFailure {
+        // A main process that exited 0 before ExecStartPost= ended leaves a PID file of nobody, which
+        // systemd calls a failure of the protocol and would answer with another run.
+        all.push(("RestartPreventExitStatus", (vec![0_i32], no_codes.clone()).into()));
+    }
     if !spec.restart_force_signals.is_empty() {
         let signals = spec.restart_force_signals.clone();
         all.push(("RestartForceExitStatus", (no_codes, signals).into()));
@@ -177,6 +182,7 @@ mod tests {
     #[test]
     fn values_have_the_types_that_systemd_reads() {
         let spec = ServiceSpec {
+            restart: Restart::OnFailure,
             restart_force_signals: vec![15],
             log_extra_fields: vec![("FLOE_POD".into(), "p".into())],
             ..spec()
@@ -184,6 +190,7 @@ mod tests {
         let signature = |name: &str| value(&spec, name).unwrap().value_signature().to_string();
         assert_eq!(signature("ExecStart"), "a(sasb)");
         assert_eq!(signature("RestartForceExitStatus"), "(aiai)");
+        assert_eq!(signature("RestartPreventExitStatus"), "(aiai)");
         assert_eq!(signature("LogExtraFields"), "aay");
         assert_eq!(signature("TimeoutStopUSec"), "t");
         assert_eq!(signature("KillSignal"), "i");

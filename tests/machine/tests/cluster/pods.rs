@@ -153,3 +153,35 @@ pub(crate) fn two_hundred(cluster: &Cluster) -> Result<()> {
     }
     Ok(())
 }
+
+/// Many at once: a container that exits before its start is through must not count as failed.
+pub(crate) fn quick_init_containers(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("quick")?;
+    let step = |word: &str| {
+        serde_json::json!({
+            "name": word, "image": BUSYBOX, "command": ["/bin/sh", "-c", format!("echo {word} >> /work/steps")],
+            "volumeMounts": [{ "name": "work", "mountPath": "/work" }],
+        })
+    };
+    for index in 0..20 {
+        let mut last = step("main");
+        last["command"] = serde_json::json!(["/bin/sh", "-c", "cat /work/steps"]);
+        let manifest = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("quick-{index}") },
+            "spec": {
+                "restartPolicy": "OnFailure",
+                "initContainers": [step("first"), step("second")],
+                "containers": [last],
+                "volumes": [{ "name": "work", "emptyDir": {} }],
+            },
+        });
+        ns.apply(&manifest.to_string())?;
+    }
+    for index in 0..20 {
+        let name = format!("quick-{index}");
+        ns.wait_for("pod", &name, |found| found["status"]["phase"] == "Succeeded")?;
+        let steps = ns.succeed(&["logs", &name])?;
+        ensure!(steps == "first\nsecond\n", "{name} ran {steps:?}");
+    }
+    Ok(())
+}
