@@ -84,6 +84,10 @@ const TOGETHER: &[ClusterTest] = &[
 
 const ALONE: &[ClusterTest] = &[
     (
+        "init_containers_that_exit_at_once_run_exactly_once",
+        pods::quick_init_containers,
+    ),
+    (
         "two_hundred_containers_that_exit_at_once_report_every_code",
         pods::two_hundred,
     ),
