@@ -180,7 +180,7 @@ pub(crate) fn quick_init_containers(cluster: &Cluster) -> Result<()> {
     for index in 0..20 {
         let name = format!("quick-{index}");
         ns.wait_for("pod", &name, |found| found["status"]["phase"] == "Succeeded")?;
-        let steps = ns.succeed(&["logs", &name])?;
+        let steps = ns.succeed(&["logs", &name, "-c", "main"])?;
         ensure!(steps == "first\nsecond\n", "{name} ran {steps:?}");
     }
     Ok(())
