@@ -67,10 +67,24 @@ async fn prepare(config: &Config) -> anyhow::Result<Node> {
     write_default_network(config)?;
     let images = ImageStore::open(config.image_dir())?;
     let units = Systemd::connect(agent_systemd::Options::default()).await?;
+    refuse_old_systemd(units.version())?;
     if let Some(why) = node::limits_unenforced() {
         warn!(reason = why, "limits of pods are not enforced");
     }
     Ok(Node { paths, images, units })
+}
+
+/// The oldest systemd whose units behave as the design relies on.
+const OLDEST_SYSTEMD: u32 = 252;
+
+/// Refuses a systemd that is too old; a version that cannot be read (0) is let through.
+fn refuse_old_systemd(version: u32) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        version == 0 || version >= OLDEST_SYSTEMD,
+        "systemd {version} is too old for pods: this agent needs {OLDEST_SYSTEMD} or newer (Debian 12, NixOS 23.05); \
+         upgrade the node's operating system"
+    );
+    Ok(())
 }
 
 /// Starts every task of an agent that has its identity.
@@ -216,4 +230,19 @@ fn default_network(config: &Config) -> serde_json::Value {
             },
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_systemd_is_refused_with_what_to_do() {
+        let refusal = refuse_old_systemd(249).unwrap_err().to_string();
+        assert!(
+            refusal.contains("249") && refusal.contains("upgrade"),
+            "{refusal}"
+        );
+        assert!(refuse_old_systemd(252).is_ok() && refuse_old_systemd(0).is_ok());
+    }
 }
