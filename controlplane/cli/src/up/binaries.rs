@@ -46,6 +46,16 @@ fn build(cargo: &Path, folder: &Path) -> anyhow::Result<()> {
         Some(other) => other,
     };
     let mut command = Command::new(cargo);
+    // What `cargo run` tells its program of its own package would make build scripts run anew, and
+    // with them half of the build.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     command.args(["build", "--quiet", "--profile", profile]);
     command.args([
         "--manifest-path",
