@@ -12,6 +12,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::Service;
+use tracing::warn;
 
 use crate::server::ApiServer;
 
@@ -60,6 +61,7 @@ impl ApiServer {
             &self.service(wanted)?,
         )
         .await?;
+        self.ensure_dns().await?;
         // No pod reaches a loopback address, and Endpoints may not hold one.
         if !wanted.advertise.ip().is_loopback() {
             self.publish(wanted.advertise).await?;
@@ -102,6 +104,37 @@ impl ApiServer {
         }))
     }
 
+    /// Makes the Service by which the cluster's DNS is found. One that the operator has put in its place,
+    /// at that address or under that name, is left alone.
+    async fn ensure_dns(&self) -> Result<(), BootstrapError> {
+        let address = self.0.cluster_dns.to_string();
+        let folder = "/api/v1/namespaces/kube-system/services";
+        if let (200, found) = self
+            .send("GET", &format!("{folder}/kube-dns"), &Value::Null)
+            .await
+        {
+            let found = found.pointer("/spec/clusterIP").and_then(Value::as_str);
+            if found != Some(address.as_str()) {
+                warn!(
+                    found,
+                    cluster_dns = address,
+                    "the Service kube-system/kube-dns has another address than the cluster's DNS; delete it, and it \
+                     is made anew at the next start"
+                );
+            }
+            return Ok(());
+        }
+        match self.send("POST", folder, &dns(&address)).await {
+            (201 | 409, _) => Ok(()),
+            (422, answer) => {
+                let error = message(&answer);
+                warn!(error, "the cluster's DNS address belongs to another Service");
+                Ok(())
+            }
+            (_, answer) => Err(refused(format!("{folder}/kube-dns"), &answer)),
+        }
+    }
+
     /// Looks before it creates: a Service that is there would be refused for the address it holds itself.
     async fn ensure(&self, folder: &str, name: &str, object: &Value) -> Result<(), BootstrapError> {
         let path = format!("{folder}/{name}");
@@ -110,7 +143,7 @@ impl ApiServer {
         }
         match self.send("POST", folder, object).await {
             (201 | 409, _) => Ok(()),
-            (_, message) => Err(BootstrapError::Refused { path, message }),
+            (_, answer) => Err(refused(path, &answer)),
         }
     }
 
@@ -119,12 +152,12 @@ impl ApiServer {
         match self.send("PUT", &path, object).await {
             (200 | 201, _) => Ok(()),
             (404, _) => self.ensure(folder, name, object).await,
-            (_, message) => Err(BootstrapError::Refused { path, message }),
+            (_, answer) => Err(refused(path, &answer)),
         }
     }
 
-    /// Sends a request to the server itself; answers with code and message.
-    async fn send(&self, method: &str, path: &str, object: &Value) -> (u16, String) {
+    /// Sends a request to the server itself; answers with code and body.
+    async fn send(&self, method: &str, path: &str, object: &Value) -> (u16, Value) {
         let groups = vec!["system:masters".to_owned()];
         let user = UserInfo {
             username: "system:apiserver".to_owned(),
@@ -136,7 +169,7 @@ impl ApiServer {
             .uri(path)
             .header(CONTENT_TYPE, "application/json");
         let Ok(request) = request.body(Body::from(object.to_string())) else {
-            return (400, format!("{path} is no path"));
+            return (400, json!({"message": format!("{path} is no path")}));
         };
         let mut service = self.in_process(user);
         let Ok(response) = service.call(request).await;
@@ -147,16 +180,39 @@ impl ApiServer {
             .await
             .map(|body| body.to_bytes())
             .unwrap_or_default();
-        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
-        (
-            code,
-            status
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-        )
+        (code, serde_json::from_slice(&body).unwrap_or_default())
     }
+}
+
+fn message(answer: &Value) -> &str {
+    let message = answer.get("message").and_then(Value::as_str);
+    message.unwrap_or_default()
+}
+
+fn refused(path: String, answer: &Value) -> BootstrapError {
+    BootstrapError::Refused {
+        path,
+        message: message(answer).to_owned(),
+    }
+}
+
+/// Labelled as kubeadm's, so that what looks for a cluster's DNS finds it. It has no selector: the server
+/// is on every node at this address.
+fn dns(address: &str) -> Value {
+    let port = |name: &str, protocol: &str| json!({"name": name, "protocol": protocol, "port": 53, "targetPort": 53});
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": "kube-dns", "namespace": "kube-system",
+            "labels": {
+                "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+            },
+        },
+        "spec": {
+            "clusterIP": address, "type": "ClusterIP",
+            "ports": [port("dns", "UDP"), port("dns-tcp", "TCP")],
+        },
+    })
 }
 
 fn endpoints_object(at: SocketAddr) -> Value {

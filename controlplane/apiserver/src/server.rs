@@ -1,5 +1,6 @@
 //! The server as a whole: its parts, its routes, its ways in.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -34,6 +35,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Addresses for Services.
     pub service_cidr: IpNet,
+    /// The cluster's DNS server: the address of the Service `kube-system/kube-dns`, which no other
+    /// Service is given unless it asks for it.
+    pub cluster_dns: IpAddr,
     /// How nodes are reached for logs, exec, attach and port-forward; none answers 503 for these.
     pub nodes: Option<NodeClient>,
 }
@@ -46,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) schemas: &'static Schemas,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) service_cidr: IpNet,
+    pub(crate) cluster_dns: IpAddr,
     pub(crate) nodes: Option<NodeClient>,
     pub(crate) documents: openapi::Documents,
     /// Writes in progress, which a dropped connection must not cut short.
@@ -81,6 +86,7 @@ impl ApiServer {
             schemas: parts.schemas,
             clock: parts.clock,
             service_cidr: parts.service_cidr,
+            cluster_dns: parts.cluster_dns,
             nodes: parts.nodes,
             documents: openapi::Documents::default(),
             tasks: TaskTracker::new(),

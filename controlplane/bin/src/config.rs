@@ -1,5 +1,7 @@
 //! The configuration file: read raw, then checked into what the daemon uses.
 
+mod network;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use controlplane_pki::BootstrapToken;
-use ipnet::IpNet;
 use serde::Deserialize;
+
+pub(crate) use network::Network;
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -20,7 +23,9 @@ struct Raw {
     cert_names: Vec<String>,
     cluster_name: String,
     pod_cidr: String,
+    node_cidr_mask_size: u8,
     service_cidr: String,
+    cluster_dns: Option<String>,
     cluster_domain: String,
     bootstrap_token_file: Option<PathBuf>,
     components: BTreeSet<Component>,
@@ -36,7 +41,9 @@ impl Default for Raw {
             cert_names: Vec::new(),
             cluster_name: "floe".to_owned(),
             pod_cidr: "10.42.0.0/16".to_owned(),
+            node_cidr_mask_size: 24,
             service_cidr: "10.43.0.0/16".to_owned(),
+            cluster_dns: None,
             cluster_domain: "cluster.local".to_owned(),
             bootstrap_token_file: None,
             components: [Component::Apiserver, Component::Controllers, Component::Scheduler].into(),
@@ -63,7 +70,7 @@ pub(crate) struct Config {
     pub(crate) advertise: SocketAddr,
     pub(crate) cert_names: Vec<String>,
     pub(crate) cluster_name: String,
-    pub(crate) service_cidr: IpNet,
+    pub(crate) network: Network,
     pub(crate) cluster_domain: String,
     pub(crate) bootstrap_token: Option<BootstrapToken>,
     pub(crate) components: BTreeSet<Component>,
@@ -90,11 +97,13 @@ fn check(text: &str) -> anyhow::Result<Config> {
         None if listen.ip().is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         None => listen.ip(),
     };
-    let pods: IpNet = parsed("pod_cidr", &raw.pod_cidr)?;
-    let service_cidr: IpNet = parsed("service_cidr", &raw.service_cidr)?;
-    if pods.contains(&service_cidr) || service_cidr.contains(&pods) {
-        bail!("service_cidr = {service_cidr:?} overlaps pod_cidr = {pods:?}: choose separate ranges");
-    }
+    let network = Network::check(&network::Keys {
+        pod_cidr: &raw.pod_cidr,
+        node_cidr_mask_size: raw.node_cidr_mask_size,
+        service_cidr: &raw.service_cidr,
+        cluster_dns: raw.cluster_dns.as_deref(),
+        advertise: address,
+    })?;
     if !raw.components.contains(&Component::Apiserver) {
         bail!("components: the apiserver must be among them until components can run apart");
     }
@@ -104,7 +113,7 @@ fn check(text: &str) -> anyhow::Result<Config> {
     Ok(Config {
         listen,
         advertise: SocketAddr::new(address, listen.port()),
-        service_cidr,
+        network,
         bootstrap_token: raw.bootstrap_token_file.as_deref().map(token).transpose()?,
         state_dir: raw.state_dir,
         cert_names: raw.cert_names,
@@ -139,6 +148,7 @@ mod tests {
         let config = check("").unwrap();
         assert_eq!(config.listen, "[::]:6443".parse().unwrap());
         assert_eq!(config.components.len(), 3);
+        assert_eq!(config.network.dns.to_string(), "10.43.0.10");
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn addresses(config: &Config) -> Vec<IpAddr> {
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ];
-    addresses.extend(config.service_cidr.hosts().next());
+    addresses.extend(config.network.services.hosts().next());
     addresses.extend(
         config
             .cert_names

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::config::{Component, Config};
+use crate::config::{Component, Config, Network};
 use crate::identities::{self, Identities};
 use crate::supervisor;
 
@@ -68,7 +68,13 @@ async fn serve(
     api.spawn(supervisor::keep_alive(stop_api.clone()));
     let mut clients = start_clients(config, &identities, server, &stop_clients);
     api.spawn(identities.keep_valid(stop_api.clone()));
-    info!(address = %config.listen, "serving");
+    let Network {
+        pods,
+        node_mask,
+        services,
+        dns,
+    } = &config.network;
+    info!(address = %config.listen, pod_cidr = %pods, node_mask, service_cidr = %services, cluster_dns = %dns, "serving");
     supervisor::tell(&NotifyState::Ready);
     wait_for_stop(&mut clients, &mut api).await?;
     supervisor::tell(&NotifyState::Stopping);
@@ -178,7 +184,8 @@ fn api_server(config: &Config, identities: &Identities, store: Store) -> ApiServ
         store,
         schemas: controlplane_schema::builtin(),
         clock: Arc::new(SystemClock),
-        service_cidr: config.service_cidr,
+        service_cidr: config.network.services,
+        cluster_dns: config.network.dns,
         nodes: Some(identities.to_nodes.clone()),
     })
 }

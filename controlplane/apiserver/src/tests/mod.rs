@@ -55,6 +55,7 @@ impl Api {
             schemas: controlplane_schema::builtin(),
             clock: Arc::<ManualClock>::clone(&clock),
             service_cidr: "10.43.0.0/16".parse().unwrap(),
+            cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
         });
         let token = Some(controlplane_pki::BootstrapToken::parse("abcdef.0123456789abcdef").unwrap());

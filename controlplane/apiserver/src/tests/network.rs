@@ -69,6 +69,7 @@ async fn serve(pki: &Pki) -> Served {
         schemas: inner.schemas,
         clock: Arc::clone(&inner.clock),
         service_cidr: inner.service_cidr,
+        cluster_dns: inner.cluster_dns,
         nodes,
     });
     api.service = api.server.in_process(user("admin", "system:masters"));

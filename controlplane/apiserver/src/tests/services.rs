@@ -21,6 +21,40 @@ async fn the_api_itself_is_the_first_service() {
 }
 
 #[tokio::test]
+async fn the_dns_server_has_a_service_at_a_reserved_address() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/kube-system/services/kube-dns";
+    let found = api.get(path).await.body;
+    assert_eq!(found["spec"]["clusterIP"], "10.43.0.10");
+    assert_eq!(found["metadata"]["labels"]["k8s-app"], "kube-dns");
+    assert_eq!(found["spec"].get("selector"), None);
+    let ports = found["spec"]["ports"].as_array().unwrap();
+    let ports: Vec<String> = ports
+        .iter()
+        .map(|port| format!("{} {}", port["name"], port["protocol"]))
+        .collect();
+    assert_eq!(ports, [r#""dns" "UDP""#, r#""dns-tcp" "TCP""#]);
+    let taken = service("a", &json!({"clusterIP": "10.43.0.10"}));
+    assert_eq!(api.post(SERVICES, &taken).await.code, 422);
+}
+
+#[tokio::test]
+async fn a_dns_service_of_the_operators_own_is_left_alone() {
+    let api = Api::start().await;
+    api.delete("/api/v1/namespaces/kube-system/services/kube-dns")
+        .await;
+    let own = service("coredns", &json!({"clusterIP": "10.43.0.10"}));
+    assert_eq!(api.post(SERVICES, &own).await.code, 201);
+    let wanted = Bootstrap {
+        advertise: "10.0.0.1:6443".parse().unwrap(),
+        token: None,
+    };
+    api.server.bootstrap(&wanted).await.unwrap();
+    let kept = api.get(&format!("{SERVICES}/coredns")).await.body;
+    assert_eq!(kept["spec"]["clusterIP"], "10.43.0.10");
+}
+
+#[tokio::test]
 async fn an_address_is_given_kept_and_given_back() {
     let api = Api::start().await;
     let created = api.post(SERVICES, &service("a", &json!({}))).await.body;

@@ -88,7 +88,8 @@ pub(crate) fn allocate(
     let wrong =
         |error: FieldError, new: &Value| ApiError::invalid("", "Service", meta::name(new), vec![error]);
     let range = call.server.service_cidr;
-    set_address(call.store(), range, old, new).map_err(|error| wrong(error, new))?;
+    let free = || free_address(call.store(), range, call.server.cluster_dns);
+    set_address(free, range, old, new).map_err(|error| wrong(error, new))?;
     set_ports(call.store(), old, new).map_err(|error| wrong(error, new))?;
     let wanted = Held::of(new);
     check_taken(call.store(), range, &held, &wanted).map_err(|error| wrong(error, new))?;
@@ -141,7 +142,12 @@ fn text<'a>(service: &'a Value, field: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-fn set_address(store: &Store, range: IpNet, old: Option<&Value>, new: &mut Value) -> Result<(), FieldError> {
+fn set_address(
+    free: impl FnOnce() -> Option<IpAddr>,
+    range: IpNet,
+    old: Option<&Value>,
+    new: &mut Value,
+) -> Result<(), FieldError> {
     if text(new, "type") == "ExternalName" {
         let spec = meta::object_mut(meta::member_mut(new, "spec"));
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -151,7 +157,7 @@ fn set_address(store: &Store, range: IpNet, old: Option<&Value>, new: &mut Value
     }
     let before = old.map(|old| text(old, "clusterIP")).unwrap_or_default();
     let address = match (text(new, "clusterIP"), before) {
-        ("", "") => free_address(store, range)
+        ("", "") => free()
             .ok_or_else(|| {
                 Path::new("spec.clusterIP").invalid("", "no address of the service range is free")
             })?
@@ -258,18 +264,21 @@ fn free_port(store: &Store, taken: &[u16]) -> Option<u16> {
     picks.chain(NODE_PORTS).find(free)
 }
 
-/// A free address; the low part of the range is left to those who choose their own.
-fn free_address(store: &Store, range: IpNet) -> Option<IpAddr> {
+/// A free address other than `reserved`; the low part of the range is left to those who choose their own.
+fn free_address(store: &Store, range: IpNet, reserved: IpAddr) -> Option<IpAddr> {
     let IpNet::V4(range) = range else { return None };
     let first = u32::from(range.network());
     let size = u32::from(range.broadcast()) - first;
     let low = (size / 16).clamp(16, 256).min(size);
-    let free = |address: &IpAddr| address_key(*address).is_some_and(|key| store.get(&key).is_none());
+    let untaken = |address: &IpAddr| address_key(*address).is_some_and(|key| store.get(&key).is_none());
     let at = |offset: u32| IpAddr::V4(Ipv4Addr::from(first.saturating_add(offset)));
     let picks = (0..PICKS)
         .filter(|_| low < size)
         .map(|_| rand::random_range(low..size));
-    // Offset 1 is the Service `kubernetes`, offset 10 the cluster's DNS by convention.
-    let in_order = (low..size).chain((2..low).filter(|offset| *offset != 10));
-    picks.chain(in_order).map(at).find(free)
+    // Offset 1 is the Service `kubernetes`.
+    let in_order = (low..size).chain(2..low);
+    picks
+        .chain(in_order)
+        .map(at)
+        .find(|address| *address != reserved && untaken(address))
 }

@@ -61,6 +61,7 @@ impl Cluster {
             schemas: controlplane_schema::builtin(),
             clock: Arc::new(SystemClock),
             service_cidr: "10.43.0.0/16".parse().unwrap(),
+            cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
         });
         let bootstrap = Bootstrap {
