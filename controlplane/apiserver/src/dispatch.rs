@@ -22,7 +22,7 @@ use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
 use crate::server::{Inner, Request};
-use crate::write::{binding, create, delete, delete_collection, patch, scale, update};
+use crate::write::{binding, create, delete, delete_collection, eviction, patch, scale, update};
 
 /// Answers any request that is not about the server itself.
 pub(crate) async fn resource(
@@ -231,7 +231,7 @@ async fn write_part(
         (Role::Scale, Verb::Update) => scale::update(call, media_type, bytes).await,
         (Role::Scale, Verb::Patch) => scale::patch(call, media_type, bytes).await,
         (Role::Binding, Verb::Create) => binding::bind(call, media_type, bytes).await,
-        (Role::Eviction, Verb::Create) => delete::evict(call, media_type, bytes).await,
+        (Role::Eviction, Verb::Create) => eviction::evict(call, media_type, bytes).await,
         _ => Err(ApiError::method_not_allowed()),
     }
 }

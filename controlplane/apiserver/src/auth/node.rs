@@ -31,12 +31,10 @@ pub(crate) fn allows(facts: &impl Facts, node: &str, asked: &Attributes<'_>) -> 
     let own = asked.path.name.as_deref() == Some(node);
     match asked.what().as_str() {
         "/services" | "/endpoints" | "discovery.k8s.io/endpointslices" | "/namespaces" => reading,
+        // The network between nodes is made from all Node objects, so every node reads them.
+        "/nodes" if reading => true,
         // The name in the body of a create is checked when it is known: `restrict`.
-        "/nodes" => match asked.verb {
-            "get" => own,
-            "list" | "watch" => asked.name() == Some(node),
-            verb => verb == "create" || own && matches!(verb, "update" | "patch"),
-        },
+        "/nodes" => asked.verb == "create" || own && matches!(asked.verb, "update" | "patch"),
         "/nodes/status" => own && matches!(asked.verb, "get" | "update" | "patch"),
         "coordination.k8s.io/leases" if namespace == "kube-node-lease" => match asked.verb {
             "create" => true,
@@ -49,6 +47,7 @@ pub(crate) fn allows(facts: &impl Facts, node: &str, asked: &Attributes<'_>) -> 
             "list" | "watch" => asked.selected_node.as_deref() == Some(node),
             _ => false,
         },
+        "/pods/eviction" => asked.verb == "create" && own_pod(facts, node, asked),
         "/pods/status" => matches!(asked.verb, "get" | "update" | "patch") && own_pod(facts, node, asked),
         "/secrets" | "/configmaps" => reading && referred(facts, node, asked),
         "/serviceaccounts" => asked.verb == "get" && referred(facts, node, asked),

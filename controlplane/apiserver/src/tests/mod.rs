@@ -2,6 +2,7 @@
 
 mod access;
 mod deletes;
+mod evictions;
 mod network;
 mod reads;
 mod services;

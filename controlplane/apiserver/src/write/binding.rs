@@ -4,13 +4,14 @@ use bytes::Bytes;
 use controlplane_api::rest::Part;
 use controlplane_api::{ApiError, meta, time};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::request::body;
 use crate::request::query::WriteOptions;
 use crate::write::change::change;
+use crate::write::condition;
 use crate::write::intake::{self, Expected};
 
 const BINDING: Expected<'static> = Expected {
@@ -109,29 +110,7 @@ fn bound(call: &Call, old: &Value, node: &str) -> Result<Value, ApiError> {
     let mut new = old.clone();
     let spec = meta::object_mut(meta::member_mut(&mut new, "spec"));
     spec.insert("nodeName".to_owned(), node.into());
-    set_scheduled(&mut new, &time::format(call.server.clock.now()));
+    let now = time::format(call.server.clock.now());
+    condition::set_true(&mut new, "PodScheduled", None, &now);
     Ok(new)
-}
-
-/// Sets the condition `PodScheduled`; its transition time moves only with its status.
-fn set_scheduled(pod: &mut Value, now: &str) {
-    let status = meta::object_mut(meta::member_mut(pod, "status"));
-    let slot = status.entry("conditions").or_insert_with(|| json!([]));
-    if !slot.is_array() {
-        *slot = json!([]);
-    }
-    let Some(conditions) = slot.as_array_mut() else {
-        return;
-    };
-    let scheduled = |condition: &Value| condition.get("type").and_then(Value::as_str) == Some("PodScheduled");
-    let before = conditions.iter().find(|condition| scheduled(condition));
-    let was_true = before.filter(|before| before.get("status").and_then(Value::as_str) == Some("True"));
-    let since = was_true
-        .and_then(|before| before.get("lastTransitionTime"))
-        .cloned()
-        .unwrap_or_else(|| now.into());
-    conditions.retain(|condition| !scheduled(condition));
-    conditions.push(json!({
-        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": since,
-    }));
 }

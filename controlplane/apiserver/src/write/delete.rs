@@ -50,7 +50,7 @@ pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<D
 /// 404, 409 for preconditions, 422 for options that contradict themselves.
 pub(crate) async fn delete(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let options = options(&call.query, &media_type, &bytes)?;
-    match run(&call, &options).await? {
+    match run(&call, &options, |_| ()).await? {
         Deleted::Removed(object) => removed(&call, &object),
         Deleted::Marked(object) => marked(&call, object),
     }
@@ -89,12 +89,17 @@ fn marked(call: &Call, object: Value) -> Result<Response, ApiError> {
     call.form().reply_value(StatusCode::OK, object)
 }
 
-/// Carries out a delete, again if someone changes the object meanwhile.
+/// Carries out a delete, again if someone changes the object meanwhile. Where the object lives on for a
+/// while, `touch` changes it beside.
 ///
 /// # Errors
 ///
 /// As [`delete`].
-pub(crate) async fn run(call: &Call, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+pub(crate) async fn run(
+    call: &Call,
+    options: &DeleteOptions,
+    touch: impl Fn(&mut Value) + Send + Sync,
+) -> Result<Deleted, ApiError> {
     let dry = dry_run(options.dry_run.iter().map(String::as_str))?;
     for _ in 0..ATTEMPTS {
         let entry = call.entry()?;
@@ -102,7 +107,10 @@ pub(crate) async fn run(call: &Call, options: &DeleteOptions) -> Result<Deleted,
             .value
             .to_json(entry.mod_revision)
             .map_err(|e| reply::bug("read a stored object", &e))?;
-        let deletion = rest::prepare_delete(&call.resource, &old, options, &call.context())?;
+        let mut deletion = rest::prepare_delete(&call.resource, &old, options, &call.context())?;
+        if let Deletion::Mark(object) = &mut deletion {
+            touch(object);
+        }
         if let Some(done) = carry_out(call, &entry, old, deletion, dry).await? {
             return Ok(done);
         }
@@ -161,22 +169,4 @@ fn at_revision(deleted: Deleted, revision: u64) -> Deleted {
             Deleted::Marked(object)
         }
     }
-}
-
-/// Evicts a pod: a delete by another name, until disruption budgets exist.
-///
-/// # Errors
-///
-/// As [`delete`].
-pub(crate) async fn evict(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let eviction = body::decode(&media_type, &bytes)?.value;
-    let wanted = eviction
-        .get("deleteOptions")
-        .filter(|options| !options.is_null())
-        .cloned();
-    let options = wanted.map(serde_json::from_value::<DeleteOptions>).transpose();
-    let options =
-        options.map_err(|error| ApiError::bad_request(format!("cannot read deleteOptions: {error}")))?;
-    run(&call, &options.unwrap_or_default()).await?;
-    reply::success(StatusCode::CREATED)
 }

@@ -29,7 +29,7 @@ pub(crate) async fn delete_collection(mut call: Call, media_type: String, bytes:
             call.namespace = namespace.map(str::to_owned);
         }
         call.name = Some(entry.key.name().to_owned());
-        match delete::run(&call, &options).await {
+        match delete::run(&call, &options, |_| ()).await {
             Ok(deleted) => items.push(shown(&call, deleted.into_object())),
             Err(error) if error.code() == 404 => {}
             Err(error) => return Err(error),

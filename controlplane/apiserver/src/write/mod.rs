@@ -3,9 +3,11 @@
 pub(crate) mod binding;
 pub(crate) mod change;
 pub(crate) mod commit;
+pub(crate) mod condition;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod delete_collection;
+pub(crate) mod eviction;
 pub(crate) mod intake;
 pub(crate) mod patch;
 pub(crate) mod scale;

@@ -35,7 +35,8 @@ fn asks(verb: &str, path: &str) -> bool {
 fn a_node_may_do_what_a_kubelet_does() {
     for (verb, path) in [
         ("create", "/api/v1/nodes"),
-        ("get", "/api/v1/nodes/a"),
+        ("get", "/api/v1/nodes/b"),
+        ("list", "/api/v1/nodes"),
         ("patch", "/api/v1/nodes/a/status"),
         ("watch", "/api/v1/nodes?fieldSelector=metadata.name%3Da"),
         ("watch", "/api/v1/pods?fieldSelector=spec.nodeName%3Da"),
@@ -43,6 +44,7 @@ fn a_node_may_do_what_a_kubelet_does() {
         ("get", "/api/v1/namespaces/x/pods/absent"),
         ("patch", "/api/v1/namespaces/x/pods/mine/status"),
         ("delete", "/api/v1/namespaces/x/pods/mine"),
+        ("create", "/api/v1/namespaces/x/pods/mine/eviction"),
         ("get", "/api/v1/namespaces/x/secrets/used"),
         (
             "watch",
@@ -70,8 +72,6 @@ fn a_node_may_do_what_a_kubelet_does() {
 #[test]
 fn a_node_may_not_reach_beyond_itself() {
     for (verb, path) in [
-        ("get", "/api/v1/nodes/b"),
-        ("list", "/api/v1/nodes"),
         ("delete", "/api/v1/nodes/a"),
         ("patch", "/api/v1/nodes/b/status"),
         ("list", "/api/v1/pods"),
@@ -133,7 +133,7 @@ proptest! {
     fn whatever_is_named_no_node_writes_another_nodes_things(
         verb in prop::sample::select(vec!["create", "update", "patch", "delete", "deletecollection"]),
         plural in prop::sample::select(vec!["nodes", "pods", "secrets", "configmaps", "services", "serviceaccounts", "namespaces"]),
-        sub in prop::sample::select(vec!["", "/status", "/binding", "/exec", "/approval", "/scale", "/proxy"]),
+        sub in prop::sample::select(vec!["", "/status", "/binding", "/eviction", "/exec", "/approval", "/scale", "/proxy"]),
         name in "[b-z][a-z]{0,4}",
     ) {
         let path = match plural {
