@@ -173,6 +173,12 @@ pub struct UserSpec {
 }
 
 impl Launch {
+    /// The node's folder under `/run`, where what all its containers share lies.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        self.crun_root.parent().unwrap_or(&self.crun_root)
+    }
+
     /// Reads `launch.json` of the container's directory; `None` where there is none.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::passwd::{self, Ids};
-use super::{StartError, capabilities};
+use super::{StartError, capabilities, seccomp};
 use crate::by_name::Fifos;
 use crate::file::{read, replace};
 use crate::launch::{BUNDLE_FILE, CONFIG_FILE, Launch};
@@ -28,6 +28,7 @@ pub(super) fn write(
     if let Some(fifos) = fifos {
         fifos.mount(&mut config);
     }
+    seccomp::reuse(&mut config, &launch.crun_root);
     make_working_dir(rootfs, &config)?;
     Ok(replace(&dir.join(CONFIG_FILE), &config)?)
 }

@@ -5,7 +5,9 @@ mod config;
 mod journal;
 mod passwd;
 mod rootfs;
+mod seccomp;
 mod share;
+mod skeleton;
 mod sub_path;
 
 use std::convert::Infallible;
@@ -123,7 +125,7 @@ fn prepare(dir: &Path, invocation_id: &str) -> Result<(Launch, Option<Fifos>), S
     // From here on every mount is this container's own and goes with it.
     unshare(CloneFlags::CLONE_NEWNS).map_err(StartError::io("copy the pods' mounts for", dir))?;
     let rootfs = dir.join(ROOTFS_DIR);
-    rootfs::mount(&launch.rootfs, &rootfs)?;
+    rootfs::mount(&launch.rootfs, launch.run_dir(), &rootfs)?;
     launch.sub_paths.iter().try_for_each(sub_path::bind)?;
     let fifos = fifos(&launch, &rootfs)?;
     config::write(dir, &launch, &rootfs, fifos.as_ref())?;

@@ -6,24 +6,26 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount as mount_at};
 
-use super::StartError;
+use super::{StartError, skeleton};
 use crate::launch::Rootfs;
 
 /// Longest option text the kernel takes is a page; this leaves room for the rest.
 const MAX_OPTIONS: usize = 4000;
 
-/// Mounts it at `target`. The writable layer of the last run is removed first.
-pub(super) fn mount(spec: &Rootfs, target: &Path) -> Result<(), StartError> {
+/// Mounts it at `target`, over the mount points kept in `run_dir`. The writable layer of the last run is
+/// removed first.
+pub(super) fn mount(spec: &Rootfs, run_dir: &Path, target: &Path) -> Result<(), StartError> {
     clear(&spec.writable).map_err(StartError::io(
         "remove the last writable layer in",
         &spec.writable,
     ))?;
-    for name in ["upper", "work", "empty"] {
+    for name in ["upper", "work"] {
         let dir = spec.writable.join(name);
         fs::create_dir_all(&dir).map_err(StartError::io("create", &dir))?;
     }
     fs::create_dir_all(target).map_err(StartError::io("create", target))?;
-    let (base, lower) = lower(spec)?;
+    let skeleton = skeleton::ensure(run_dir)?;
+    let (base, lower) = lower(spec, &skeleton);
     // Relative names keep the options short.
     std::env::set_current_dir(&base).map_err(StartError::io("enter", &base))?;
     let (upper, work) = (spec.writable.join("upper"), spec.writable.join("work"));
@@ -47,24 +49,16 @@ pub(super) fn mount(spec: &Rootfs, target: &Path) -> Result<(), StartError> {
     std::env::set_current_dir("/").map_err(StartError::io("enter", Path::new("/")))
 }
 
-/// The folder all layers lie in, and their names from the uppermost down.
-fn lower(spec: &Rootfs) -> Result<(PathBuf, String), StartError> {
-    let Some(base) = spec.layers.first().and_then(|l| l.parent()) else {
-        return Ok((spec.writable.clone(), "empty".into()));
-    };
-    let names: Vec<String> = spec
-        .layers
-        .iter()
-        .rev()
-        .map(|layer| {
-            layer
-                .strip_prefix(base)
-                .unwrap_or(layer)
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
-    Ok((base.to_owned(), names.join(":")))
+/// The folder all layers lie in, and their names from the uppermost down; `skeleton` lies below them all.
+fn lower(spec: &Rootfs, skeleton: &Path) -> (PathBuf, String) {
+    let base = spec.layers.first().and_then(|layer| layer.parent());
+    let base = base.unwrap_or(Path::new("/"));
+    let layers = spec.layers.iter().rev();
+    let names = layers
+        .map(|layer| layer.strip_prefix(base).unwrap_or(layer))
+        .chain([skeleton])
+        .map(Path::to_string_lossy);
+    (base.to_owned(), names.collect::<Vec<_>>().join(":"))
 }
 
 /// Empties `dir`; a dir that is absent is empty.
@@ -88,16 +82,16 @@ mod tests {
 
     #[test]
     fn the_uppermost_layer_comes_first_and_names_are_short() {
-        let (base, names) = lower(&spec(&["/s/l/aa", "/s/l/bb", "/other/cc"])).unwrap();
+        let (base, names) = lower(&spec(&["/s/l/aa", "/s/l/bb", "/other/cc"]), Path::new("/r/skel"));
         assert_eq!(
             (base.to_str().unwrap(), names.as_str()),
-            ("/s/l", "/other/cc:bb:aa")
+            ("/s/l", "/other/cc:bb:aa:/r/skel")
         );
     }
 
     #[test]
-    fn an_image_without_layers_has_an_empty_one() {
-        let (base, names) = lower(&spec(&[])).unwrap();
-        assert_eq!((base.to_str().unwrap(), names.as_str()), ("/w", "empty"));
+    fn an_image_without_layers_has_the_mount_points_alone() {
+        let (_, names) = lower(&spec(&[]), Path::new("/r/skel"));
+        assert_eq!(names, "/r/skel");
     }
 }
