@@ -83,7 +83,7 @@ impl Cni {
         self.network.file.as_deref()
     }
 
-    /// Gives the pod its interface `eth0` and its addresses, and brings `lo` up. A failure is undone.
+    /// Gives the pod its interface `eth0` and its addresses. A failure is undone.
     ///
     /// # Errors
     ///
@@ -229,25 +229,12 @@ impl Cni {
     }
 
     async fn add_all(&self, attachment: &Cached) -> Result<Value, CniError> {
-        self.loopback(attachment).await?;
         let mut result = None;
         for plugin in &attachment.plugins {
             result = self.call("ADD", attachment, plugin, result).await?;
         }
         let last = attachment.plugins.last().map(Network::kind).unwrap_or_default();
         result.ok_or_else(|| bad(last, "it printed no result"))
-    }
-
-    async fn loopback(&self, attachment: &Cached) -> Result<(), CniError> {
-        let lo = Network::loopback();
-        for plugin in &lo.plugins {
-            let mut variables = variables(attachment);
-            variables.retain(|(key, _)| *key != "CNI_IFNAME");
-            variables.push(("CNI_IFNAME", "lo".to_owned()));
-            self.invoke("ADD", plugin, variables, lo.request(plugin, &Map::new()))
-                .await?;
-        }
-        Ok(())
     }
 
     /// DEL in the reverse order; every plugin is called, and the attachment forgotten only when all succeeded.

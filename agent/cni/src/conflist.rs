@@ -48,19 +48,6 @@ impl Network {
         Err(none(reason))
     }
 
-    /// The network that every namespace has.
-    pub(crate) fn loopback() -> Self {
-        let plugin = Map::from_iter([("type".to_owned(), json!("loopback"))]);
-        Self {
-            file: None,
-            name: "cni-loopback".to_owned(),
-            cni_version: "1.0.0".to_owned(),
-            disable_check: false,
-            disable_gc: true,
-            plugins: vec![plugin],
-        }
-    }
-
     /// Type of a plugin: the name of its executable.
     pub(crate) fn kind(plugin: &Map<String, Value>) -> &str {
         plugin.get("type").and_then(Value::as_str).unwrap_or_default()

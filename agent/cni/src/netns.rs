@@ -9,6 +9,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
@@ -19,8 +24,8 @@ use crate::error::CniError;
 /// `f_type` of nsfs in statfs(2).
 const NSFS: i64 = 0x6e73_6673;
 
-/// Makes a new network namespace and pins it at `path` (beneath `/run/netns`); everything in it is down.
-/// Does nothing where `path` pins one already. Blocks.
+/// Makes a new network namespace and pins it at `path` (beneath `/run/netns`); its `lo` is up, which the
+/// runtime owes every namespace and for which a plugin would be a process more for each pod. Does nothing where `path` pins one already. Blocks.
 ///
 /// # Errors
 ///
@@ -79,6 +84,7 @@ pub fn is_pinned(path: &Path) -> bool {
 fn pin(path: &Path) -> io::Result<()> {
     let make = || -> io::Result<()> {
         enter_new()?;
+        loopback_up()?;
         Ok(mount_bind("/proc/thread-self/ns/net", path)?)
     };
     std::thread::scope(|scope| {
@@ -99,6 +105,28 @@ fn enter_new() -> io::Result<()> {
     // SAFETY: only CLONE_FILES makes descriptors diverge between threads; a network namespace of its
     // own does not touch memory or descriptors, and the thread ends right after.
     Ok(unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?)
+}
+
+/// Brings `lo` up, in the namespace of the calling thread.
+fn loopback_up() -> io::Result<()> {
+    let mut lo = LinkMessage::default();
+    // It is the first link of any namespace.
+    lo.header.index = 1;
+    lo.header.flags = LinkFlags::Up;
+    lo.header.change_mask = LinkFlags::Up;
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::SetLink(lo));
+    request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::Error(refused) if refused.code.is_some() => Err(refused.to_io()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes `folder` a shared mount in a peer group of its own, once. As a peer of the mount above it, which
@@ -127,6 +155,8 @@ fn share(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     fn lines(path: &Path) -> usize {
@@ -135,6 +165,23 @@ mod tests {
             .lines()
             .filter(|line| line.contains(path.to_str().unwrap()))
             .count()
+    }
+
+    /// Whether `lo` is up in the namespace that `path` pins: only then it has its address ::1.
+    fn lo_is_up(path: &Path) -> bool {
+        let namespace = File::open(path).unwrap();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                rustix::thread::move_into_link_name_space(
+                    namespace.as_fd(),
+                    Some(rustix::thread::LinkNameSpaceType::Network),
+                )
+                .unwrap();
+                // The caller's /sys shows the caller's namespace; /proc/thread-self follows the thread.
+                fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap()
+            });
+            inside.join().unwrap().contains("lo")
+        })
     }
 
     #[test]
@@ -148,7 +195,7 @@ mod tests {
         create(&path).unwrap();
         assert!(is_pinned(&path));
         assert_eq!(lines(&path), 1);
-        assert_ne!(fs::read_link("/proc/self/ns/net").unwrap().to_str(), None);
+        assert!(lo_is_up(&path));
         remove(&path).unwrap();
         remove(&path).unwrap();
         assert!(!path.exists());

@@ -18,11 +18,7 @@ const SECOND: &str = FIRST;
 impl Node {
     fn new(second: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for (name, body) in [
-            ("first", FIRST),
-            ("second", second),
-            ("loopback", "echo '{\"cniVersion\":\"1.0.0\"}'"),
-        ] {
+        for (name, body) in [("first", FIRST), ("second", second)] {
             let record =
                 r#"cat > "$0.last"; echo "$(basename $0) $CNI_COMMAND $CNI_IFNAME" >> "$(dirname $0)/calls""#;
             let path = dir.path().join(name);
@@ -84,10 +80,7 @@ async fn plugins_are_chained_in_order_and_undone_in_reverse() {
         }]
     );
     assert_eq!(result.mac.as_deref(), Some("02:00:00:00:00:01"));
-    assert_eq!(
-        node.calls(),
-        ["loopback ADD lo", "first ADD eth0", "second ADD eth0"]
-    );
+    assert_eq!(node.calls(), ["first ADD eth0", "second ADD eth0"]);
     assert_eq!(
         node.last_config("second")["runtimeConfig"]["portMappings"][0]["hostPort"],
         80
@@ -116,7 +109,6 @@ async fn a_refused_add_is_undone_and_told_in_the_plugins_words() {
     assert_eq!(
         node.calls(),
         [
-            "loopback ADD lo",
             "first ADD eth0",
             "second ADD eth0",
             "second DEL eth0",
