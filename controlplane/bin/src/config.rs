@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use controlplane_pki::BootstrapToken;
@@ -29,6 +30,8 @@ struct Raw {
     cluster_domain: String,
     bootstrap_token_file: Option<PathBuf>,
     components: BTreeSet<Component>,
+    node_monitor_grace_seconds: u32,
+    terminated_pod_threshold: usize,
     log: String,
 }
 
@@ -47,10 +50,15 @@ impl Default for Raw {
             cluster_domain: "cluster.local".to_owned(),
             bootstrap_token_file: None,
             components: [Component::Apiserver, Component::Controllers, Component::Scheduler].into(),
+            node_monitor_grace_seconds: 50,
+            terminated_pod_threshold: 12_500,
             log: "info".to_owned(),
         }
     }
 }
+
+/// Least seconds a node may be silent: it renews its lease every ten.
+const MIN_GRACE: u32 = 11;
 
 /// A part of the daemon that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -74,6 +82,10 @@ pub(crate) struct Config {
     pub(crate) cluster_domain: String,
     pub(crate) bootstrap_token: Option<BootstrapToken>,
     pub(crate) components: BTreeSet<Component>,
+    /// How long a node may be silent before it counts as unreachable.
+    pub(crate) node_monitor_grace: Duration,
+    /// Ended pods beyond this number are deleted; 0 keeps all.
+    pub(crate) terminated_pod_threshold: usize,
     pub(crate) log: String,
 }
 
@@ -107,6 +119,12 @@ fn check(text: &str) -> anyhow::Result<Config> {
     if !raw.components.contains(&Component::Apiserver) {
         bail!("components: the apiserver must be among them until components can run apart");
     }
+    if raw.node_monitor_grace_seconds < MIN_GRACE {
+        bail!(
+            "node_monitor_grace_seconds = {}: must be at least {MIN_GRACE}, or every node's renewal is late",
+            raw.node_monitor_grace_seconds
+        );
+    }
     if !raw.state_dir.is_absolute() {
         bail!("state_dir = {:?}: must be an absolute path", raw.state_dir);
     }
@@ -120,6 +138,8 @@ fn check(text: &str) -> anyhow::Result<Config> {
         cluster_name: raw.cluster_name,
         cluster_domain: raw.cluster_domain,
         components: raw.components,
+        node_monitor_grace: Duration::from_secs(raw.node_monitor_grace_seconds.into()),
+        terminated_pod_threshold: raw.terminated_pod_threshold,
         log: raw.log,
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, SystemClock, server_config};
+use controlplane_controllers::PodRange;
 use controlplane_store::{Options, Store};
 use controlplane_store_sqlite::SqliteDurability;
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ async fn serve(
     let (way_in, stopped) = (server.clone(), stop_api.clone());
     api.spawn(async move { way_in.serve(listener, tls, Limits::default(), stopped).await });
     api.spawn(supervisor::keep_alive(stop_api.clone()));
-    let mut clients = start_clients(config, &identities, server, &stop_clients);
+    let mut clients = start_clients(config, &identities, server, &stop_clients)?;
     api.spawn(identities.keep_valid(stop_api.clone()));
     let Network {
         pods,
@@ -125,7 +126,7 @@ fn start_clients(
     identities: &Identities,
     server: &ApiServer,
     stop: &CancellationToken,
-) -> JoinSet<()> {
+) -> anyhow::Result<JoinSet<()>> {
     let mut clients = JoinSet::new();
     let client = |user: &str| {
         let user = UserInfo {
@@ -136,9 +137,7 @@ fn start_clients(
         kube::Client::new(server.in_process(user), "default")
     };
     if config.components.contains(&Component::Controllers) {
-        let settings = controlplane_controllers::Config {
-            signer: Arc::clone(&identities.authority),
-        };
+        let settings = controllers(config, identities)?;
         let (client, stop) = (client("system:kube-controller-manager"), stop.clone());
         clients.spawn(async move {
             controlplane_controllers::run(client, settings, stop).await;
@@ -150,7 +149,17 @@ fn start_clients(
             controlplane_scheduler::run(client, stop).await;
         });
     }
-    clients
+    Ok(clients)
+}
+
+fn controllers(config: &Config, identities: &Identities) -> anyhow::Result<controlplane_controllers::Config> {
+    let Network { pods, node_mask, .. } = config.network;
+    Ok(controlplane_controllers::Config {
+        signer: Arc::clone(&identities.authority),
+        pods: PodRange::new(pods, node_mask).context("key `pod_cidr`")?,
+        node_monitor_grace: config.node_monitor_grace,
+        terminated_pod_threshold: config.terminated_pod_threshold,
+    })
 }
 
 fn make_private(state_dir: &Path) -> anyhow::Result<()> {

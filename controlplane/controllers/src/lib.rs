@@ -12,10 +12,12 @@ mod error;
 mod garbage;
 mod meta;
 mod namespace;
+mod node_ipam;
 mod replicaset;
 mod run;
 mod standard;
 mod supervise;
 
 pub use config::Config;
+pub use node_ipam::{PodRange, PodRangeError};
 pub use run::run;

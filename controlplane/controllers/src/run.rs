@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, csr, deployment, garbage, namespace, replicaset, standard};
+use crate::{Config, csr, deployment, garbage, namespace, node_ipam, replicaset, standard};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -28,6 +28,10 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
     });
     team.add_silent("garbage-collector", garbage::run);
     team.add_silent("namespace", namespace::run);
+    let pods = config.pods;
+    team.add("node-ipam", "cidrAllocator", move |client, recorder, stop| {
+        node_ipam::run(client, recorder, pods, stop)
+    });
     team.add("deployment", "deployment-controller", deployment::run);
     team.add("replicaset", "replicaset-controller", replicaset::run);
     while team.members.join_next().await.is_some() {}

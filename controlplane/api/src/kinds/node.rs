@@ -11,7 +11,7 @@ use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
 use crate::resource::{Column, Resource, SelectableField};
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, keep};
 use crate::validate::{node, resources};
 
 pub(super) fn resource() -> Resource {
@@ -114,12 +114,36 @@ fn info(node: &Value, path: &str) -> Value {
     }
 }
 
+/// `podCIDR` always repeats the first of `podCIDRs`; where a client of the one disagrees with the
+/// other, the older field counts, for that client knows only it.
+fn couple_pod_networks(object: &mut Value) {
+    let one = read::text(object, "spec.podCIDR").to_owned();
+    let first = read::texts(object, "spec.podCIDRs")
+        .first()
+        .map(ToString::to_string);
+    if one == first.as_deref().unwrap_or_default() {
+        return;
+    }
+    let spec = meta::object_mut(meta::member_mut(object, "spec"));
+    match first {
+        Some(first) if one.is_empty() => spec.insert("podCIDR".to_owned(), first.into()),
+        _ => spec.insert("podCIDRs".to_owned(), vec![one].into()),
+    };
+}
+
 #[derive(Debug)]
 struct Rules;
 
 impl Strategy for Rules {
     // A node reports its first status in the create itself, so status is not cleared.
-    fn prepare_create(&self, _: &mut Value, _: &crate::strategy::Context) {}
+    fn prepare_create(&self, object: &mut Value, _: &crate::strategy::Context) {
+        couple_pod_networks(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &crate::strategy::Context) {
+        couple_pod_networks(new);
+        keep(new, old, "status");
+    }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         node::spec(object)

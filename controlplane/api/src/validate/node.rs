@@ -13,11 +13,28 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 pub(crate) fn spec(node: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors = taints(node, &path.child("taints"));
-    for (index, cidr) in read::texts(node, "spec.podCIDRs").into_iter().enumerate() {
-        if cidr.parse::<IpNet>().is_err() {
-            let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(path.child("podCIDRs").index(index).invalid(cidr, rule));
+    errors.extend(pod_networks(node, &path.child("podCIDRs")));
+    errors
+}
+
+/// Networks of a node's pods: at most one of each IP family.
+fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let texts = read::texts(node, "spec.podCIDRs");
+    let mut families = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse::<IpNet>() {
+            Ok(network) => families.push(network.max_prefix_len()),
+            Err(_) => {
+                let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                errors.push(path.index(index).invalid(*text, rule));
+            }
         }
+    }
+    families.sort_unstable();
+    if texts.len() > 2 || families.windows(2).any(|pair| pair.first() == pair.last()) {
+        let rule = "may specify no more than one CIDR for each IP family";
+        errors.push(path.invalid(texts.join(","), rule));
     }
     errors
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Parts, SystemClock};
-use controlplane_controllers::Config;
+use controlplane_controllers::{Config, PodRange};
 use controlplane_pki::CertificateAuthority;
 use controlplane_store::{MemoryDurability, Options, Store};
 use futures::{StreamExt, TryStreamExt};
@@ -87,6 +87,9 @@ impl Cluster {
         self.stop = CancellationToken::new();
         let config = Config {
             signer: self.signer.clone(),
+            pods: PodRange::new("10.42.0.0/22".parse().unwrap(), 24).unwrap(),
+            node_monitor_grace: Config::NODE_MONITOR_GRACE,
+            terminated_pod_threshold: Config::TERMINATED_POD_THRESHOLD,
         };
         let controllers = self.component("system:kube-controller-manager");
         let scheduler = self.component("system:kube-scheduler");

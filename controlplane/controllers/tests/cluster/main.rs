@@ -3,6 +3,8 @@
 //! A small stand-in for the agent runs and ends pods, so that rollouts come to an end.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod deletion;
