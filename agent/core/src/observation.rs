@@ -15,7 +15,7 @@ pub struct Observation {
     pub object: ObjectState,
     /// When the agent first saw the pod; becomes `status.startTime`.
     pub accepted_at: Timestamp,
-    /// When the agent first saw that the pod is to be deleted.
+    /// When the agent first saw that the pod is to be deleted, or that its grace was cut short since.
     pub termination_seen: Option<Timestamp>,
     /// Why the node refuses the pod for good, where it does.
     pub rejection: Option<Rejection>,
@@ -116,6 +116,8 @@ pub struct ContainerFacts {
     pub bundle_hash: Option<String>,
     /// Its unit.
     pub unit: Unit,
+    /// Whether systemd lists the unit as failed.
+    pub unit_failed: bool,
     /// How it ended before.
     pub runs: Runs,
     /// Why it could not be created or started, where that failed.
@@ -135,6 +137,11 @@ pub enum StopProgress {
     Asked,
     /// SIGKILL was sent.
     Killed,
+    /// The service manager could not be asked, or refused.
+    Refused {
+        /// When to ask again.
+        retry_at: Timestamp,
+    },
 }
 
 /// State of a postStart hook in the present run.

@@ -38,6 +38,11 @@ pub enum Step {
         /// Its name.
         container: String,
     },
+    /// Take the container's unit off systemd's list of failed ones: it did not fail.
+    ForgetFailure {
+        /// Its name.
+        container: String,
+    },
     /// Take away volumes, address, network namespace and slice; records stay.
     FreeSandbox,
     /// Delete the object in the API, by UID and with no grace.
@@ -110,6 +115,7 @@ impl fmt::Display for Step {
                 write!(f, "{verb} {container} within {}s ({cause:?})", grace.as_secs())
             }
             Self::KillContainer { container } => write!(f, "kill {container}"),
+            Self::ForgetFailure { container } => write!(f, "forget failure of {container}"),
             Self::FreeSandbox => f.write_str("free sandbox"),
             Self::DeleteObject => f.write_str("delete object"),
             Self::RemoveFiles => f.write_str("remove files"),

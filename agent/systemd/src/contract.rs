@@ -37,6 +37,7 @@ pub async fn run(units: &impl UnitManager, tag: &str) {
     a_second_start_says_it_exists(units, &service).await;
     a_stopped_service_is_gone_and_stopping_again_is_harmless(units, &service).await;
     a_failed_service_can_be_made_anew(units, &service).await;
+    a_failed_service_is_forgotten_on_request(units, &service).await;
     absent_units_are_no_trouble(units).await;
     units.stop(slice.name.as_unit()).await.expect("stop the slice");
 }
@@ -92,6 +93,15 @@ async fn a_failed_service_can_be_made_anew(units: &impl UnitManager, spec: &Serv
     units.start_service(spec).await.expect("make it anew");
     wait_for(units, &spec.name, Some(ActiveState::Active)).await;
     units.stop(&spec.name).await.expect("stop the service");
+}
+
+async fn a_failed_service_is_forgotten_on_request(units: &impl UnitManager, spec: &ServiceSpec) {
+    units.start_service(spec).await.expect("start the service");
+    units.kill(&spec.name, KillWho::Main, 9).await.expect("kill it");
+    wait_for(units, &spec.name, Some(ActiveState::Failed)).await;
+    units.reset_failed(&spec.name).await.expect("forget it");
+    wait_for(units, &spec.name, None).await;
+    units.reset_failed(&spec.name).await.expect("forget it again");
 }
 
 async fn absent_units_are_no_trouble(units: &impl UnitManager) {

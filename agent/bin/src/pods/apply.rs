@@ -1,24 +1,28 @@
 //! Steps, performed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use agent_core::{EventDraft, Failure, ImageState, Sandbox, Step, StopProgress, Volumes, backoff, spec_hash};
-use agent_runtime::{mounts, slice_name, unit_name};
-use agent_systemd::{KillWho, UnitManager};
+use agent_core::{
+    EventDraft, Failure, ImageState, Sandbox, Step, StopMode, StopProgress, Volumes, backoff, spec_hash,
+};
+use agent_runtime::{mounts, read_records, slice_name, unit_name};
+use agent_systemd::UnitManager;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
-use tracing::{info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use super::operations::{self, Done, StopOrder};
 use super::worker::Worker;
 use crate::clock::now;
 use crate::volumes::Unmounted;
 
-/// SIGKILL's number.
-const SIGKILL: i32 = 9;
-
 /// Pause before a foundation that failed is tried again.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
+
+/// Pause before a stop or a deletion that was refused is asked for again: the reason may last.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// What came of a step.
 pub(super) enum Flow {
@@ -51,9 +55,10 @@ impl<U: UnitManager + 'static> Worker<U> {
                     Some(&container),
                     EventDraft::normal("Killing", message),
                 );
-                self.stop(&container, StopOrder { grace, mode })
+                self.stop(&container, StopOrder { grace, mode }, CancellationToken::new())
             }
-            Step::KillContainer { container } => self.kill(&container).await,
+            Step::KillContainer { container } => self.kill(&container),
+            Step::ForgetFailure { container } => self.forget_failure(&container),
             Step::FreeSandbox => self.free_sandbox().await,
             Step::DeleteObject => self.delete_object(),
             Step::RemoveFiles => self.remove_files().await,
@@ -171,37 +176,71 @@ impl<U: UnitManager + 'static> Worker<U> {
         Flow::Begun
     }
 
-    fn stop(&mut self, name: &str, order: StopOrder) -> Flow {
+    fn stop(&mut self, name: &str, order: StopOrder, hurry: CancellationToken) -> Flow {
         let (Some(container), Ok(unit)) = (self.container(name), unit_name(&self.goal.pod, name)) else {
             return Flow::Begun;
         };
-        self.local(name).stop = Some(StopProgress::Asked);
-        let invocation = self.local(name).invocation.clone();
+        let local = self.local(name);
+        local.stop = Some(StopProgress::Asked);
+        local.hurry = Some(hurry.clone());
+        let invocation = local.invocation.clone();
         let target = self.action_target(container.clone());
         let context = Arc::clone(&self.context);
         let name = name.to_owned();
         self.operations.spawn(async move {
-            Box::pin(operations::stop(
-                &context,
-                &target,
-                &unit,
-                invocation.as_deref(),
-                order,
-            ))
-            .await;
-            Done::Stopped { container: name }
+            let stop = operations::Stop {
+                context: &context,
+                target: &target,
+                unit: &unit,
+                invocation: invocation.as_deref(),
+            };
+            let result = Box::pin(stop.run(order, &hurry)).await;
+            Done::Stopped {
+                container: name,
+                result,
+            }
         });
         Flow::Begun
     }
 
-    async fn kill(&mut self, name: &str) -> Flow {
-        if let Ok(unit) = unit_name(&self.goal.pod, name)
-            && let Err(error) = self.context.units.kill(&unit, KillWho::All, SIGKILL).await
-        {
-            warn!(error = %error, unit = %unit, "kill failed");
+    /// Cuts the stop that is under way short, or begins one that waits for nothing.
+    fn kill(&mut self, name: &str) -> Flow {
+        match self.local(name).hurry.clone() {
+            Some(hurry) => hurry.cancel(),
+            None => {
+                let order = StopOrder {
+                    grace: Duration::ZERO,
+                    mode: StopMode::Remove,
+                };
+                let hurry = CancellationToken::new();
+                hurry.cancel();
+                self.stop(name, order, hurry);
+            }
         }
         self.local(name).stop = Some(StopProgress::Killed);
         Flow::Changed
+    }
+
+    fn forget_failure(&mut self, name: &str) -> Flow {
+        let run = self.last_run(name);
+        self.local(name).forgiven = run;
+        if let Ok(unit) = unit_name(&self.goal.pod, name) {
+            let context = Arc::clone(&self.context);
+            let container = name.to_owned();
+            self.operations.spawn(async move {
+                let result = context.units.reset_failed(&unit).await;
+                Done::Forgiven {
+                    container,
+                    result: result.map_err(|error| error.to_string()),
+                }
+            });
+        }
+        Flow::Begun
+    }
+
+    fn last_run(&self, name: &str) -> Option<String> {
+        let records = read_records(&self.context.paths, &self.uid, name).ok()?;
+        Some(records.last()?.invocation_id.clone())
     }
 
     async fn free_sandbox(&mut self) -> Flow {
@@ -218,6 +257,9 @@ impl<U: UnitManager + 'static> Worker<U> {
 
     fn delete_object(&mut self) -> Flow {
         let version = self.goal.pod.metadata.resource_version.clone();
+        if let Some(moment) = self.delete_at.filter(|moment| *moment > now()) {
+            return Flow::Wait(moment);
+        }
         if !self.publisher.is_settled() || self.deleted_version.as_ref() == Some(&version) {
             return Flow::Begun;
         }
@@ -256,8 +298,15 @@ impl<U: UnitManager + 'static> Worker<U> {
                 local.starting = false;
                 local.failure = result.err();
             }
-            Ok(Done::Stopped { container }) => {
+            Ok(Done::Stopped { container, result }) => {
                 let local = self.local(&container);
+                local.hurry = None;
+                if let Err(error) = result {
+                    warn!(error, container, "container not stopped");
+                    let retry_at = soon(ASK_AGAIN);
+                    local.stop = Some(StopProgress::Refused { retry_at });
+                    return;
+                }
                 local.stop = None;
                 local.verdicts = agent_core::probe::ProbeVerdicts::default();
                 local.post_start = agent_core::PostStart::Done;
@@ -269,25 +318,38 @@ impl<U: UnitManager + 'static> Worker<U> {
             }) => {
                 self.post_started(&container, &invocation, result);
             }
+            Ok(Done::Forgiven {
+                container,
+                result: Err(error),
+            }) => {
+                debug!(error, container, "failed unit not forgotten");
+                self.local(&container).forgiven = None;
+            }
+            Ok(Done::Forgiven { result: Ok(()), .. }) => {}
             Ok(Done::Told(told)) => self.publisher.told(told),
             Ok(Done::Deleted(Ok(()))) => {}
             Ok(Done::Deleted(Err(error))) => {
                 warn!(error, "object not deleted");
                 self.deleted_version = None;
+                self.delete_at = Some(soon(ASK_AGAIN));
             }
             Err(error) => warn!(error = %error, "operation failed"),
         }
     }
 }
 
+/// The moment `pause` from now.
+fn soon(pause: SignedDuration) -> Timestamp {
+    let now = now();
+    now.checked_add(pause).unwrap_or(now)
+}
+
 fn failure(reason: &str, message: String) -> Failure {
-    let failed_at = now();
-    let retry_at = failed_at.checked_add(RETRY).unwrap_or(failed_at);
     Failure {
         reason: reason.to_owned(),
         message,
-        failed_at,
-        retry_at,
+        failed_at: now(),
+        retry_at: soon(RETRY),
     }
 }
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_core::{
-    ContainerFacts, Exit, Observation, Outcome, PostStart, RestartPolicy, Role, Runs, Unit, containers,
-};
+use agent_core::{ContainerFacts, Exit, Observation, Outcome, RestartPolicy, Role, Runs, Unit, containers};
 use agent_run::{BackOff, Launch};
 use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
 use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
@@ -14,6 +12,9 @@ use tracing::warn;
 
 use super::worker::Worker;
 use crate::clock::{from_micros, now};
+
+/// Longest pause before the service manager is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl<U: UnitManager + 'static> Worker<U> {
     pub(super) async fn observe(&mut self) -> Observation {
@@ -53,7 +54,8 @@ impl<U: UnitManager + 'static> Worker<U> {
                 // Nothing may be decided without knowing what runs.
                 Err(error) => warn!(error = %error, "units not listed"),
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // A connection that is made anew wakes every worker.
+            drop(tokio::time::timeout(ASK_AGAIN, self.wake.woken()).await);
         }
     }
 
@@ -80,6 +82,10 @@ impl<U: UnitManager + 'static> Worker<U> {
             local.image = agent_core::ImageState::Present { id, reference };
             local.bundle_hash = Some(launch.identity.spec_hash);
         }
+        let unit_failed = unit.is_some_and(|unit| unit.active == ActiveState::Failed)
+            && records
+                .last()
+                .is_some_and(|last| local.forgiven.as_ref() != Some(&last.invocation_id));
         let mut unit = of_unit(unit, state.as_ref(), &records);
         if local.starting && unit == Unit::Absent {
             unit = Unit::Starting;
@@ -93,23 +99,15 @@ impl<U: UnitManager + 'static> Worker<U> {
         if let Unit::Running { invocation, .. } = &unit
             && local.invocation.as_ref() != Some(invocation)
         {
-            local.invocation = Some(invocation.clone());
-            local.verdicts = agent_core::probe::ProbeVerdicts::default();
-            local.failure = None;
-            let hook = container
-                .lifecycle
-                .as_ref()
-                .is_some_and(|l| l.post_start.is_some());
-            local.post_start = if hook && !adopting && role != Role::Init {
-                PostStart::Pending
-            } else {
-                PostStart::Done
-            };
+            let lifecycle = container.lifecycle.as_ref();
+            let hook = lifecycle.is_some_and(|lifecycle| lifecycle.post_start.is_some());
+            local.begin_run(invocation, hook && !adopting && role != Role::Init);
         }
         ContainerFacts {
             image: local.image.clone(),
             bundle_hash: local.bundle_hash.clone(),
             unit,
+            unit_failed,
             runs: with_lost(runs(&records), &local.lost),
             failure: local.failure.clone(),
             stop: local.stop,

@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 use tokio::time::Instant;
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::Context;
 use super::action::{self, Target};
@@ -20,6 +21,9 @@ use super::publish::Told;
 /// Signals by number.
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
+
+/// Longest wait for a unit to be gone after SIGKILL.
+const AFTER_KILL: Duration = Duration::from_secs(30);
 
 /// The least a container has between the end of preStop and SIGKILL.
 const LEAST_GRACE: Duration = Duration::from_secs(2);
@@ -33,6 +37,11 @@ pub(super) enum Done {
     },
     Stopped {
         container: String,
+        result: Result<(), String>,
+    },
+    Forgiven {
+        container: String,
+        result: Result<(), String>,
     },
     PostStarted {
         container: String,
@@ -76,82 +85,94 @@ pub(super) async fn resolve_image<U: UnitManager + 'static>(
     }
 }
 
-/// preStop, then the stop; SIGKILL at the end of the grace.
-pub(super) async fn stop<U: UnitManager + 'static>(
-    context: &Arc<Context<U>>,
-    target: &Target,
-    unit: &UnitName,
-    invocation: Option<&str>,
-    order: StopOrder,
-) {
-    let deadline = Instant::now() + order.grace;
-    let hook = target
-        .container
-        .lifecycle
-        .as_ref()
-        .and_then(|lifecycle| lifecycle.pre_stop.as_ref());
-    if let Some(hook) = hook.filter(|_| invocation.is_some()) {
-        let ran = tokio::time::timeout_at(deadline, action::hook(context, target, hook)).await;
+/// A stop of one container.
+pub(super) struct Stop<'a, U> {
+    pub(super) context: &'a Arc<Context<U>>,
+    pub(super) target: &'a Target,
+    pub(super) unit: &'a UnitName,
+    /// The run that is to end, where one runs.
+    pub(super) invocation: Option<&'a str>,
+}
+
+impl<U: UnitManager + 'static> Stop<'_, U> {
+    /// preStop, then the stop; SIGKILL at the end of the grace, or at once when `hurry` is cancelled.
+    pub(super) async fn run(&self, order: StopOrder, hurry: &CancellationToken) -> Result<(), String> {
+        let deadline = Instant::now() + order.grace;
+        tokio::select! {
+            // A command that is dropped is killed: the container ends with it anyway.
+            () = hurry.cancelled() => {}
+            // Cancel-safe: as above.
+            () = self.pre_stop(deadline) => {}
+        }
+        let deadline = deadline.max(Instant::now() + LEAST_GRACE);
+        let mut stopped = std::pin::pin!(self.end(order.mode));
+        let mut grace = std::pin::pin!(self.grant(order, deadline));
+        tokio::select! {
+            // First, so that systemd is asked to stop the unit before anything of it is killed: it would
+            // be started again.
+            biased;
+            // Cancel-safe: pinned, and awaited below.
+            result = &mut stopped => return result,
+            // Cancel-safe: a token stays cancelled.
+            () = hurry.cancelled() => {}
+            // Cancel-safe: what is left to wait for is over.
+            () = &mut grace => {}
+        }
+        if let Err(error) = self.context.units.kill(self.unit, KillWho::All, SIGKILL).await {
+            debug!(error = %error, unit = %self.unit, "nothing left to kill");
+        }
+        tokio::time::timeout(AFTER_KILL, stopped)
+            .await
+            .unwrap_or_else(|_| Err(format!("{} outlives SIGKILL", self.unit)))
+    }
+
+    async fn pre_stop(&self, deadline: Instant) {
+        let target = self.target;
+        let lifecycle = target.container.lifecycle.as_ref();
+        let hook = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+        let Some(hook) = hook.filter(|_| self.invocation.is_some()) else {
+            return;
+        };
+        let ran = tokio::time::timeout_at(deadline, action::hook(self.context, target, hook)).await;
         let ran = ran.unwrap_or_else(|_| Err("did not end within the grace period".to_owned()));
         if let Err(error) = ran {
             let event = EventDraft::warning("FailedPreStopHook", format!("PreStopHook failed: {error}"));
-            context
-                .events
-                .about_pod(&target.pod, Some(&target.container.name), event);
+            let events = &self.context.events;
+            events.about_pod(&target.pod, Some(&target.container.name), event);
         }
     }
-    let deadline = deadline.max(Instant::now() + LEAST_GRACE);
-    let stopped = async {
-        match order.mode {
-            StopMode::Remove => context.units.stop(unit).await.map_err(|error| error.to_string()),
-            StopMode::Restart => end_run(context, target, unit, invocation).await,
-        }
-    };
-    let mut stopped = std::pin::pin!(stopped);
-    let in_time = tokio::time::timeout_at(deadline, &mut stopped).await;
-    let result = match in_time {
-        Ok(result) => result,
-        Err(_) => {
-            if let Err(error) = context.units.kill(unit, KillWho::All, SIGKILL).await {
-                warn!(error = %error, unit = %unit, "kill failed");
-            }
-            tokio::time::timeout(Duration::from_secs(30), stopped)
-                .await
-                .unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = result {
-        warn!(error, unit = %unit, "stop failed");
-        // The plan asks again; not at once, for the reason may last.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
 
-/// SIGTERM to the main process, and the wait for the record of its end.
-async fn end_run<U: UnitManager + 'static>(
-    context: &Arc<Context<U>>,
-    target: &Target,
-    unit: &UnitName,
-    invocation: Option<&str>,
-) -> Result<(), String> {
-    let mut changes = context.units.changes();
-    context
-        .units
-        .kill(unit, KillWho::Main, SIGTERM)
-        .await
-        .map_err(|error| error.to_string())?;
-    loop {
-        let records = read_records(&context.paths, &target.uid, &target.container.name).unwrap_or_default();
-        if records
-            .recent
-            .iter()
-            .any(|record| Some(record.invocation_id.as_str()) == invocation)
-        {
-            return Ok(());
+    async fn end(&self, mode: StopMode) -> Result<(), String> {
+        match mode {
+            StopMode::Remove => {
+                let stopped = self.context.units.stop(self.unit).await;
+                stopped.map_err(|error| error.to_string())
+            }
+            StopMode::Restart => self.end_run().await,
         }
-        if changes.next().await.is_none() {
-            return Ok(());
+    }
+
+    /// SIGTERM to the main process, and the wait for the record of its end.
+    async fn end_run(&self) -> Result<(), String> {
+        let units = &self.context.units;
+        let mut changes = units.changes();
+        units
+            .kill(self.unit, KillWho::Main, SIGTERM)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (uid, name) = (&self.target.uid, &self.target.container.name);
+        loop {
+            let records = read_records(&self.context.paths, uid, name).unwrap_or_default();
+            let mut ended = records.recent.iter().map(|record| record.invocation_id.as_str());
+            if ended.any(|id| Some(id) == self.invocation) || changes.next().await.is_none() {
+                return Ok(());
+            }
         }
+    }
+
+    /// Waits for the end of the grace.
+    async fn grant(&self, _order: StopOrder, deadline: Instant) {
+        tokio::time::sleep_until(deadline).await;
     }
 }
 
@@ -171,9 +192,6 @@ pub(super) async fn delete(client: Client, pod: &Pod) -> Result<(), String> {
     match api.delete(name, &how).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
-        Err(error) => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Err(error.to_string())
-        }
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -66,8 +66,26 @@ pub(super) struct Local {
     pub(super) verdicts: ProbeVerdicts,
     /// The run that `post_start` and `verdicts` are of.
     pub(super) invocation: Option<String>,
+    /// The run whose unit is, or is being, taken off systemd's list of failed ones.
+    pub(super) forgiven: Option<String>,
+    /// Cuts the stop that is under way short.
+    pub(super) hurry: Option<CancellationToken>,
     /// Runs that the API knows of and the node does not: the machine was booted since.
     pub(super) lost: Runs,
+}
+
+impl Local {
+    /// Forgets what was known of the run before `invocation`.
+    pub(super) fn begin_run(&mut self, invocation: &str, hook_pending: bool) {
+        self.invocation = Some(invocation.to_owned());
+        self.verdicts = ProbeVerdicts::default();
+        self.failure = None;
+        self.post_start = if hook_pending {
+            PostStart::Pending
+        } else {
+            PostStart::Done
+        };
+    }
 }
 
 pub(super) struct Worker<U> {
@@ -88,6 +106,8 @@ pub(super) struct Worker<U> {
     pub(super) probing: Probing,
     /// The object's version whose deletion was asked for.
     pub(super) deleted_version: Option<Option<String>>,
+    /// When a deletion that failed is asked for again.
+    pub(super) delete_at: Option<Timestamp>,
     /// Whether runs that are found were begun by an earlier agent.
     pub(super) adopting: bool,
 }
@@ -129,6 +149,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             operations: JoinSet::new(),
             probing: Probing::default(),
             deleted_version: None,
+            delete_at: None,
             adopting,
         }
     }

@@ -36,10 +36,13 @@ pub fn plan(desired: &Pod, observed: &Observation, now: Timestamp) -> Vec<Step> 
     if let Some(began) = planner.termination() {
         return planner.terminate(began);
     }
-    if planner.is_over() {
-        return planner.wind_down(&StopCause::PodFinished, planner.grace());
-    }
-    planner.advance()
+    let mut steps = planner.undeserved_failures();
+    steps.extend(if planner.is_over() {
+        planner.wind_down(&StopCause::PodFinished, planner.grace())
+    } else {
+        planner.advance()
+    });
+    steps
 }
 
 /// Whether every container of `pod` has ended for good, so that only its status is left.
@@ -193,8 +196,34 @@ impl Planner<'_> {
             main
         };
         next.into_iter()
-            .filter(|c| self.facts(c).stop.is_none())
-            .map(|c| stop(c, grace, StopMode::Remove, cause.clone()))
+            .filter_map(|c| self.stop_now(c, stop(c, grace, StopMode::Remove, cause.clone())))
+            .collect()
+    }
+
+    /// `step`, which stops `container`, unless a stop is under way or was refused a moment ago.
+    fn stop_now(&self, container: &Container, step: Step) -> Option<Step> {
+        match self.facts(container).stop {
+            None => Some(step),
+            Some(StopProgress::Refused { retry_at }) if retry_at <= self.now => Some(step),
+            Some(StopProgress::Refused { retry_at }) => Some(Step::WaitUntil(retry_at)),
+            Some(StopProgress::Asked | StopProgress::Killed) => None,
+        }
+    }
+
+    /// A container that exited 0 before its start was through leaves a unit that systemd calls failed
+    /// (`protocol`: its PID file names nobody). What is listed as failed should have failed.
+    fn undeserved_failures(&self) -> Vec<Step> {
+        let ended_well = |role, facts: &ContainerFacts| {
+            facts.unit_failed
+                && !facts.unit.is_live()
+                && last_succeeded(facts)
+                && !RestartPolicy::of(self.spec, role).restarts(&facts.runs)
+        };
+        containers(self.spec)
+            .filter(|(role, c)| ended_well(*role, &self.facts(c)))
+            .map(|(_, c)| Step::ForgetFailure {
+                container: c.name.clone(),
+            })
             .collect()
     }
 
@@ -233,7 +262,7 @@ impl Planner<'_> {
 
     fn replacement(&self, container: &Container) -> Option<Step> {
         let facts = self.facts(container);
-        if facts.stop.is_some() || !facts.unit.is_live() {
+        if !facts.unit.is_live() {
             return None;
         }
         let changed = facts
@@ -241,21 +270,13 @@ impl Planner<'_> {
             .as_deref()
             .is_some_and(|hash| hash != spec_hash(container));
         if changed {
-            return Some(stop(
-                container,
-                self.grace(),
-                StopMode::Remove,
-                StopCause::SpecChanged,
-            ));
+            let step = stop(container, self.grace(), StopMode::Remove, StopCause::SpecChanged);
+            return self.stop_now(container, step);
         }
         let running = matches!(facts.unit, Unit::Running { .. });
         let cause = failing(container, &facts).filter(|_| running)?;
-        Some(stop(
-            container,
-            self.probe_grace(container, &cause),
-            StopMode::Restart,
-            cause,
-        ))
+        let grace = self.probe_grace(container, &cause);
+        self.stop_now(container, stop(container, grace, StopMode::Restart, cause))
     }
 
     /// A probe's own `terminationGracePeriodSeconds`, else the pod's.

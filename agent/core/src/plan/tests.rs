@@ -274,6 +274,38 @@ fn a_pod_that_ended_never_runs_again_after_the_node_forgot_it() {
 }
 
 #[test]
+fn a_unit_that_counts_as_failed_though_its_container_exited_0_is_forgotten() {
+    let failed = |outcome| ContainerFacts {
+        unit_failed: true,
+        ..ended(outcome)
+    };
+    let plans = |policy: &str, outcome| {
+        let mut observed = ready(&[("a", failed(outcome))]);
+        observed.sandbox = Sandbox::Freed;
+        text(&pod(policy, &[], &["a"]), &observed, 2)
+    };
+    assert_eq!(plans("Never", Outcome::Exited(0)), "forget failure of a");
+    assert_eq!(plans("OnFailure", Outcome::Exited(0)), "forget failure of a");
+    assert_eq!(plans("Never", Outcome::Exited(1)), "");
+    assert_eq!(plans("Never", Outcome::Signalled(9)), "");
+    assert!(!plans("Always", Outcome::Exited(0)).contains("forget"));
+}
+
+#[test]
+fn a_refused_stop_is_asked_for_again_at_its_time_and_not_before() {
+    let pod = deleted(pod("Always", &[], &["a"]));
+    let refused = ContainerFacts {
+        stop: Some(StopProgress::Refused { retry_at: at(2) }),
+        ..running_as("a")
+    };
+    let mut observed = ready(&[("a", refused)]);
+    observed.termination_seen = Some(at(0));
+    let first = |seconds| plan(&pod, &observed, at(seconds))[0].to_string();
+    assert_eq!(first(1), format!("wait until {}", at(2)));
+    assert_eq!(first(2), "stop a within 10s (Deletion)");
+}
+
+#[test]
 fn a_pod_past_its_deadline_is_stopped() {
     let mut pod = pod("Always", &[], &["a"]);
     pod.spec.as_mut().unwrap().active_deadline_seconds = Some(5);
@@ -317,7 +349,10 @@ fn perform(step: &Step, observed: &mut Observation, pod: &Pod) {
         }
         Step::StartContainer { container } => {
             let facts = if finishes(container) {
-                ended(Outcome::Exited(0))
+                ContainerFacts {
+                    unit_failed: true,
+                    ..ended(Outcome::Exited(0))
+                }
             } else {
                 running()
             };
@@ -331,6 +366,9 @@ fn perform(step: &Step, observed: &mut Observation, pod: &Pod) {
             observed
                 .containers
                 .insert(container.clone(), ended(Outcome::Signalled(15)));
+        }
+        Step::ForgetFailure { container } => {
+            observed.containers.get_mut(container).unwrap().unit_failed = false;
         }
         Step::FreeSandbox => {
             observed.sandbox = Sandbox::Freed;

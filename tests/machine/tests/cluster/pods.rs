@@ -183,5 +183,11 @@ pub(crate) fn quick_init_containers(cluster: &Cluster) -> Result<()> {
         let steps = ns.succeed(&["logs", &name, "-c", "main"])?;
         ensure!(steps == "first\nsecond\n", "{name} ran {steps:?}");
     }
-    Ok(())
+    eventually("a list of failed units without the ones that exited 0", || {
+        let failed = cluster
+            .node()
+            .succeed("systemctl list-units --failed --plain --no-legend 'floe-quick:*'")?;
+        ensure!(failed.trim().is_empty(), "{failed}");
+        Ok(())
+    })
 }

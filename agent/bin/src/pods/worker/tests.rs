@@ -205,6 +205,11 @@ impl Node {
         }
     }
 
+    /// How many units of the pod's containers systemd lists.
+    async fn units(&self) -> usize {
+        self.context.units.list("floe-*.service").await.unwrap().len()
+    }
+
     /// What `floe-run` writes once the container runs.
     fn run(&self) {
         let dir = self.context.paths.container_dir("12345678-0000", "c");
@@ -256,6 +261,24 @@ async fn a_pod_is_started_and_its_end_is_told_from_its_record() {
         3
     );
     assert_eq!(node.context.units.starts(&node.unit), 1);
+}
+
+#[tokio::test]
+async fn a_unit_is_listed_as_failed_only_where_its_container_failed() {
+    for (code, ended, left) in [(0, "Succeeded", 0), (3, "Failed", 1)] {
+        let mut node = Node::with(pod());
+        node.started().await;
+        node.run();
+        node.told(|status| phase(status, "Running")).await;
+        // A container that exits 0 before its start is through is a failure of the protocol to systemd.
+        let mut changes = node.context.units.changes();
+        node.end(code);
+        node.told(|status| phase(status, ended)).await;
+        while left == 0 && node.units().await > 0 {
+            changes.next().await;
+        }
+        assert_eq!(node.units().await, left);
+    }
 }
 
 #[tokio::test]
