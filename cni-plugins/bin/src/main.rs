@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use cni_plugins_bridge::Bridge;
+use cni_plugins_bridge::{Bridge, DELETE_LINK, delete_link};
 use cni_plugins_ipam::HostLocal;
 use cni_plugins_spec::{Output, Plugin, run};
 
@@ -22,7 +22,11 @@ const MAX_STDIN: u64 = 4 << 20;
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let own = args.next().unwrap_or_default();
-    let named = plugin(own_name(&own)).or_else(|| plugin(args.next()?.to_str()?));
+    let first = args.next().unwrap_or_default();
+    if first == DELETE_LINK {
+        return status(delete_link(&args.next().unwrap_or_default()).is_ok());
+    }
+    let named = plugin(own_name(&own)).or_else(|| plugin(first.to_str()?));
     let Some(plugin) = named else { return usage() };
     let mut stdin = Vec::new();
     // A plugin that is asked for its version may have no stdin at all.
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
 
 fn plugin(name: &str) -> Option<Box<dyn Plugin>> {
     match name {
-        "bridge" => Some(Box::new(Bridge)),
+        "bridge" => Some(Box::new(Bridge::with_helper())),
         "host-local" => Some(Box::new(HostLocal)),
         "loopback" => Some(Box::new(Loopback)),
         _ => None,
@@ -59,7 +63,11 @@ fn print(output: &Output) -> ExitCode {
         // Nobody is left to be told when stdout is closed.
         drop(writeln!(std::io::stdout(), "{json}"));
     }
-    if output.success {
+    status(output.success)
+}
+
+fn status(success: bool) -> ExitCode {
+    if success {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use cni_plugins_netlink::{Link, Netlink, RouteSpec, Veth, inside};
+use cni_plugins_netlink::{Link, Netlink, RouteSpec, Veth};
 use cni_plugins_nft::Masquerade;
 use cni_plugins_spec::{Call, CniError, ErrorCode, Interface, IpConfig, Route, Success};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -64,8 +64,7 @@ impl Add<'_> {
     /// Makes the pair and everything in the container, as `ipam` says; the bridge's addresses too.
     pub(crate) async fn connect(&self, bridge: &Link, ipam: Success) -> Result<Success, CniError> {
         let port = self.pair(bridge).await?;
-        self.settle(ipam.ips.iter().any(|ip| ip.address.addr().is_ipv4()))?;
-        let pod = Netlink::open_in(self.netns).map_err(system)?;
+        let pod = self.enter(ipam.ips.iter().any(|ip| ip.address.addr().is_ipv4()))?;
         let ifname = &self.call.environment.ifname;
         let gone = || {
             CniError::new(
@@ -77,8 +76,7 @@ impl Add<'_> {
         for ip in &ipam.ips {
             pod.add_address(link.index, ip.address).await.map_err(system)?;
         }
-        // Both ends up before routes: a route through a link that is down is refused.
-        self.host.set_up(port.index).await.map_err(system)?;
+        // Both ends are up before routes: a route through a link that is down is refused.
         pod.set_up(link.index).await.map_err(system)?;
         let routes = self.routes(&ipam);
         for route in &routes {
@@ -124,7 +122,7 @@ impl Add<'_> {
             .await
             .map_err(system)?
             .ok_or_else(vanished)?;
-        self.host.set_alias(port.index, &alias).await.map_err(system)?;
+        self.host.set_up_as(port.index, &alias).await.map_err(system)?;
         if self.settings.hairpin_mode {
             self.host.set_hairpin(port.index).await.map_err(system)?;
         }
@@ -138,14 +136,15 @@ impl Add<'_> {
         self.host.add_veth(veth).await.map_err(system)
     }
 
-    /// Kernel settings of the container's end, before it is up.
-    fn settle(&self, v4: bool) -> Result<(), CniError> {
+    /// A connection into the container, with the settings of its end made before that is up.
+    fn enter(&self, v4: bool) -> Result<Netlink, CniError> {
         let ifname = &self.call.environment.ifname;
-        inside(self.netns, || {
+        let (settled, pod) = Netlink::open_in_after(self.netns, || {
             sysctl::no_router_advertisements(ifname)?;
             if v4 { sysctl::announce(ifname) } else { Ok(()) }
         })
-        .map_err(system)?
+        .map_err(system)?;
+        settled.map(|()| pod)
     }
 
     /// The routes of the address plugin, and the default routes where the bridge is to be one.

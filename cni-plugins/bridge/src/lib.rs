@@ -9,9 +9,11 @@ mod check;
 mod delegate;
 mod names;
 mod plugin;
+mod remover;
 mod settings;
 mod sysctl;
 
 pub use names::{alias, host_name};
 pub use plugin::Bridge;
+pub use remover::{DELETE_LINK, delete_link};
 pub use settings::Settings;

@@ -10,11 +10,25 @@ use crate::add::{Add, system};
 use crate::check;
 use crate::delegate::Ipam;
 use crate::names;
+use crate::remover::Remover;
 use crate::settings::Settings;
 
 /// `bridge`: connects a container to a bridge of the node.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Bridge;
+pub struct Bridge {
+    remover: Remover,
+}
+
+impl Bridge {
+    /// The plugin as part of an executable whose argument [`crate::DELETE_LINK`] calls
+    /// [`crate::delete_link`]: DEL then does not wait for what the kernel does after a link is gone.
+    #[must_use]
+    pub const fn with_helper() -> Self {
+        Self {
+            remover: Remover::Helper,
+        }
+    }
+}
 
 impl Plugin for Bridge {
     fn add(&self, call: &Call) -> Result<Success, CniError> {
@@ -33,7 +47,7 @@ impl Plugin for Bridge {
             let addresses = ipam.add(call)?;
             match add.connect(&bridge, addresses).await {
                 Ok(result) => Ok(result),
-                Err(error) => Err(undo(call, &host, &ipam, error).await),
+                Err(error) => Err(self.undo(call, &host, &ipam, error).await),
             }
         })
     }
@@ -43,7 +57,7 @@ impl Plugin for Bridge {
         block_on(async {
             let host = Netlink::open().map_err(system)?;
             // The link first: an address must not be given away while it still answers.
-            let unlinked = unlink(call, &host).await;
+            let unlinked = self.unlink(call, &host).await;
             let freed = ipam.and_then(|ipam| ipam.del(call));
             unlinked.and(freed)
         })
@@ -76,26 +90,28 @@ impl Plugin for Bridge {
     }
 }
 
-/// Takes the container's part away after a failed ADD and reports what failed then, too.
-async fn undo(call: &Call, host: &Netlink, ipam: &Ipam, error: CniError) -> CniError {
-    let problems: Vec<String> = [unlink(call, host).await, ipam.del(call)]
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|e| e.to_string())
-        .collect();
-    if problems.is_empty() {
-        error
-    } else {
-        error.with_details(format!("and undoing it failed: {}", problems.join("; ")))
+impl Bridge {
+    /// Takes the container's part away after a failed ADD and reports what failed then, too.
+    async fn undo(&self, call: &Call, host: &Netlink, ipam: &Ipam, error: CniError) -> CniError {
+        let problems: Vec<String> = [self.unlink(call, host).await, ipam.del(call)]
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|e| e.to_string())
+            .collect();
+        if problems.is_empty() {
+            error
+        } else {
+            error.with_details(format!("and undoing it failed: {}", problems.join("; ")))
+        }
     }
-}
 
-/// Deletes the host's end, and the container's with it; needs no namespace.
-async fn unlink(call: &Call, host: &Netlink) -> Result<(), CniError> {
-    let name = names::host_name(&call.environment.container_id, &call.environment.ifname);
-    match host.link(&name).await.map_err(system)? {
-        Some(link) => host.delete(link.index).await.map_err(system),
-        None => Ok(()),
+    /// Deletes the host's end, and the container's with it; needs no namespace.
+    async fn unlink(&self, call: &Call, host: &Netlink) -> Result<(), CniError> {
+        let name = names::host_name(&call.environment.container_id, &call.environment.ifname);
+        match host.link(&name).await.map_err(system)? {
+            Some(link) => self.remover.delete(host, link.index).await.map_err(system),
+            None => Ok(()),
+        }
     }
 }
 
@@ -127,7 +143,7 @@ fn nft_is_there() -> bool {
         .any(|folder| folder.join("nft").is_file())
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, CniError>>) -> Result<T, CniError> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CniError>>) -> Result<T, CniError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime
         .map_err(|e| CniError::new(ErrorCode::SYSTEM, format!("start the event loop: {e}")))?

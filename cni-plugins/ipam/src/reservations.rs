@@ -109,7 +109,7 @@ impl Reservations {
             source,
         };
         let written =
-            write_new(&path, &owner.text()).and_then(|()| fs::write(self.last_path(set), ip.to_string()));
+            write_new(&path, &owner.text()).and_then(|()| overwrite(&self.last_path(set), &ip.to_string()));
         if let Err(e) = written {
             drop(fs::remove_file(&path));
             return Err(failed(e));
@@ -174,4 +174,17 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .open(path)?
         .write_all(text.as_bytes())
+}
+
+/// Writes without truncating first: ext4 takes a file that is emptied and written for one that must
+/// be on the disk at once, which holds every ADD up. One cut off in between is no address, and the
+/// search begins anew.
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len().try_into().unwrap_or(u64::MAX))
 }

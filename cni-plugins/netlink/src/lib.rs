@@ -6,12 +6,14 @@
 mod address;
 mod error;
 mod link;
+mod monitor;
 mod netns;
 mod route;
 mod socket;
 
 pub use error::NetlinkError;
 pub use link::{Link, Veth};
+pub use monitor::{Monitor, Notice, Watched};
 pub use netns::inside;
 pub use route::RouteSpec;
 pub use socket::Netlink;

@@ -171,14 +171,17 @@ impl Netlink {
         made.map_err(|e| NetlinkError::request(format!("make veth pair {} and {}", veth.name, veth.peer), e))
     }
 
-    /// Says what a link serves. (The kernel ignores an alias while it makes a link.)
+    /// Brings a link up and says what it serves. (The kernel ignores an alias while it makes a link.)
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub async fn set_alias(&self, index: u32, alias: &str) -> Result<(), NetlinkError> {
-        let message = LinkUnspec::new_with_index(index).alias(alias.to_owned()).build();
-        self.change(message, format!("set the alias of link {index}"))
+    pub async fn set_up_as(&self, index: u32, alias: &str) -> Result<(), NetlinkError> {
+        let message = LinkUnspec::new_with_index(index)
+            .alias(alias.to_owned())
+            .up()
+            .build();
+        self.change(message, format!("bring link {index} up and name what it serves"))
             .await
     }
 

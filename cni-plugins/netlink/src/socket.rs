@@ -39,11 +39,25 @@ impl Netlink {
     ///
     /// When the namespace cannot be entered or no socket can be made.
     pub fn open_in(netns: &Path) -> Result<Self, NetlinkError> {
+        Self::open_in_after(netns, || ()).map(|((), pod)| pod)
+    }
+
+    /// Does `work` inside the namespace pinned at `netns`, and connects to it: one thread for both.
+    /// Must be called on a tokio runtime with I/O.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered or no socket can be made.
+    pub fn open_in_after<T: Send>(
+        netns: &Path,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<(T, Self), NetlinkError> {
         let runtime = Runtime::current();
         // A socket stays in the namespace of the thread that makes it.
-        inside(netns, move || {
+        let (done, socket) = inside(netns, move || {
             let _entered = runtime.enter();
-            Self::open()
-        })?
+            (work(), Self::open())
+        })?;
+        Ok((done, socket?))
     }
 }

@@ -6,6 +6,7 @@
 mod error;
 mod masquerade;
 mod nft;
+mod rules;
 
 pub use error::NftError;
 pub use masquerade::Masquerade;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use nftables::helper::{NftablesError, apply_ruleset_with_args, get_current_ruleset_raw};
 use nftables::schema::Nftables;
-use serde_json::Value;
 
 use crate::TABLE;
 use crate::error::NftError;
 use crate::masquerade::Masquerade;
+use crate::rules;
 
 /// Makes the ruleset hold `masquerade`; does nothing where it does already.
 ///
@@ -28,10 +28,8 @@ pub fn apply(masquerade: &Masquerade) -> Result<(), NftError> {
 /// Whether the ruleset holds `masquerade`, no rule more or less.
 #[must_use]
 pub fn is_applied(masquerade: &Masquerade) -> bool {
-    let chain = masquerade.chain();
-    let listed = get_current_ruleset_raw(program(), ["list", "chain", "inet", TABLE, chain.as_str()]);
-    // No table, no chain, no tool: in each case it is not applied.
-    listed.is_ok_and(|json| comments(&json) == masquerade.comments())
+    // No table, no chain, no nftables: in each case it is not applied.
+    rules::comments(&masquerade.chain()).is_ok_and(|found| found == masquerade.comments())
 }
 
 /// Takes `masquerade` out of the ruleset; does nothing where it is not there.
@@ -65,15 +63,4 @@ fn run(commands: &Nftables<'_>, attempted: &str) -> Result<(), NftError> {
 fn program() -> Option<&'static str> {
     let usual = ["/usr/sbin/nft", "/sbin/nft", "/run/current-system/sw/bin/nft"];
     usual.into_iter().find(|path| Path::new(path).exists())
-}
-
-fn comments(json: &str) -> Vec<String> {
-    let parsed: Value = serde_json::from_str(json).unwrap_or_default();
-    let objects = parsed
-        .get("nftables")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let comment = |object: &Value| Some(object.get("rule")?.get("comment")?.as_str()?.to_owned());
-    objects.filter_map(comment).collect()
 }

@@ -1,0 +1,1 @@
+//! The overlay network between nodes, programmed from the Node objects.

@@ -1,0 +1,1 @@
+//! `vxlan`: the node's end of the overlay between nodes.
