@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::cells::or_none;
 use super::define::{age, field, kind, name, text};
-use crate::field::{FieldError, Path};
+use crate::field::FieldError;
 use crate::meta;
 use crate::read;
 use crate::resource::{Column, Resource, SelectableField};
-use crate::strategy::{Strategy, keep};
-use crate::validate::{node, resources};
+use crate::strategy::{Context, Strategy, keep};
+use crate::validate::node;
 
 pub(super) fn resource() -> Resource {
     kind("", "v1", "Node", "nodes")
@@ -136,17 +136,19 @@ struct Rules;
 
 impl Strategy for Rules {
     // A node reports its first status in the create itself, so status is not cleared.
-    fn prepare_create(&self, object: &mut Value, _: &crate::strategy::Context) {
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
         couple_pod_networks(object);
     }
 
-    fn prepare_update(&self, new: &mut Value, old: &Value, _: &crate::strategy::Context) {
-        couple_pod_networks(new);
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
         keep(new, old, "status");
+        couple_pod_networks(new);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        node::spec(object)
+        let mut errors = node::spec(object);
+        errors.extend(node::status(object));
+        errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
@@ -156,13 +158,6 @@ impl Strategy for Rules {
     }
 
     fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
-        let path = Path::new("status");
-        let mut errors = resources::amounts(new, "status.capacity", &path.child("capacity"));
-        errors.extend(resources::amounts(
-            new,
-            "status.allocatable",
-            &path.child("allocatable"),
-        ));
-        errors
+        node::status(new)
     }
 }

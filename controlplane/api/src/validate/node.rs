@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
+use crate::validate::resources;
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -39,6 +40,24 @@ fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with the status that a node reports.
+pub(crate) fn status(node: &Value) -> Vec<FieldError> {
+    let path = Path::new("status");
+    let mut errors = resources::amounts(node, "status.capacity", &path.child("capacity"));
+    errors.extend(resources::amounts(
+        node,
+        "status.allocatable",
+        &path.child("allocatable"),
+    ));
+    let addresses = read::list(node, "status.addresses");
+    for (index, address) in addresses.iter().enumerate() {
+        if addresses.iter().take(index).any(|before| before == address) {
+            errors.push(path.child("addresses").index(index).duplicate(address.clone()));
+        }
+    }
+    errors
+}
+
 fn taints(node: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen: Vec<(&str, &str)> = Vec::new();
@@ -58,7 +77,9 @@ fn taints(node: &Value, path: &Path) -> Vec<FieldError> {
         );
         errors.extend(effect_error(effect, &path.child("effect")));
         if seen.contains(&(key, effect)) {
-            errors.push(path.duplicate(taint.clone()));
+            let mut twice = path.duplicate(taint.clone());
+            twice.detail = "taints must be unique by key and effect pair".to_owned();
+            errors.push(twice);
         }
         seen.push((key, effect));
     }
@@ -78,14 +99,16 @@ pub(crate) fn effect_error(effect: &str, path: &Path) -> Option<FieldError> {
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors = Vec::new();
-    let changed = |field: &str| {
-        read::present(old, field) && crate::resource::at(new, field) != crate::resource::at(old, field)
-    };
-    if changed("spec.podCIDRs") {
+    let (before, after) = (
+        read::texts(old, "spec.podCIDRs"),
+        read::texts(new, "spec.podCIDRs"),
+    );
+    if !before.is_empty() && before != after {
         let detail = "node updates may not change podCIDR except from \"\" to valid";
         errors.push(path.child("podCIDRs").forbidden(detail));
     }
-    if !read::text(old, "spec.providerID").is_empty() && changed("spec.providerID") {
+    let provider = read::text(old, "spec.providerID");
+    if !provider.is_empty() && provider != read::text(new, "spec.providerID") {
         let detail = "node updates may not change providerID except from \"\" to valid";
         errors.push(path.child("providerID").forbidden(detail));
     }

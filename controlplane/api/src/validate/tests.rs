@@ -263,3 +263,64 @@ fn mistakes_in_signing_requests_are_named() {
         ]
     );
 }
+
+#[test]
+fn mistakes_in_nodes_are_named() {
+    let node = json!({"spec": {
+        "unschedulable": true,
+        "taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}],
+    }, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}});
+    assert_eq!(node::spec(&node), []);
+    assert_eq!(node::status(&node), []);
+    for (pointer, value, message) in [
+        (
+            "/spec/taints/0/effect",
+            json!(""),
+            "spec.taints[0].effect: Required value",
+        ),
+        (
+            "/spec/taints/0/effect",
+            json!("Never"),
+            "spec.taints[0].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \
+             \"PreferNoSchedule\", \"NoExecute\"",
+        ),
+        (
+            "/spec/taints/1",
+            json!({"key": "a", "effect": "NoSchedule"}),
+            "spec.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key \
+             and effect pair",
+        ),
+        (
+            "/spec/podCIDRs",
+            json!(["10.42.0.0/24", "10.42.1.0/24"]),
+            "spec.podCIDRs: Invalid value: \"10.42.0.0/24,10.42.1.0/24\": may specify no more than one CIDR for each IP \
+             family",
+        ),
+        (
+            "/status/addresses/1",
+            json!({"type": "InternalIP", "address": "10.0.0.1"}),
+            "status.addresses[1]: Duplicate value: {\"address\":\"10.0.0.1\",\"type\":\"InternalIP\"}",
+        ),
+    ] {
+        let mut bad = node.clone();
+        set(&mut bad, pointer, value);
+        let errors = node::spec(&bad).into_iter().chain(node::status(&bad));
+        assert_eq!(lines(errors), [message], "{pointer}");
+    }
+}
+
+#[test]
+fn a_node_keeps_its_pod_network_and_provider_for_life() {
+    let old =
+        json!({"spec": {"podCIDR": "10.42.0.0/24", "podCIDRs": ["10.42.0.0/24"], "providerID": "x://1"}});
+    let fresh = json!({"spec": {}});
+    assert_eq!(node::update(&old, &fresh), []);
+    assert_eq!(node::update(&old, &old), []);
+    assert_eq!(
+        lines(node::update(&fresh, &old)),
+        [
+            "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",
+            "spec.providerID: Forbidden: node updates may not change providerID except from \"\" to valid",
+        ]
+    );
+}
