@@ -276,6 +276,8 @@ pub struct Resource {
     pub create_on_update: bool,
     /// Whether a PUT without a resource version overwrites.
     pub unconditional_update: bool,
+    /// Whether the answer to a DELETE that removes the object shows it, rather than a `Status`.
+    pub shows_deleted: bool,
 }
 
 const METADATA_FIELDS: [SelectableField; 2] = [

@@ -35,6 +35,8 @@ pub struct ResourceDoc {
     pub namespaced: bool,
     /// API verbs: `create`, `get`, `list`, `watch`, `update`, `patch`, `delete`, `deletecollection`.
     pub verbs: Vec<String>,
+    /// Whether a DELETE answers with the object rather than a `Status`.
+    pub shows_deleted: bool,
     /// Subresources, such as `status`.
     pub subresources: Vec<SubresourceDoc>,
 }

@@ -50,6 +50,7 @@ pub(super) fn kind(
         storage: None,
         create_on_update: false,
         unconditional_update: true,
+        shows_deleted: false,
     }
 }
 
@@ -103,6 +104,12 @@ impl Resource {
     pub(super) fn with_scale(self) -> Self {
         let verbs = [Verb::Get, Verb::Patch, Verb::Update];
         self.with_subresource("scale", Role::Scale, &verbs, body("autoscaling", "v1", "Scale"))
+    }
+
+    /// Answers a DELETE with the object that is gone.
+    pub(super) fn showing_deleted(mut self) -> Self {
+        self.shows_deleted = true;
+        self
     }
 
     /// Takes a verb away.

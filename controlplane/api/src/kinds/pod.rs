@@ -26,6 +26,7 @@ pub(super) fn resource() -> Resource {
     let resource = kind("", "v1", "Pod", "pods")
         .short(&["po"])
         .in_category("all")
+        .showing_deleted()
         .with_status()
         .with_subresource(
             "binding",

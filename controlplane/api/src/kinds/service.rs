@@ -16,6 +16,7 @@ pub(super) fn resource() -> Resource {
     let resource = kind("", "v1", "Service", "services")
         .short(&["svc"])
         .in_category("all")
+        .showing_deleted()
         .with_status()
         .shown_by(vec![
             name(),

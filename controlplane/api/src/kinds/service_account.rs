@@ -10,6 +10,7 @@ pub(super) fn resource() -> Resource {
     let secrets = |object: &Value, _| Value::from(read::list(object, "secrets").len());
     kind("", "v1", "ServiceAccount", "serviceaccounts")
         .short(&["sa"])
+        .showing_deleted()
         .shown_by(vec![
             name(),
             text(

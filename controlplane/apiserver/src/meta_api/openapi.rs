@@ -75,6 +75,7 @@ fn described(resource: &Resource) -> ResourceDoc {
         kind: resource.kind.to_string(),
         namespaced: resource.is_namespaced(),
         verbs: words(&resource.verbs),
+        shows_deleted: resource.shows_deleted,
         subresources: resource.subresources.iter().map(part).collect(),
     }
 }

@@ -102,3 +102,37 @@ async fn deleting_what_is_absent_is_not_found_with_details() {
         (404, json!({"name": "a", "kind": "configmaps"}))
     );
 }
+
+#[tokio::test]
+async fn the_answer_to_a_delete_is_the_object_for_some_kinds_and_a_status_for_others() {
+    let api = Api::start().await;
+    api.post(PODS, &pod("p")).await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    api.post("/api/v1/namespaces/default/services", &service).await;
+    for (path, kind) in [
+        (format!("{PODS}/p"), "Pod"),
+        ("/api/v1/namespaces/default/services/s".to_owned(), "Service"),
+        (format!("{ACCOUNTS}/default"), "ServiceAccount"),
+    ] {
+        let before = api.get(&path).await.body;
+        let answer = api.delete(&path).await;
+        assert_eq!((answer.code, answer.body["kind"].as_str()), (200, Some(kind)));
+        assert_eq!(answer.body["metadata"]["uid"], before["metadata"]["uid"]);
+    }
+    let uid = api.get(&format!("{CONFIG_MAPS}/a")).await.body["metadata"]["uid"].clone();
+    let answer = api.delete(&format!("{CONFIG_MAPS}/a")).await;
+    assert_eq!((answer.code, &answer.body["kind"]), (200, &json!("Status")));
+    assert_eq!(
+        answer.body["details"],
+        json!({"name": "a", "kind": "configmaps", "uid": uid})
+    );
+}
+
+#[tokio::test]
+async fn a_delete_that_waits_is_accepted_where_dependents_were_to_go_first() {
+    let api = Api::start().await;
+    bound_pod(&api, "p").await;
+    let answer = delete_with(&api, &format!("{PODS}/p"), &json!({"orphanDependents": false})).await;
+    assert_eq!((answer.code, &answer.body["kind"]), (202, &json!("Pod")));
+}

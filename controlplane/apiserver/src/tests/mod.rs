@@ -1,6 +1,7 @@
 //! The verbs, asked of a whole server in this process over a store in memory.
 
 mod access;
+mod accounts;
 mod deletes;
 mod evictions;
 mod network;
@@ -24,6 +25,7 @@ use tower::Service;
 use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
+const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// A server and one user of it.
@@ -68,11 +70,15 @@ impl Api {
             .await
             .unwrap();
         let service = server.in_process(user("admin", "system:masters"));
-        Self {
+        let api = Self {
             server,
             service,
             clock,
-        }
+        };
+        // A controller makes it in a whole cluster; pods are refused without.
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+        assert!(matches!(api.post(ACCOUNTS, &account).await.code, 201 | 409));
+        api
     }
 
     fn as_user(&self, name: &str, group: &str) -> Self {

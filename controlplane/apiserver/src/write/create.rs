@@ -15,6 +15,7 @@ use crate::read::select;
 use crate::reply::{self, Reply};
 use crate::request::body;
 use crate::request::query::WriteOptions;
+use crate::write::admission;
 use crate::write::commit::{self, ATTEMPTS, Extra};
 use crate::write::intake::{self, Expected};
 use crate::write::services;
@@ -92,8 +93,11 @@ pub(crate) async fn store_new(
     warnings: &mut Vec<String>,
 ) -> Result<Written, ApiError> {
     let generated = meta::name(object).is_empty() && !meta::generate_name_prefix(object).is_empty();
+    namespace_holds(call, meta::name(object))?;
+    let mut admitted = object.clone();
+    admission::admit(call, &mut admitted).await?;
     for _ in 0..ATTEMPTS {
-        let mut candidate = object.clone();
+        let mut candidate = admitted.clone();
         let mut extra = Extra::default();
         extra.compares.extend(namespace_holds(call, meta::name(object))?);
         let heard = rest::prepare_create(&call.resource, &mut candidate, call.namespace(), &call.context())?;

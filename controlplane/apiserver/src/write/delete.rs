@@ -51,8 +51,9 @@ pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<D
 pub(crate) async fn delete(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let options = options(&call.query, &media_type, &bytes)?;
     match run(&call, &options, |_| ()).await? {
+        Deleted::Removed(object) if call.resource.shows_deleted => shown(&call, StatusCode::OK, object),
         Deleted::Removed(object) => removed(&call, &object),
-        Deleted::Marked(object) => marked(&call, object),
+        Deleted::Marked(object) => shown(&call, code_of_marked(&options), object),
     }
 }
 
@@ -85,8 +86,16 @@ fn removed(call: &Call, object: &Value) -> Reply {
     reply::encoded(StatusCode::OK, &Status::success(details), call.accepted.encoding)
 }
 
-fn marked(call: &Call, object: Value) -> Result<Response, ApiError> {
-    call.form().reply_value(StatusCode::OK, object)
+fn shown(call: &Call, code: StatusCode, object: Value) -> Result<Response, ApiError> {
+    call.form().reply_value(code, object)
+}
+
+/// 202 for who asked, by the old field, that dependents go first: they have not.
+fn code_of_marked(options: &DeleteOptions) -> StatusCode {
+    match options.orphan_dependents {
+        Some(false) => StatusCode::ACCEPTED,
+        Some(true) | None => StatusCode::OK,
+    }
 }
 
 /// Carries out a delete, again if someone changes the object meanwhile. Where the object lives on for a
@@ -162,11 +171,12 @@ async fn carry_out(
 }
 
 fn at_revision(deleted: Deleted, revision: u64) -> Deleted {
+    let renumbered = |mut object: Value| {
+        meta::set(&mut object, "resourceVersion", revision.to_string());
+        object
+    };
     match deleted {
-        Deleted::Removed(object) => Deleted::Removed(object),
-        Deleted::Marked(mut object) => {
-            meta::set(&mut object, "resourceVersion", revision.to_string());
-            Deleted::Marked(object)
-        }
+        Deleted::Removed(object) => Deleted::Removed(renumbered(object)),
+        Deleted::Marked(object) => Deleted::Marked(renumbered(object)),
     }
 }

@@ -1,5 +1,6 @@
 //! Writes: decode, check, join with what is stored, propose as one transaction.
 
+pub(crate) mod admission;
 pub(crate) mod binding;
 pub(crate) mod change;
 pub(crate) mod commit;

@@ -229,6 +229,7 @@ impl<'d> Writer<'d, '_, '_> {
                 })
             }
             Method::Get | Method::Post | Method::Put | Method::Patch => self.schema(subject),
+            Method::Delete if self.resource.shows_deleted => self.schema(subject),
             Method::Delete | Method::DeleteCollection => self.schema(Subject {
                 group: "",
                 version: "v1",

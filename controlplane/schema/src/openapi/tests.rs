@@ -15,6 +15,7 @@ fn apps() -> GroupVersionDoc {
         verbs: verbs("get update patch"),
     };
     let deployments = ResourceDoc {
+        shows_deleted: false,
         plural: "deployments".into(),
         kind: "Deployment".into(),
         namespaced: true,
