@@ -25,7 +25,7 @@ pub use observation::{
     Sandbox, StopProgress, Unit, Volumes,
 };
 pub use plan::plan;
-pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating};
+pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating, pod_grace};
 pub use qos::{QosClass, qos_class};
 pub use status::{status, status_patch};
 pub use step::{Step, StopCause, StopMode};

@@ -1,9 +1,14 @@
 //! Restart policies, and what the spec says of a container's part in its pod.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use crate::observation::{ContainerFacts, Runs};
+
+/// The grace of a pod that names none, seconds.
+const DEFAULT_GRACE: i64 = 30;
 
 /// A container's part in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +79,20 @@ pub fn back_off_until(facts: &ContainerFacts) -> Option<Timestamp> {
     last.finished_at
         .checked_add(SignedDuration::try_from(delay).ok()?)
         .ok()
+}
+
+/// `terminationGracePeriodSeconds` of `pod`: what its containers have between the stop signal and SIGKILL
+/// where nobody asks for more or less; at least a second.
+#[must_use]
+pub fn pod_grace(pod: &Pod) -> Duration {
+    let spec = pod.spec.as_ref();
+    let seconds = spec.and_then(|spec| spec.termination_grace_period_seconds);
+    grace_of(seconds.unwrap_or(DEFAULT_GRACE))
+}
+
+/// `seconds` as a grace: at least one, since none would be for ever to systemd.
+pub(crate) fn grace_of(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1))
 }
 
 /// Whether `pod` has `deletionTimestamp`.

@@ -8,6 +8,7 @@ mod back_off;
 mod by_name;
 mod cgroup;
 mod clock;
+mod extend;
 mod file;
 mod finish;
 mod launch;
@@ -19,6 +20,7 @@ mod state;
 pub use back_off::BackOff;
 pub use by_name::copy;
 pub use cgroup::{CgroupError, enter_cgroup};
+pub use extend::{ExtendError, extend_stop};
 pub use file::FormatError;
 pub use finish::{FinishError, ServiceEnd, record};
 pub use launch::{

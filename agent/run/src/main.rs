@@ -7,11 +7,12 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use agent_run::{ServiceEnd, copy, enter_cgroup, mount_namespace, record, start};
+use agent_run::{ServiceEnd, copy, enter_cgroup, extend_stop, mount_namespace, record, start};
 
 const USAGE: &str =
-    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...] | copy FIFO FIFO
+    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...] | extend PID SECONDS | copy FIFO FIFO
 The agent and systemd call this; DIR is a container's folder under /run/floe/pods.";
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn run(args: &[OsString]) -> Result<(), Box<dyn Error>> {
         (Some("mounts"), []) => Ok(mount_namespace::pin(Path::new("/run/floe"))?),
         (Some("mounts"), [dir]) => Ok(mount_namespace::pin(Path::new(dir))?),
         (Some("copy"), [stdout, stderr]) => Ok(copy(Path::new(stdout), Path::new(stderr))?),
+        (Some("extend"), [pid, seconds]) => extend(pid, seconds),
         (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments),
         _ => Err(USAGE.into()),
     }
@@ -55,6 +57,12 @@ fn service_end() -> ServiceEnd {
 
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
+}
+
+fn extend(pid: &OsString, seconds: &OsString) -> Result<(), Box<dyn Error>> {
+    let number = |text: &OsString| text.to_str().unwrap_or_default().parse();
+    let time = Duration::from_secs(u64::from(number(seconds)?));
+    Ok(extend_stop(number(pid)?, time)?)
 }
 
 /// Moves into the cgroup of `pid` and becomes `program`.

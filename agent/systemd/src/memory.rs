@@ -26,6 +26,7 @@ struct Unit {
     spec: Option<ServiceSpec>,
     starts: u64,
     signals: Vec<i32>,
+    stubborn: bool,
 }
 
 impl Default for MemoryUnits {
@@ -62,6 +63,13 @@ impl MemoryUnits {
     /// Lets `unit` end by itself: well (it is forgotten) or badly (it stays, failed).
     pub fn end(&self, unit: &UnitName, outcome: ActiveState) {
         self.settle(unit, outcome);
+    }
+
+    /// Lets `unit` ignore its stop signal: a stop of it lasts until it is killed.
+    pub fn harden(&self, unit: &UnitName) {
+        if let Some(known) = self.lock().get_mut(unit) {
+            known.stubborn = true;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<UnitName, Unit>> {
@@ -105,6 +113,7 @@ impl MemoryUnits {
                 spec,
                 starts: 1,
                 signals: Vec::new(),
+                stubborn: false,
             };
             units.insert(name.clone(), unit);
         }
@@ -143,9 +152,18 @@ impl UnitManager for MemoryUnits {
     }
 
     async fn stop(&self, unit: &UnitName) -> Result<(), UnitError> {
-        let active = self.lock().get(unit).map(|u| u.active);
-        if active.is_some_and(|a| a != ActiveState::Failed) {
-            self.settle(unit, ActiveState::Inactive);
+        let known = self.lock().get(unit).map(|u| (u.active, u.stubborn));
+        match known {
+            None | Some((ActiveState::Failed, _)) => {}
+            Some((_, false)) => self.settle(unit, ActiveState::Inactive),
+            Some((_, true)) => {
+                let mut changes = self.changes();
+                self.settle(unit, ActiveState::Deactivating);
+                let stopping = |u: &Unit| matches!(u.active, ActiveState::Active | ActiveState::Deactivating);
+                while self.lock().get(unit).is_some_and(stopping) {
+                    changes.next().await;
+                }
+            }
         }
         Ok(())
     }

@@ -98,6 +98,10 @@ fn ending(spec: &ServiceSpec) -> Vec<Property> {
         let signals = spec.restart_force_signals.clone();
         all.push(("RestartForceExitStatus", (no_codes, signals).into()));
     }
+    if spec.stop_extendable {
+        all.push(("NotifyAccess", "all".into()));
+        all.push(("UnsetEnvironment", vec!["NOTIFY_SOCKET".to_owned()].into()));
+    }
     if let Some(adjust) = spec.oom_score_adjust {
         all.push(("OOMScoreAdjust", adjust.into()));
     }
@@ -183,6 +187,7 @@ mod tests {
     fn values_have_the_types_that_systemd_reads() {
         let spec = ServiceSpec {
             restart: Restart::OnFailure,
+            stop_extendable: true,
             restart_force_signals: vec![15],
             log_extra_fields: vec![("FLOE_POD".into(), "p".into())],
             ..spec()
@@ -193,6 +198,7 @@ mod tests {
         assert_eq!(signature("RestartPreventExitStatus"), "(aiai)");
         assert_eq!(signature("LogExtraFields"), "aay");
         assert_eq!(signature("TimeoutStopUSec"), "t");
+        assert_eq!(signature("UnsetEnvironment"), "as");
         assert_eq!(signature("KillSignal"), "i");
     }
 

@@ -125,6 +125,10 @@ pub struct ServiceSpec {
     pub kill_signal: i32,
     /// `TimeoutStopSec=`; never less than a second (0 would mean for ever).
     pub timeout_stop: Duration,
+    /// Whether a process of the service may prolong its stop (`NotifyAccess=all`, sd_notify(3)
+    /// `EXTEND_TIMEOUT_USEC=`). Its commands are not told where to, for crun would take it as meant for
+    /// the container.
+    pub stop_extendable: bool,
     /// `OOMPolicy=`.
     pub oom_policy: OomPolicy,
     /// `OOMScoreAdjust=`, -1000 to 1000.
@@ -162,6 +166,7 @@ impl ServiceSpec {
             kill_mode: KillMode::Mixed,
             kill_signal: 15,
             timeout_stop: Duration::from_secs(30),
+            stop_extendable: false,
             oom_policy: OomPolicy::Kill,
             oom_score_adjust: None,
             delegate: false,

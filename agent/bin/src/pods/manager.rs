@@ -192,7 +192,7 @@ impl<U: UnitManager + 'static> Manager<U> {
 
     fn gone(&mut self, pod: &Pod) {
         if let Some(handle) = pod.metadata.uid.as_ref().and_then(|uid| self.pods.get(uid)) {
-            handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
+            handle.goal.send_modify(Goal::lose);
         }
     }
 

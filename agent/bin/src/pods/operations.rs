@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use agent_core::{EventDraft, Failure, StopMode};
 use agent_images::{Image, ImageError};
+use agent_run::PID_FILE;
 use agent_runtime::read_records;
-use agent_systemd::{KillWho, UnitManager, UnitName};
+use agent_systemd::{ActiveState, KillWho, UnitManager, UnitName};
+use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Context;
 use super::action::{self, Target};
@@ -170,9 +172,41 @@ impl<U: UnitManager + 'static> Stop<'_, U> {
         }
     }
 
-    /// Waits for the end of the grace.
-    async fn grant(&self, _order: StopOrder, deadline: Instant) {
+    /// Waits for the end of the grace. systemd's own limit is the pod's: a longer one is asked for.
+    async fn grant(&self, order: StopOrder, deadline: Instant) {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if order.mode == StopMode::Remove
+            && rest > agent_core::pod_grace(&self.target.pod)
+            && let Err(error) = self.extend(deadline).await
+        {
+            warn!(error = format!("{error:#}"), unit = %self.unit, "the stop ends with the pod's own grace");
+        }
         tokio::time::sleep_until(deadline).await;
+    }
+
+    /// Moves the end of the stop to `deadline`; only one that is under way can be moved.
+    async fn extend(&self, deadline: Instant) -> anyhow::Result<()> {
+        let units = &self.context.units;
+        let mut changes = units.changes();
+        loop {
+            match units.list(self.unit.as_str()).await?.remove(self.unit) {
+                Some(state) if state.active == ActiveState::Deactivating => break,
+                Some(_) => drop(changes.next().await),
+                None => return Ok(()),
+            }
+        }
+        let paths = &self.context.paths;
+        let dir = paths.container_dir(&self.target.uid, &self.target.container.name);
+        let pid = std::fs::read_to_string(dir.join(PID_FILE)).context("read the container's process id")?;
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let mut command = tokio::process::Command::new(&paths.floe_run);
+        command
+            .args(["extend", pid.trim(), &rest.as_secs().to_string()])
+            .kill_on_drop(true);
+        let done = command.output().await.context("run floe-run extend")?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        anyhow::ensure!(done.status.success(), "{}", said.trim());
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use agent_cni::{Cni, PodNet, PortMapping};
-use agent_core::dns::{self, ClusterDns};
+use agent_core::dns;
 use agent_core::env::Sources;
 use agent_runtime::pod_slice;
 use agent_systemd::UnitManager;
@@ -49,7 +49,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             }
         };
         let (hosts, resolv) = self.host_files(&pod_ips);
-        let hostname = format!("{}\n", dns::hostname(&self.goal.pod));
+        let hostname = format!("{}\n", crate::dns::kernel_hostname(&self.goal.pod, &self.context.config)?);
         for (name, text) in [(HOSTS, hosts), (RESOLV, resolv), (HOSTNAME, hostname)] {
             replace(&dir.join(name), text.as_bytes(), 0o644)?;
         }
@@ -130,14 +130,12 @@ impl<U: UnitManager + 'static> Worker<U> {
         } else {
             dns::hosts(&self.goal.pod, pod_ips, &config.cluster_domain)
         };
-        let cluster = ClusterDns {
-            server: config.cluster_dns,
-            domain: &config.cluster_domain,
-        };
-        (
-            hosts,
-            dns::resolv_conf(&self.goal.pod, &read("/etc/resolv.conf"), cluster),
-        )
+        let resolv = crate::dns::resolv_conf(&self.goal.pod, config);
+        for omitted in resolv.omitted {
+            let event = crate::dns::omission(omitted);
+            self.context.events.about_pod(&self.goal.pod, None, event);
+        }
+        (hosts, resolv.text)
     }
 
     /// Takes address and network namespace away; what fails is logged and the rest goes on.

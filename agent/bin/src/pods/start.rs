@@ -74,7 +74,9 @@ pub(super) async fn start<U: UnitManager + 'static>(
     let mounts = mounts(&order, &env)?;
     let dir = context.paths.pod_dir(&order.uid);
     let sandbox = Sandbox {
-        hostname: agent_core::dns::hostname(&order.pod),
+        // A name that the kernel does not take has kept the sandbox from being made.
+        hostname: crate::dns::kernel_hostname(&order.pod, &context.config)
+            .unwrap_or_else(|_| agent_core::dns::hostname(&order.pod)),
         netns: order.netns.clone(),
         hosts_file: Some(dir.join(HOSTS)),
         resolv_conf: Some(dir.join(RESOLV)),

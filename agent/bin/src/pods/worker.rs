@@ -54,6 +54,17 @@ impl Goal {
     }
 }
 
+impl Goal {
+    /// Notes that the object was deleted before our eyes. Where something of it still runs it was deleted
+    /// by force, which leaves the containers no more than the least grace.
+    pub(super) fn lose(&mut self) {
+        self.object = ObjectState::Gone;
+        let mut pod = Pod::clone(&self.pod);
+        pod.metadata.deletion_grace_period_seconds = Some(0);
+        self.pod = Arc::new(pod);
+    }
+}
+
 /// What the agent itself knows of a container, beside records and units.
 #[derive(Debug, Default)]
 pub(super) struct Local {
@@ -215,6 +226,10 @@ impl<U: UnitManager + 'static> Worker<U> {
                 local.failure = None;
             }
         }
+        if cuts_short(&self.goal.pod, &goal.pod) {
+            // What is left of the old grace is over; the new one counts from now.
+            self.termination_seen = None;
+        }
         let (old, new) = (&self.goal.pod.metadata, &goal.pod.metadata);
         if old.labels != new.labels || old.annotations != new.annotations {
             // Downward API files show them.
@@ -301,6 +316,15 @@ impl<U: UnitManager + 'static> Worker<U> {
 
     pub(super) fn local(&mut self, container: &str) -> &mut Local {
         self.containers.entry(container.to_owned()).or_default()
+    }
+}
+
+/// Whether `new` leaves the containers less time to end than `old` did.
+fn cuts_short(old: &Pod, new: &Pod) -> bool {
+    let asked = |pod: &Pod| pod.metadata.deletion_grace_period_seconds;
+    match (asked(old), asked(new)) {
+        (Some(old), Some(new)) => new < old,
+        (None, _) | (_, None) => false,
     }
 }
 

@@ -10,12 +10,9 @@ use crate::observation::{
     ContainerFacts, Failure, ImageState, ObjectState, Observation, PostStart, Sandbox, StopProgress, Unit,
     Volumes,
 };
-use crate::policy::{RestartPolicy, Role, containers, is_terminating};
+use crate::policy::{RestartPolicy, Role, containers, grace_of, is_terminating, pod_grace};
 use crate::probe::Verdict;
 use crate::step::{Step, StopCause, StopMode};
-
-/// The grace a pod has that names none.
-const DEFAULT_GRACE: i64 = 30;
 
 /// The steps that bring `observed` nearer to `desired`, each possible at once and in this order.
 ///
@@ -95,6 +92,9 @@ fn last_succeeded(facts: &ContainerFacts) -> bool {
         .is_some_and(|exit| exit.outcome.is_success())
 }
 
+/// What a container has between the end of its preStop hook and SIGKILL, at the least.
+const AFTER_PRE_STOP: SignedDuration = SignedDuration::from_secs(2);
+
 struct Planner<'a> {
     pod: &'a Pod,
     spec: &'a PodSpec,
@@ -112,10 +112,7 @@ impl Planner<'_> {
     /// From SIGTERM to SIGKILL: what the deletion asks for, else what the pod has.
     fn grace(&self) -> Duration {
         let asked = self.pod.metadata.deletion_grace_period_seconds;
-        let seconds = asked
-            .or(self.spec.termination_grace_period_seconds)
-            .unwrap_or(DEFAULT_GRACE);
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1))
+        asked.map_or_else(|| pod_grace(self.pod), grace_of)
     }
 
     /// Whether the pod has nothing left to run: ended, refused, or past its deadline.
@@ -149,28 +146,33 @@ impl Planner<'_> {
     }
 
     /// SIGKILL for what is still there at the end of the grace, and the moment to look again before it.
+    /// A preStop hook that took all of it leaves two seconds more.
     fn kill_late(&self, began: Timestamp) -> Vec<Step> {
-        let grace =
-            SignedDuration::try_from(self.grace()).unwrap_or(SignedDuration::from_secs(DEFAULT_GRACE));
-        let deadline = began.checked_add(grace).unwrap_or(self.now);
-        let late = || {
-            containers(self.spec).filter(|(_, c)| {
-                let facts = self.facts(c);
-                facts.unit.is_live() && facts.stop != Some(StopProgress::Killed)
-            })
-        };
-        if deadline > self.now {
-            return late()
-                .next()
-                .map(|_| Step::WaitUntil(deadline))
-                .into_iter()
-                .collect();
+        let grace = SignedDuration::try_from(self.grace()).unwrap_or(SignedDuration::MAX);
+        let late = containers(self.spec).filter(|(_, c)| {
+            let facts = self.facts(c);
+            facts.unit.is_live() && facts.stop != Some(StopProgress::Killed)
+        });
+        let (mut kills, mut next) = (Vec::new(), None);
+        for (_, container) in late {
+            let lifecycle = container.lifecycle.as_ref();
+            let hook = lifecycle.is_some_and(|lifecycle| lifecycle.pre_stop.is_some());
+            let more = if hook {
+                AFTER_PRE_STOP
+            } else {
+                SignedDuration::ZERO
+            };
+            let end = began.checked_add(grace.saturating_add(more)).unwrap_or(self.now);
+            if end > self.now {
+                next = Some(next.map_or(end, |other: Timestamp| other.min(end)));
+            } else {
+                kills.push(Step::KillContainer {
+                    container: container.name.clone(),
+                });
+            }
         }
-        late()
-            .map(|(_, c)| Step::KillContainer {
-                container: c.name.clone(),
-            })
-            .collect()
+        kills.extend(next.map(Step::WaitUntil));
+        kills
     }
 
     /// Stops what runs (sidecars after the main containers, the last first), then frees the sandbox.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Probe;
+use k8s_openapi::api::core::v1::{Lifecycle, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
@@ -232,6 +232,36 @@ fn deletion_stops_then_frees_then_deletes_then_removes() {
     assert_eq!(text(&pod, &observed, 11), "delete object");
     observed.object = ObjectState::Gone;
     assert_eq!(text(&pod, &observed, 11), "remove files");
+}
+
+#[test]
+fn a_deletion_may_ask_for_more_time_than_the_pod_has() {
+    let mut pod = deleted(pod("Always", &[], &["a"]));
+    pod.spec.as_mut().unwrap().termination_grace_period_seconds = Some(5);
+    let mut observed = ready(&[("a", running_as("a"))]);
+    observed.termination_seen = Some(at(0));
+    assert!(text(&pod, &observed, 0).starts_with("stop a within 10s"));
+    observed.containers.get_mut("a").unwrap().stop = Some(StopProgress::Asked);
+    assert_eq!(text(&pod, &observed, 6), format!("wait until {}", at(10)));
+}
+
+#[test]
+fn a_pre_stop_hook_that_took_all_of_the_grace_leaves_two_seconds() {
+    let mut pod = deleted(pod("Always", &[], &["a"]));
+    pod.spec.as_mut().unwrap().containers[0].lifecycle = Some(Lifecycle {
+        pre_stop: Some(LifecycleHandler::default()),
+        ..Lifecycle::default()
+    });
+    let hash = spec_hash(&pod.spec.as_ref().unwrap().containers[0]);
+    let facts = ContainerFacts {
+        stop: Some(StopProgress::Asked),
+        bundle_hash: Some(hash),
+        ..running_as("a")
+    };
+    let mut observed = ready(&[("a", facts)]);
+    observed.termination_seen = Some(at(0));
+    assert_eq!(text(&pod, &observed, 10), format!("wait until {}", at(12)));
+    assert_eq!(text(&pod, &observed, 12), "kill a");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! The container's unit.
 
-use std::time::Duration;
-
-use agent_core::{RestartPolicy, Role};
+use agent_core::{RestartPolicy, Role, pod_grace};
 use agent_run::{ERROR_FILE, Launch, PID_FILE};
 use agent_systemd::{Exec, Restart, ServiceSpec, ServiceType, SliceName, UnitName};
 
@@ -37,12 +35,6 @@ pub(super) fn service(
         RestartPolicy::OnFailure => (Restart::OnFailure, UNCLEAN.to_vec()),
         RestartPolicy::Never => (Restart::No, Vec::new()),
     };
-    let grace = input
-        .pod
-        .spec
-        .as_ref()
-        .and_then(|s| s.termination_grace_period_seconds)
-        .unwrap_or(30);
     Ok(ServiceSpec {
         description: description(input, launch),
         service_type: ServiceType::Forking {
@@ -53,7 +45,8 @@ pub(super) fn service(
         restart,
         restart_force_signals: forced,
         kill_signal: stop_signal(input)?,
-        timeout_stop: Duration::from_secs(u64::try_from(grace).unwrap_or(0)),
+        timeout_stop: pod_grace(input.pod),
+        stop_extendable: true,
         oom_score_adjust: Some(limits::oom_score_adjust(input.pod, resources, input.node_memory)),
         delegate: Security::of(input).privileged(),
         limits: limits::container(resources),

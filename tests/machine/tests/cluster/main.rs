@@ -5,6 +5,7 @@
     reason = "an absent member of a JSON value indexes to null, never a panic"
 )]
 
+mod deletion;
 mod faults;
 mod kubectl;
 mod lifecycle;
@@ -74,6 +75,11 @@ const TOGETHER: &[ClusterTest] = &[
         "a_pod_reaches_another_pod_and_the_node_reaches_both",
         pods::addresses,
     ),
+    (
+        "a_deletion_may_grant_more_time_than_the_pod_has",
+        deletion::longer,
+    ),
+    ("a_second_deletion_cuts_the_grace_short", deletion::shorter),
     ("a_wrong_input_gets_one_clear_sentence", lifecycle::wrong_input),
     ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
     (

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use agent_core::node::Reserved;
@@ -113,6 +114,15 @@ fn config(dir: &Path) -> Config {
     }
 }
 
+/// A program that writes down what it was asked.
+fn floe_run(dir: &Path) -> PathBuf {
+    let (program, asked) = (dir.join("floe-run"), dir.join("run/asked"));
+    let script = format!("#!/bin/sh\necho \"$@\" > {}\n", asked.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
 fn pod() -> Pod {
     serde_json::from_value(json!({
         "metadata": {"name": "p", "namespace": "default", "uid": "12345678-0000", "resourceVersion": "1"},
@@ -147,7 +157,7 @@ impl Node {
             paths: NodePaths {
                 run_dir: config.run_dir.clone(),
                 state_dir: config.state_dir.clone(),
-                floe_run: "/bin/false".into(),
+                floe_run: floe_run(dir.path()),
                 crun: "/bin/false".into(),
             },
             objects: Objects::new(client.clone()),
@@ -210,9 +220,28 @@ impl Node {
         self.context.units.list("floe-*.service").await.unwrap().len()
     }
 
+    async fn state(&self) -> Option<ActiveState> {
+        let units = self.context.units.list(self.unit.as_str()).await.unwrap();
+        units.get(&self.unit).map(|state| state.active)
+    }
+
+    /// Waits until the container, which nothing but SIGKILL ends, has ended; what systemd then holds is told.
+    async fn killed(&self) {
+        let mut changes = self.context.units.changes();
+        let killed = async {
+            while self.state().await == Some(ActiveState::Deactivating) {
+                changes.next().await;
+            }
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, killed).await.expect("it is killed");
+        self.wake.stir();
+    }
+
     /// What `floe-run` writes once the container runs.
     fn run(&self) {
         let dir = self.context.paths.container_dir("12345678-0000", "c");
+        std::fs::write(dir.join(agent_run::PID_FILE), "42\n").unwrap();
         let phase = Phase::Started { at: 1_000_000 };
         State {
             invocation_id: "r1".to_owned(),
@@ -300,6 +329,60 @@ async fn a_deleted_pod_is_stopped_then_deleted_by_uid_and_leaves_no_folder() {
     node.goal.send_modify(|goal| goal.object = ObjectState::Gone);
     assert_eq!(node.worker.join_next().await.unwrap().unwrap(), "12345678-0000");
     assert!(!node.context.paths.pod_dir("12345678-0000").join("c").exists());
+}
+
+fn leaving(grace: i64) -> Pod {
+    let mut pod = pod();
+    pod.metadata.deletion_timestamp = Some(Time(now()));
+    pod.metadata.deletion_grace_period_seconds = Some(grace);
+    pod
+}
+
+/// A node whose container runs and ignores its stop signal, and whose pod is deleted with an hour's grace.
+async fn stuck() -> Node {
+    let mut node = Node::with(pod());
+    node.started().await;
+    node.run();
+    node.told(|status| phase(status, "Running")).await;
+    node.context.units.harden(&node.unit);
+    let mut changes = node.context.units.changes();
+    node.goal.send_replace(Goal::from_api(leaving(3600)));
+    while node.state().await != Some(ActiveState::Deactivating) {
+        changes.next().await;
+    }
+    node
+}
+
+#[tokio::test]
+async fn a_grace_that_is_cut_short_while_the_pod_leaves_ends_it_early() {
+    let node = stuck().await;
+    node.goal.send_replace(Goal::from_api(leaving(1)));
+    node.killed().await;
+}
+
+#[tokio::test]
+async fn a_pod_deleted_by_force_while_it_leaves_is_killed() {
+    let mut node = stuck().await;
+    node.goal.send_modify(Goal::lose);
+    node.killed().await;
+    assert_eq!(node.worker.join_next().await.unwrap().unwrap(), "12345678-0000");
+}
+
+#[tokio::test]
+async fn a_grace_longer_than_the_pods_own_is_asked_of_systemd() {
+    let node = stuck().await;
+    let file = node.context.paths.run_dir.join("asked");
+    let asked = async {
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(asked) if !asked.is_empty() => return asked,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
+    let asked = asked.expect("floe-run is asked");
+    assert!(asked.starts_with("extend 42 359"), "{asked}");
 }
 
 #[tokio::test]
