@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cluster::{Cluster, ClusterName};
-use crate::{demo, down, image, kubeconfig, man, shell, status, up, verbs};
+use crate::{demo, down, image, kubeconfig, man, nodes, shell, status, up, verbs};
 
 /// Runs Kubernetes-compatible clusters whose pods are systemd units.
 #[derive(Debug, Parser)]
@@ -52,6 +52,9 @@ enum Command {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Add and remove nodes, and make them fail as machines do.
+    #[command(subcommand)]
+    Node(nodes::NodeCommand),
     /// Work with the images on the cluster's nodes.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -104,6 +107,7 @@ impl Args {
             Command::Status => status::run(&cluster).await?,
             Command::Kubeconfig => kubeconfig::run(&cluster)?,
             Command::Shell { node, command } => return shell::run(&cluster, &node, &command),
+            Command::Node(command) => Box::pin(nodes::run(&cluster, command)).await?,
             Command::Image(ImageCommand::Load { source }) => image::load(&cluster, &source)?,
             Command::Image(ImageCommand::Demo { archive }) => demo::export(&archive)?,
             Command::Verb(verb) => {

@@ -1,12 +1,17 @@
 //! A cluster on this host: its name, its folders, and the record of what `up` decided.
 
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use controlplane_machine::{Bridge, Machine, Subnet};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+
+use crate::token;
 
 const CLUSTERS: &str = "/var/lib/floe/clusters";
 /// Root file systems and demo images; shared by every cluster and kept by `down`.
@@ -51,6 +56,27 @@ const NAME_RULE: &str =
 pub(crate) struct Record {
     /// The network of the cluster's bridge.
     pub(crate) subnet: Subnet,
+    /// Its nodes by number; the control plane runs on [`FIRST`].
+    #[serde(default = "only_first")]
+    pub(crate) nodes: BTreeSet<u8>,
+}
+
+/// Number of the node that runs the control plane.
+pub(crate) const FIRST: u8 = 1;
+/// The highest number of a node: each has an address of its own in the cluster's /24.
+const LAST: u8 = 250;
+
+fn only_first() -> BTreeSet<u8> {
+    BTreeSet::from([FIRST])
+}
+
+impl Record {
+    /// The lowest number that no node has.
+    pub(crate) fn free_number(&self) -> anyhow::Result<u8> {
+        (FIRST..=LAST)
+            .find(|number| !self.nodes.contains(number))
+            .with_context(|| format!("the cluster has {} nodes, the most it can have", self.nodes.len()))
+    }
 }
 
 /// A cluster by name, running or not.
@@ -78,15 +104,39 @@ impl Cluster {
         Bridge::of_cluster(self.name())
     }
 
-    /// The cluster's machines, running or not.
+    /// The cluster's machines, running or not: those of the record, and what else lies in its folder,
+    /// so that `down` finds all even where the record is damaged.
     pub(crate) fn machines(&self) -> Vec<Machine> {
-        vec![self.first_machine()]
+        let record = self.record().ok().flatten();
+        let mut numbers = record.map_or_else(only_first, |record| record.nodes);
+        numbers.extend(self.numbers_on_disk());
+        numbers.into_iter().map(|number| self.numbered(number)).collect()
+    }
+
+    fn numbers_on_disk(&self) -> Vec<u8> {
+        let entries = std::fs::read_dir(self.dir.join("nodes")).into_iter().flatten();
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| self.number_of(&name)).collect()
+    }
+
+    /// The machine of the node with `number`.
+    pub(crate) fn numbered(&self, number: u8) -> Machine {
+        let name = format!("{}-{number}", self.name());
+        Machine::new(&name, &self.dir.join("nodes").join(&name))
+    }
+
+    /// The number in the name of a node of this cluster.
+    pub(crate) fn number_of(&self, node: &str) -> Option<u8> {
+        let number = node.strip_prefix(self.name())?.strip_prefix('-')?.parse().ok()?;
+        // `01` and `1` are one number and two names.
+        (self.numbered(number).name() == node).then_some(number)
     }
 
     /// The machine that runs the control plane.
     pub(crate) fn first_machine(&self) -> Machine {
-        let name = format!("{}-1", self.name());
-        Machine::new(&name, &self.dir.join("nodes").join(&name))
+        self.numbered(FIRST)
     }
 
     /// The machine called `node`.
@@ -160,6 +210,30 @@ impl Cluster {
         Ok(file)
     }
 
+    /// The token with which nodes join, made once; only root can read it.
+    pub(crate) fn bootstrap_token(&self) -> anyhow::Result<String> {
+        let path = self.dir.join("bootstrap-token");
+        match std::fs::read_to_string(&path) {
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+            read => return read.with_context(|| format!("read {}", path.display())),
+        }
+        let token = token::generate()?;
+        let partial = path.with_extension("partial");
+        let write = || -> std::io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&partial)?;
+            writeln!(file, "{token}")?;
+            std::fs::rename(&partial, &path)
+        };
+        write().with_context(|| format!("write {}", path.display()))?;
+        Ok(format!("{token}\n"))
+    }
+
     /// The subnets of every cluster on this host.
     pub(crate) fn subnets_in_use() -> anyhow::Result<Vec<Subnet>> {
         let entries = std::fs::read_dir(CLUSTERS).with_context(|| format!("list {CLUSTERS}"))?;
@@ -176,6 +250,22 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_belongs_to_the_cluster_whose_name_it_bears() {
+        let cluster = Cluster::new("ci".parse().unwrap());
+        assert_eq!(cluster.number_of("ci-3"), Some(3));
+        for strange in ["ci-03", "ci", "ci-", "ci-x", "ci-2-1", "other-1", "ci-256"] {
+            assert_eq!(cluster.number_of(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_record_without_nodes_is_of_a_cluster_with_one() {
+        let record: Record = serde_json::from_str(r#"{"subnet": 3}"#).unwrap();
+        assert_eq!(record.nodes, BTreeSet::from([FIRST]));
+        assert_eq!(record.free_number().unwrap(), 2);
+    }
 
     #[test]
     fn a_cluster_name_is_always_a_dns_label() {

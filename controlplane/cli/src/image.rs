@@ -19,8 +19,13 @@ pub(crate) fn load(cluster: &Cluster, source: &Path) -> anyhow::Result<()> {
         );
     }
     let progress = Progress::new();
-    for machine in cluster.machines() {
-        let loaded = load_on(&machine, source)?;
+    // A node that is stopped now gets nothing; `floe node start` says so.
+    for machine in cluster
+        .machines()
+        .iter()
+        .filter(|machine| machine.leader().is_some())
+    {
+        let loaded = load_on(machine, source)?;
         progress.line(&format!("{}: {}", machine.name(), loaded.trim()));
     }
     Ok(())

@@ -14,9 +14,11 @@ mod host;
 mod image;
 mod kubeconfig;
 mod man;
+mod nodes;
 mod progress;
 mod shell;
 mod status;
+mod token;
 mod up;
 mod verbs;
 

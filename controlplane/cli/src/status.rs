@@ -1,5 +1,6 @@
 //! `floe status`: a cluster's machines, daemons and pods.
 
+use controlplane_machine::Machine;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -21,22 +22,35 @@ pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         return Ok(());
     }
     for machine in cluster.machines() {
-        let state = |unit| {
-            machine
-                .run(&["systemctl", "is-active", unit])
-                .map_or("failed", |_| "active")
-        };
-        let daemons: Vec<_> = DAEMONS
-            .iter()
-            .map(|unit| format!("{unit} {}", state(unit)))
-            .collect();
-        progress.line(&format!("machine {}: {}", machine.name(), daemons.join(", ")));
+        progress.line(&machine_line(&machine));
     }
     let client = client::admin(cluster).await?;
     for line in nodes(&client).await?.into_iter().chain(pods(&client).await?) {
         progress.line(&line);
     }
     Ok(())
+}
+
+/// Whether the machine runs, whether it is cut off, and how the daemons are that it is to run.
+fn machine_line(machine: &Machine) -> String {
+    let name = machine.name();
+    if machine.leader().is_none() {
+        return format!("machine {name}: stopped");
+    }
+    let is = |verb, unit| machine.run(&["systemctl", verb, unit]).is_ok();
+    let daemons = DAEMONS.into_iter().filter(|unit| is("is-enabled", unit));
+    let mut words: Vec<_> = daemons
+        .map(|unit| {
+            format!(
+                "{unit} {}",
+                if is("is-active", unit) { "active" } else { "failed" }
+            )
+        })
+        .collect();
+    if machine.is_isolated() {
+        words.push("cut off from the network".to_owned());
+    }
+    format!("machine {name}: {}", words.join(", "))
 }
 
 /// A line for each node: its name, whether it is ready, its address.

@@ -51,6 +51,9 @@ pub enum MachineError {
     /// The machine is not running.
     #[error("machine {0} is not running")]
     NotRunning(String),
+    /// The machine's end of its link names no link of this host.
+    #[error("machine {0} has no link to this host")]
+    NoLink(String),
     /// Every candidate network is in use.
     #[error("no free network in 10.88.0.0/16: every /24 is used by a cluster or by this host")]
     NoSubnet,

@@ -13,6 +13,7 @@ mod cgroup;
 mod command;
 mod disk;
 mod error;
+mod link;
 mod network;
 mod process;
 mod rootfs;

@@ -1,13 +1,13 @@
 //! The demo's objects, and a fetched page.
 
 use anyhow::{Context, bail};
-use controlplane_machine::Machine;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
+use crate::cluster::Cluster;
 use crate::up::PATIENCE;
 
 const NAME: &str = "demo";
@@ -100,13 +100,19 @@ async fn demo_pods(client: &Client) -> kube::Result<Vec<Pod>> {
         .items)
 }
 
-/// The demo's page as a pod of it serves it, fetched from the node; nothing where no demo runs.
-pub(crate) async fn fetch(client: &Client, machine: &Machine) -> anyhow::Result<Option<String>> {
+/// The demo's page as a pod of it serves it, fetched from the pod's node; nothing where no demo runs.
+pub(crate) async fn fetch(client: &Client, cluster: &Cluster) -> anyhow::Result<Option<String>> {
     let pods = demo_pods(client).await.context("list the demo's pods")?;
-    let address = pods.iter().find_map(|pod| pod.status.as_ref()?.pod_ip.clone());
-    let Some(address) = address else { return Ok(None) };
+    let found = pods.iter().find_map(|pod| {
+        let node = pod.spec.as_ref()?.node_name.clone()?;
+        Some((node, pod.status.as_ref()?.pod_ip.clone()?))
+    });
+    let Some((node, address)) = found else {
+        return Ok(None);
+    };
     let url = format!("http://{address}/");
-    let page = machine.run(&["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url]);
+    let fetch = ["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url];
+    let page = cluster.machine(&node)?.run(&fetch);
     page.map(Some)
-        .with_context(|| format!("fetch the demo's page from {url}"))
+        .with_context(|| format!("fetch the demo's page from {url} on node {node}"))
 }

@@ -17,11 +17,12 @@ pub(super) const AGENT: &str = "floe-agent.service";
 /// A daemon that was started again this often will not come up by waiting.
 const HOPELESS_RESTARTS: u32 = 5;
 
-/// Whether both daemons of `machine` are active.
+/// Whether the daemons that `machine` is to run are active.
 pub(super) fn all_active(machine: &Machine) -> bool {
-    [CONTROL_PLANE, AGENT]
-        .iter()
-        .all(|unit| machine.run(&["systemctl", "is-active", unit]).is_ok())
+    let enabled = |unit: &&str| machine.run(&["systemctl", "is-enabled", unit]).is_ok();
+    let active = |unit: &str| machine.run(&["systemctl", "is-active", unit]).is_ok();
+    let units = [AGENT, CONTROL_PLANE];
+    machine.leader().is_some() && units.iter().filter(|unit| enabled(unit)).all(|unit| active(unit))
 }
 
 /// Waits until `unit` is active; shows its last words where it does not come up.

@@ -1,19 +1,16 @@
 //! What a node's machine is given before it boots: programs, units and configuration.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use controlplane_machine::{MachineSpec, SeedFile};
 
 use super::binaries::PROGRAMS;
-use crate::cluster::{Cluster, Record};
+use crate::cluster::{Cluster, FIRST, Record};
 
-const UNITS: [(&str, &str); 3] = [
-    (
-        "/usr/lib/systemd/system/floe-controlplane.service",
-        include_str!("../../../../systemd/floe-controlplane.service"),
-    ),
+/// Units of every node.
+const UNITS: [(&str, &str); 2] = [
     (
         "/usr/lib/systemd/system/floe-agent.service",
         include_str!("../../../../systemd/floe-agent.service"),
@@ -23,45 +20,76 @@ const UNITS: [(&str, &str); 3] = [
         include_str!("../../../../systemd/floe-mounts.service"),
     ),
 ];
+/// The unit of the first node alone.
+const CONTROL_PLANE: (&str, &str) = (
+    "/usr/lib/systemd/system/floe-controlplane.service",
+    include_str!("../../../../systemd/floe-controlplane.service"),
+);
 
 const CNI_PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
 const TOKEN_FILE: &str = "/etc/floe/bootstrap-token";
+/// Where the first node's own daemon keeps the authority, and where the others are given it.
+const OWN_AUTHORITY: &str = "/var/lib/floe/controlplane/pki/ca/ca.crt";
+const GIVEN_AUTHORITY: &str = "/etc/floe/ca.crt";
 
-/// The first node of `cluster`: control plane and agent.
-pub(super) fn spec(
+/// What the machines of a cluster are made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The cached root file system.
+    pub(crate) root: PathBuf,
+    /// The folder of the built programs.
+    pub(crate) binaries: PathBuf,
+}
+
+/// The machine of the node with `number`: the first one has the control plane, all have the agent.
+pub(crate) fn spec(
     cluster: &Cluster,
     record: &Record,
-    root: &Path,
-    binaries: &Path,
+    parts: &Parts,
+    number: u8,
 ) -> anyhow::Result<MachineSpec> {
-    let address = record.subnet.machine(0);
-    let node = cluster.first_machine();
-    let mut files: Vec<_> = UNITS
-        .iter()
-        .map(|(path, text)| SeedFile::text(*path, *text))
-        .collect();
+    let address = address(record, number);
+    let server = self::address(record, FIRST);
+    let mut units = UNITS.to_vec();
+    let mut files = vec![SeedFile::secret(TOKEN_FILE, cluster.bootstrap_token()?)];
+    let authority = if number == FIRST {
+        units.push(CONTROL_PLANE);
+        let config = control_plane_config(cluster, address);
+        files.push(SeedFile::text("/etc/floe/controlplane.toml", config));
+        OWN_AUTHORITY
+    } else {
+        files.push(SeedFile::text(GIVEN_AUTHORITY, authority(cluster)?));
+        GIVEN_AUTHORITY
+    };
+    let name = cluster.numbered(number).name().to_owned();
+    let config = agent_config(&name, address, server, authority);
+    files.push(SeedFile::text("/etc/floe/agent.toml", config));
+    files.extend(units.iter().map(|(path, text)| SeedFile::text(*path, *text)));
+    let binaries = &parts.binaries;
     files
         .extend(PROGRAMS.map(|(name, _)| SeedFile::program(format!("/usr/bin/{name}"), binaries.join(name))));
     files.extend(
         CNI_PLUGINS.map(|name| SeedFile::link(format!("/usr/lib/floe/cni/{name}"), "/usr/bin/floe-cni")),
     );
-    files.push(SeedFile::secret(TOKEN_FILE, format!("{}\n", bootstrap_token()?)));
-    files.push(SeedFile::text(
-        "/etc/floe/controlplane.toml",
-        control_plane_config(cluster, address),
-    ));
-    files.push(SeedFile::text(
-        "/etc/floe/agent.toml",
-        agent_config(node.name(), address),
-    ));
     Ok(MachineSpec {
-        lower: root.to_owned(),
+        lower: parts.root.clone(),
         bridge: cluster.bridge(),
         subnet: record.subnet,
         address,
         files,
-        enable: UNITS.iter().map(|(path, _)| *path).collect(),
+        enable: units.iter().map(|(path, _)| *path).collect(),
     })
+}
+
+/// The address of the node with `number`.
+fn address(record: &Record, number: u8) -> Ipv4Addr {
+    record.subnet.machine(number.saturating_sub(FIRST))
+}
+
+/// The certificate of the cluster's authority, from the first node's state.
+fn authority(cluster: &Cluster) -> anyhow::Result<String> {
+    let path = cluster.first_machine().state().join("controlplane/pki/ca/ca.crt");
+    std::fs::read_to_string(&path).with_context(|| format!("read the cluster's authority {}", path.display()))
 }
 
 fn control_plane_config(cluster: &Cluster, address: Ipv4Addr) -> String {
@@ -71,42 +99,9 @@ fn control_plane_config(cluster: &Cluster, address: Ipv4Addr) -> String {
     )
 }
 
-fn agent_config(node: &str, address: Ipv4Addr) -> String {
+fn agent_config(node: &str, address: Ipv4Addr, server: Ipv4Addr, authority: &str) -> String {
     format!(
-        "node_name = \"{node}\"\nnode_ip = \"{address}\"\nserver = \"https://{address}:6443\"\n\
-         ca_file = \"/var/lib/floe/controlplane/pki/ca/ca.crt\"\nbootstrap_token_file = \"{TOKEN_FILE}\"\n"
+        "node_name = \"{node}\"\nnode_ip = \"{address}\"\nserver = \"https://{server}:6443\"\n\
+         ca_file = \"{authority}\"\nbootstrap_token_file = \"{TOKEN_FILE}\"\n"
     )
-}
-
-/// A fresh token in Kubernetes' form, `[a-z0-9]{6}.[a-z0-9]{16}`.
-fn bootstrap_token() -> anyhow::Result<String> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random = [0_u8; 22];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-        .context("draw a bootstrap token from the kernel's random numbers")?;
-    let text: String = random
-        .iter()
-        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
-        .map(|&byte| char::from(byte))
-        .collect();
-    let (id, secret) = text.split_at(6);
-    Ok(format!("{id}.{secret}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bootstrap_token_has_the_form_that_kubernetes_fixes() {
-        let token = bootstrap_token().unwrap();
-        let (id, secret) = token.split_once('.').unwrap();
-        assert_eq!((id.len(), secret.len()), (6, 16));
-        assert!(
-            token
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.')
-        );
-        assert_ne!(token, bootstrap_token().unwrap());
-    }
 }
