@@ -3,11 +3,15 @@
 //! Each is a plain client of the API, built on the [`kube::Client`] it is handed, so that an
 //! in-process router and a socket are one line's difference.
 
+mod backends;
 mod claim;
 mod config;
 mod csr;
 mod deployment;
 mod drive;
+mod endpoints;
+mod endpointslice;
+mod endpointslice_mirroring;
 mod error;
 mod garbage;
 mod meta;

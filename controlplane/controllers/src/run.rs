@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, csr, deployment, garbage, namespace, node_ipam, replicaset, standard};
+use crate::{Config, backends, csr, deployment, garbage, namespace, node_ipam, replicaset, standard};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -26,6 +26,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
     team.add_silent("root-ca-certificate-publisher", move |client, stop| {
         standard::root_certificates(client, pem.clone(), stop)
     });
+    team.add_silent("endpoints", backends::run);
     team.add_silent("garbage-collector", garbage::run);
     team.add_silent("namespace", namespace::run);
     let pods = config.pods;

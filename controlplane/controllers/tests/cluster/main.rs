@@ -17,4 +17,6 @@ mod rollout;
 #[cfg(test)]
 mod scheduling;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod standard;
