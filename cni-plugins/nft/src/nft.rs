@@ -1,6 +1,8 @@
 //! Calls of the `nft` tool. They block.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use nftables::helper::{NftablesError, apply_ruleset_with_args, get_current_ruleset_raw};
 use nftables::schema::Nftables;
@@ -49,18 +51,52 @@ pub fn remove(masquerade: &Masquerade) -> Result<(), NftError> {
 }
 
 fn run(commands: &Nftables<'_>, attempted: &str) -> Result<(), NftError> {
-    let attempted = attempted.to_owned();
-    match apply_ruleset_with_args(commands, program(), ["-j"; 0]) {
-        Ok(()) => Ok(()),
-        Err(NftablesError::NftExecution { inner, .. }) if inner.kind() == std::io::ErrorKind::NotFound => {
-            Err(NftError::Missing { attempted })
-        }
-        Err(source) => Err(NftError::Failed { attempted, source }),
+    apply_ruleset_with_args(commands, program(), ["-j"; 0])
+        .map_err(|error| NftError::of_tool(attempted.to_owned(), error))
+}
+
+/// Runs `commands` in nft's own language as one transaction. JSON cannot say all that is needed: rules
+/// that fill a map from packets have no form in it. The crate cannot hand over text either, since `nft -j`
+/// reads standard input as JSON, finds none, and does nothing without a word.
+pub(crate) fn run_text(commands: &str, attempted: &str) -> Result<(), NftError> {
+    let output = feed(program().unwrap_or("nft"), commands).map_err(|inner| {
+        let program = "nft".into();
+        NftError::of_tool(
+            attempted.to_owned(),
+            NftablesError::NftExecution { program, inner },
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(NftError::Refused {
+        attempted: attempted.to_owned(),
+        said: said.lines().next().unwrap_or("nothing").to_owned(),
+    })
+}
+
+fn feed(program: &str, input: &str) -> std::io::Result<Output> {
+    let mut child = Command::new(program)
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output()?;
+    // An nft that refuses early closes its input; what it says is worth more than that.
+    if output.status.success() {
+        written?;
+    }
+    Ok(output)
 }
 
 /// Container runtimes call plugins with all kinds of `PATH`; `nft` lies in an administrator's folder.
-fn program() -> Option<&'static str> {
+pub(crate) fn program() -> Option<&'static str> {
     let usual = ["/usr/sbin/nft", "/sbin/nft", "/run/current-system/sw/bin/nft"];
     usual.into_iter().find(|path| Path::new(path).exists())
 }
