@@ -124,6 +124,7 @@ async fn begin(
         events,
         registry,
     });
+    let dns_config = config.clone();
     tasks.spawn(events::send_all(
         queue,
         client.clone(),
@@ -136,6 +137,7 @@ async fn begin(
         reporter.registered(),
         stop.clone(),
     ));
+    tasks.spawn(crate::dns::serve(client.clone(), dns_config, stop.clone()));
     tasks.spawn(reporter.run(client, stop.clone()));
     tasks.spawn(serve(listener, tls, access, stop.clone()));
     tasks.spawn(pods::run(context, stop.clone()));

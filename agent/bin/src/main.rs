@@ -6,6 +6,7 @@ mod attach;
 mod cli;
 mod clock;
 mod config;
+mod dns;
 mod events;
 mod identity;
 mod libexec;

@@ -49,7 +49,10 @@ impl<U: UnitManager + 'static> Worker<U> {
             }
         };
         let (hosts, resolv) = self.host_files(&pod_ips);
-        let hostname = format!("{}\n", crate::dns::kernel_hostname(&self.goal.pod, &self.context.config)?);
+        let hostname = format!(
+            "{}\n",
+            crate::dns::kernel_hostname(&self.goal.pod, &self.context.config)?
+        );
         for (name, text) in [(HOSTS, hosts), (RESOLV, resolv), (HOSTNAME, hostname)] {
             replace(&dir.join(name), text.as_bytes(), 0o644)?;
         }
