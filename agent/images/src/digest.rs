@@ -27,7 +27,8 @@ pub(crate) fn hex(digest: &str) -> Option<&str> {
     digest.strip_prefix("sha256:").filter(valid)
 }
 
-fn text(bytes: &[u8]) -> String {
+/// `sha256:` and the digits of a hash.
+pub(crate) fn text(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold("sha256:".to_owned(), |mut out, byte| {
         // Writing to a String cannot fail.

@@ -56,6 +56,16 @@ pub enum ImageError {
         /// Digest of the bytes that are there.
         actual: String,
     },
+    /// A layer unpacks to something else than its image lists.
+    #[error("unpack layer {layer}: it has digest {actual}, but its image lists {expected}")]
+    WrongLayer {
+        /// Digest of the layer.
+        layer: String,
+        /// Digest by which it is listed, packed or unpacked.
+        expected: String,
+        /// Digest of the bytes that are there.
+        actual: String,
+    },
     /// No image in the archive is for this machine.
     #[error("read image archive {archive}: it has no image for linux/{wanted}, only for {offered}")]
     NoPlatform {

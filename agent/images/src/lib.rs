@@ -1,6 +1,6 @@
-//! The node's image store: OCI archives in, content-addressed layers out.
+//! The node's images: out of registries and OCI archives, into content-addressed layers.
 //!
-//! Every call blocks (it reads, hashes and writes files): call it from a thread that may.
+//! Every call of the store blocks (it reads, hashes and writes files): call it from a thread that may. Pulls do not.
 //!
 //! ```text
 //! <root>/lock            taken exclusively by whoever changes the store
@@ -8,9 +8,11 @@
 //! <root>/images/<hex>.json  an image: its layers, its configuration
 //! <root>/l/<12 hex>/     an unpacked layer; the name is the beginning of its chain ID
 //! <root>/l/<12 hex>.json its full chain ID and size; written last, so a folder without it is a leftover
-//! <root>/tmp/            loads under way
+//! <root>/tmp/            loads and pulls under way
+//! <root>/pulls.lock      taken, and shared, by each pull: what lies in tmp/ is then no leftover
 //! ```
 
+mod add;
 mod archive;
 mod commit;
 mod compression;
@@ -20,6 +22,7 @@ mod layer;
 mod load;
 mod manifest;
 mod reference;
+mod registry;
 mod store;
 mod tarball;
 mod tree;
@@ -29,4 +32,7 @@ mod fixture;
 
 pub use error::ImageError;
 pub use reference::{Reference, ReferenceError};
+pub use registry::{
+    Credential, Keyring, KeyringError, PullError, Pulled, Puller, RegistryError, Settings, SettingsError,
+};
 pub use store::{Image, ImageStore, Loaded};

@@ -10,7 +10,7 @@ use crate::archive::Archive;
 use crate::commit::LayerRecord;
 use crate::digest;
 use crate::error::ImageError;
-use crate::layer::{LayerError, Unpacked, unpack};
+use crate::layer::{Unpacked, unpack};
 use crate::manifest::{self, Found, Layer};
 use crate::store::{ImageRecord, ImageStore, Loaded, Locked, Named, parse};
 
@@ -82,8 +82,8 @@ impl<'a> Load<'a> {
         fs::create_dir(&folder).map_err(failed)?;
         let part = self.archive.part(&layer.part).map_err(failed)?;
         let part = part.ok_or_else(|| self.malformed(format!("{} is missing", layer.part)))?;
-        let unpacked =
-            unpack(part, &folder, parents, self.store.limits).map_err(|e| self.layer_error(&name, e))?;
+        let unpacked = unpack(part, &folder, parents, self.store.limits)
+            .map_err(|e| self.store.layer_error(&name, e))?;
         self.verify(layer, &unpacked)?;
         let record = LayerRecord {
             chain_id: chain_id.to_owned(),
@@ -171,6 +171,7 @@ impl<'a> Load<'a> {
                 let named = Named {
                     image: image.id.clone(),
                     manifest: image.manifest.clone(),
+                    pulled: false,
                 };
                 names.insert(reference.clone(), named);
                 loaded.push(Loaded {
@@ -187,27 +188,6 @@ impl<'a> Load<'a> {
         }
         self.store.write_names(&names)?;
         Ok(loaded)
-    }
-
-    fn layer_error(&self, layer: &str, error: LayerError) -> ImageError {
-        let layer = layer.to_owned();
-        match error {
-            LayerError::Bad { entry, problem } => ImageError::BadEntry {
-                layer,
-                entry,
-                problem: problem.to_owned(),
-            },
-            LayerError::TooLarge { limit } => ImageError::TooLarge { layer, limit },
-            LayerError::Io { entry, source } => {
-                let within = if entry.is_empty() {
-                    String::new()
-                } else {
-                    format!(", entry {entry:?}")
-                };
-                self.store
-                    .io_error(format!("unpack layer {layer}{within}"), source)
-            }
-        }
     }
 
     fn malformed(&self, problem: String) -> ImageError {

@@ -74,6 +74,18 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// The registry: `docker.io`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository in it: `library/nginx`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
     /// The tag, if it has one (it has where no digest was given).
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
@@ -121,7 +133,7 @@ fn docker_hub(repository: &str) -> (String, String) {
     ("docker.io".to_owned(), full)
 }
 
-fn check_registry(registry: &str) -> Result<(), ReferenceError> {
+pub(crate) fn check_registry(registry: &str) -> Result<(), ReferenceError> {
     let (host, port) = match registry.rsplit_once(':') {
         Some((host, port)) if !registry.ends_with(']') => (host, Some(port)),
         _ => (registry, None),

@@ -10,6 +10,7 @@ use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::add::Leases;
 use crate::commit::{self, Layers};
 use crate::digest;
 use crate::error::ImageError;
@@ -37,6 +38,8 @@ pub struct Image {
     pub config: ImageConfiguration,
     /// Bytes of the image as it was transported (configuration and compressed layers).
     pub size: u64,
+    /// Whether it was loaded by hand and thus may be nowhere else: a full disk does not remove it.
+    pub pinned: bool,
 }
 
 /// An image that a load brought or found present.
@@ -56,6 +59,9 @@ pub(crate) struct Named {
     /// Digest of the manifest or index it was loaded by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) manifest: Option<String>,
+    /// Whether a registry gave it, so that it may be had again.
+    #[serde(default)]
+    pub(crate) pulled: bool,
 }
 
 /// All names, in their normal form.
@@ -76,6 +82,7 @@ pub struct ImageStore {
     pub(crate) root: PathBuf,
     pub(crate) layers: Layers,
     pub(crate) limits: Limits,
+    pub(crate) leases: Leases,
 }
 
 /// Held while the store is changed.
@@ -93,6 +100,7 @@ impl ImageStore {
             layers: Layers::at(&root),
             root,
             limits: Limits::DEFAULT,
+            leases: Leases::default(),
         };
         let attempted = || format!("open the image store {}", store.root.display());
         for folder in [
@@ -109,7 +117,7 @@ impl ImageStore {
         if kind == OVERLAYFS {
             return Err(ImageError::OnOverlay { root: store.root });
         }
-        store.sweep().map_err(|e| store.io_error(attempted(), e))?;
+        store.sweep()?;
         Ok(store)
     }
 
@@ -194,21 +202,46 @@ impl ImageStore {
     ///
     /// When the store cannot be written.
     pub fn collect(&self, in_use: &BTreeSet<String>) -> Result<u64, ImageError> {
-        let _locked = self.lock()?;
+        let locked = self.lock()?;
         let names = self.names()?;
-        let mut wanted = BTreeSet::new();
         let failed = |e| self.io_error(format!("delete unused images of {}", self.root.display()), e);
         for id in self.image_ids()? {
             let named = names.values().any(|named| named.image == id);
-            match self.record(&id)? {
-                Some(record) if named || in_use.contains(&id) => wanted.extend(record.layers),
-                _ => commit::remove(&self.record_path(&id)).map_err(failed)?,
+            if !named && !in_use.contains(&id) {
+                commit::remove(&self.record_path(&id)).map_err(failed)?;
             }
+        }
+        self.delete_layers(&locked)
+    }
+
+    /// Deletes the image `id` with its names, and the layers that no other has; returns the freed bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn evict(&self, id: &str) -> Result<u64, ImageError> {
+        let locked = self.lock()?;
+        let mut names = self.names()?;
+        names.retain(|_, named| named.image != id);
+        self.write_names(&names)?;
+        let failed = |e| self.io_error(format!("delete image {id}"), e);
+        commit::remove(&self.record_path(id)).map_err(failed)?;
+        self.delete_layers(&locked)
+    }
+
+    /// Deletes the layers that no image has and no pull relies on.
+    fn delete_layers(&self, _: &Locked) -> Result<u64, ImageError> {
+        let failed = |e| self.io_error(format!("delete unused layers of {}", self.root.display()), e);
+        let mut wanted = BTreeSet::new();
+        for id in self.image_ids()? {
+            wanted.extend(self.record(&id)?.map(|record| record.layers).unwrap_or_default());
         }
         let mut freed = 0_u64;
         for short in self.layers.all().map_err(failed)? {
-            if !wanted.contains(&short) {
-                freed = freed.saturating_add(self.layers.record(&short).map_or(0, |r| r.bytes));
+            let record = self.layers.record(&short);
+            let leased = record.as_ref().is_some_and(|r| self.is_leased(&r.chain_id));
+            if !leased && !wanted.contains(&short) {
+                freed = freed.saturating_add(record.map_or(0, |r| r.bytes));
                 self.layers.delete(&short, &self.scratch()).map_err(failed)?;
             }
         }
@@ -217,6 +250,15 @@ impl ImageStore {
 }
 
 impl ImageStore {
+    /// Digest of the manifest or index by which the store has `name`, where it does.
+    pub(crate) fn manifest_of(&self, name: &Reference) -> Result<Option<String>, ImageError> {
+        let names = self.names()?;
+        let Some(named) = find(&names, name) else {
+            return Ok(None);
+        };
+        Ok(self.record(&named.image)?.and(named.manifest.clone()))
+    }
+
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join("tmp")
     }
@@ -239,23 +281,43 @@ impl ImageStore {
     }
 
     fn lock_file(&self) -> io::Result<File> {
+        self.open_lock("lock")
+    }
+
+    /// Locked, and shared, by every pull under way.
+    pub(crate) fn busy_file(&self) -> io::Result<File> {
+        self.open_lock("pulls.lock")
+    }
+
+    fn open_lock(&self, name: &str) -> io::Result<File> {
         File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.root.join("lock"))
+            .open(self.root.join(name))
     }
 
-    /// Removes leftovers, unless a load is under way (whose leftovers they then are not).
-    fn sweep(&self) -> io::Result<()> {
-        let file = self.lock_file()?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    /// Removes leftovers, unless a load or pull is under way (whose leftovers they then are not).
+    fn sweep(&self) -> Result<(), ImageError> {
+        let failed = |e| self.io_error(format!("clean the image store {}", self.root.display()), e);
+        let pulls = self.busy_file().map_err(failed)?;
+        let file = self.lock_file().map_err(failed)?;
+        let free = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !free(&pulls) || !free(&file) {
             return Ok(());
         }
-        for entry in fs::read_dir(self.scratch())? {
-            commit::remove(&entry?.path())?;
+        for entry in fs::read_dir(self.scratch()).map_err(failed)? {
+            commit::remove(&entry.map_err(failed)?.path()).map_err(failed)?;
         }
-        self.layers.sweep()
+        self.layers.sweep().map_err(failed)?;
+        // What a pull had brought when it was cut off.
+        if let Err(error) = self.delete_layers(&Locked(file)) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "unused layers not deleted"
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn names(&self) -> Result<Names, ImageError> {
@@ -331,6 +393,7 @@ impl ImageStore {
                 .collect(),
             config: record.config,
             size: record.size,
+            pinned: own().any(|(_, named)| !named.pulled),
         }))
     }
 

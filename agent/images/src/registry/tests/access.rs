@@ -1,0 +1,216 @@
+//! Whom a registry lets in, and to whom nothing is shown.
+
+use super::*;
+use crate::fixture::root_only;
+use crate::registry::endpoint::{Endpoint, Security};
+use crate::registry::fake::{Auth, Fault, blob_path};
+use crate::registry::session::Session;
+use crate::registry::token;
+
+#[tokio::test]
+async fn a_registry_that_wants_anonymous_tokens_is_given_one() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Token(None));
+    Node::new("").pull(&name).await.unwrap();
+    let asked: Vec<_> = fake
+        .seen()
+        .into_iter()
+        .filter(|s| s.uri.starts_with("/token"))
+        .collect();
+    assert_eq!(asked.len(), 1, "one token for all requests of a pull");
+    assert!(asked[0].uri.contains("scope=repository%3Aa%3Apull") && asked[0].uri.contains("service=fake"));
+}
+
+#[tokio::test]
+async fn credentials_open_a_token_service_and_basic_authentication() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    let ring = keyring(&fake.address.to_string(), &[("u", "p")]);
+    for auth in [Auth::Token(Some(("u", "p"))), Auth::Basic("u", "p")] {
+        fake.auth(auth);
+        let node = Node::new("");
+        let said = node.refused(&name).await;
+        assert!(said.contains("imagePullSecrets"), "{said}");
+        node.puller.pull(&name, &ring).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_exchanged_by_post() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Identity("refresh-me"));
+    let mut ring = Keyring::default();
+    let host = fake.address.to_string();
+    let entry = serde_json::json!({"auths": {host: {"username": "<token>", "identitytoken": "refresh-me"}}});
+    ring.add_config_json(entry.to_string().as_bytes()).unwrap();
+    Node::new("").puller.pull(&name, &ring).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_with_its_user_and_without_the_password() {
+    let (fake, name) = registry().await;
+    let ring = keyring(&fake.address.to_string(), &[("ann", "hunter2")]);
+    for auth in [Auth::Token(Some(("u", "p"))), Auth::Basic("u", "p")] {
+        fake.auth(auth);
+        let said = Node::new("").refused_with(&name, &ring).await;
+        assert!(said.contains("\"ann\"") && said.contains("401"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn several_credentials_are_tried_one_after_the_other() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Basic("u", "p"));
+    let ring = keyring(&fake.address.to_string(), &[("old", "gone"), ("u", "p")]);
+    Node::new("").puller.pull(&name, &ring).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_credentials_file_of_the_node_is_read_at_each_pull() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Basic("u", "p"));
+    let node = Node::new("");
+    let file = node.dir.path().join("credentials.json");
+    let host = fake.address.to_string();
+    let settings = format!(
+        "[registry.\"{host}\"]\ncredentials_file = {:?}\n",
+        file.display().to_string()
+    );
+    std::fs::write(node.dir.path().join("registries.toml"), settings).unwrap();
+    assert!(node.refused(&name).await.contains("credentials.json"));
+    let entry = serde_json::json!({"auths": {host: {"username": "u", "password": "p"}}});
+    std::fs::write(&file, entry.to_string()).unwrap();
+    node.pull(&name).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_is_followed_without_credentials() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    let storage = Fake::start().await;
+    let layers = [layer("base"), layer("top")].map(|l| crate::fixture::gzip(&l));
+    for bytes in &layers {
+        let path = blob_path("app", &crate::digest::of(bytes));
+        storage.put(path.clone(), bytes, "application/octet-stream");
+        let to = format!("http://{}{path}", storage.address);
+        fake.fault(&path, [Fault::Redirect(to)]);
+    }
+    for auth in [Auth::Basic("u", "p"), Auth::Token(Some(("u", "p")))] {
+        fake.auth(auth);
+        let ring = keyring(&fake.address.to_string(), &[("u", "p")]);
+        Node::new("").puller.pull(&name, &ring).await.unwrap();
+        let seen = storage.seen();
+        assert!(seen.iter().all(|s| s.authorization.is_none()), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_first_and_the_registry_where_it_fails() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    let mirror = Fake::start().await;
+    fake.auth(Auth::Basic("u", "p"));
+    let settings = format!(
+        "[registry.\"{}\"]\nmirrors = [\"http://127.0.0.1:1\", \"http://{}/proxy\"]\n",
+        fake.address, mirror.address
+    );
+    let ring = keyring(&fake.address.to_string(), &[("u", "p")]);
+    Node::new(&settings).puller.pull(&name, &ring).await.unwrap();
+    let asked = mirror.seen();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|s| s.authorization.is_none()),
+        "{asked:?}"
+    );
+    assert_eq!(
+        asked[0].uri,
+        format!("/v2/proxy/app/manifests/v1?ns={}", fake.address)
+    );
+    mirror.image("proxy/app", "v1", &[layer("mirrored")]);
+    fake.seen();
+    let node = Node::new(&settings);
+    let image = node.puller.pull(&name, &ring).await.unwrap().image;
+    assert!(image.layers[0].join("mirrored").exists());
+    assert_eq!(fake.seen(), []);
+    assert_eq!(image.repo_tags, [name]);
+}
+
+#[tokio::test]
+async fn where_nobody_gives_the_image_every_answer_is_told() {
+    let (fake, _) = registry().await;
+    let settings = format!(
+        "[registry.\"{}\"]\nmirrors = [\"http://127.0.0.1:1\"]\n",
+        fake.address
+    );
+    let said = Node::new(&settings).refused(&fake.name("nope:v1")).await;
+    assert!(
+        said.contains("mirror 127.0.0.1:1") && said.contains("refused"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("registry {}", fake.address)) && said.contains("not found"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_registry_by_tls_cannot_send_for_a_token_by_plain_http() {
+    let (fake, _) = registry().await;
+    let endpoint = Endpoint {
+        host: fake.address.to_string(),
+        repository: "app".to_owned(),
+        security: Security::Unverified,
+        namespace: None,
+        credentials_file: None,
+    };
+    let session = Session::new(endpoint, None, &patience()).unwrap();
+    let realm = format!("http://{}/token", fake.address);
+    let wanted = token::Wanted {
+        realm: &realm,
+        service: None,
+        scope: None,
+    };
+    let refused = token::fetch(&session, "app", &wanted, None).await.unwrap_err();
+    assert!(refused.to_string().contains("no https URL"), "{refused}");
+    assert_eq!(fake.seen(), []);
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_told_apart() {
+    let error = Node::new("").pull("NGINX:x y").await.unwrap_err();
+    assert!(error.is_reference());
+}
+
+#[tokio::test]
+async fn settings_that_are_wrong_are_the_reason() {
+    let error = Node::new("colour = 1").pull("nginx").await.unwrap_err();
+    let said = format!("{:?}", chain(&*error));
+    assert!(
+        said.contains("registries.toml") && said.contains("colour"),
+        "{said}"
+    );
+}
+
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |e| e.source())
+        .map(ToString::to_string)
+        .collect()
+}
