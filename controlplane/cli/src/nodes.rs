@@ -10,7 +10,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
 
 use crate::cluster::{Cluster, FIRST};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::{client, host, up};
 
 /// How long the pods of a node that is removed may take to end.
@@ -99,6 +99,7 @@ async fn boot_and_join(
 ) -> anyhow::Result<()> {
     let record = cluster.record()?.context("the cluster's record is missing")?;
     let machine = cluster.numbered(number);
+    let since = progress::moment();
     progress
         .step("machine", async {
             up::boot_beside(cluster, &record, parts, &[number])?;
@@ -108,7 +109,7 @@ async fn boot_and_join(
     let client = client::admin(cluster).await?;
     progress
         .step("node", async {
-            up::wait_ready(&client, &machine).await?;
+            up::wait_ready(&client, &machine, since).await?;
             Ok(((), format!("{} is Ready", machine.name())))
         })
         .await

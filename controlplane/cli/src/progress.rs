@@ -70,3 +70,8 @@ impl Progress {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// The moment, to compare with what machines of this host write down.
+pub(crate) fn moment() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

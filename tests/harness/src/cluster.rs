@@ -9,7 +9,7 @@ use controlplane_machine::Machine;
 use crate::command::{execute, succeed};
 use crate::{Executed, Kubectl, MachineNode};
 
-/// A running one-node cluster; it is taken down when dropped.
+/// A running cluster; it is taken down when dropped.
 #[derive(Debug)]
 pub struct Cluster {
     name: String,
@@ -71,10 +71,16 @@ impl Cluster {
         &self.name
     }
 
-    /// The cluster's only node.
+    /// The cluster's first node, which runs the control plane.
     #[must_use]
     pub fn node(&self) -> MachineNode {
-        let name = format!("{}-1", self.name);
+        self.numbered(1)
+    }
+
+    /// The node with `number`, counted from 1.
+    #[must_use]
+    pub fn numbered(&self, number: u8) -> MachineNode {
+        let name = format!("{}-{number}", self.name);
         let dir = Path::new("/var/lib/floe/clusters")
             .join(&self.name)
             .join("nodes")

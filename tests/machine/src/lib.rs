@@ -12,15 +12,32 @@ use tests_harness::{BUSYBOX, Cluster, busybox_archive};
 /// A test of a running cluster: its claim, and what shows it.
 pub type ClusterTest = (&'static str, fn(&Cluster) -> Result<()>);
 
-/// Runs `together` beside each other against one cluster called `name`, then `alone`, the ones that
-/// disturb the whole node, one by one; takes the cluster down whatever they did.
+/// The cluster that the tests of one program share.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared {
+    /// Its name; `FLOE_TEST_CLUSTER` gives another, to run beside a program that uses it.
+    pub name: &'static str,
+    /// How many nodes it has.
+    pub nodes: u8,
+}
+
+impl Shared {
+    fn up(self) -> Result<Cluster> {
+        let other = std::env::var("FLOE_TEST_CLUSTER").ok();
+        let name = other.as_deref().unwrap_or(self.name);
+        Cluster::up(name, &["--no-demo", "--nodes", &self.nodes.to_string()])
+    }
+}
+
+/// Runs `together` beside each other against one `shared` cluster, then `alone`, the ones that
+/// disturb whole nodes, one by one; takes the cluster down whatever they did.
 ///
 /// Returns whether all passed.
 ///
 /// # Errors
 ///
 /// When the cluster does not start, or the test image cannot be loaded.
-pub fn run(name: &str, together: &[ClusterTest], alone: &[ClusterTest]) -> Result<bool> {
+pub fn run(shared: Shared, together: &[ClusterTest], alone: &[ClusterTest]) -> Result<bool> {
     let arguments = Arguments::from_args();
     if arguments.list || std::env::var_os("FLOE_MACHINE_TESTS").is_none() {
         let claims = together.iter().chain(alone).map(|(claim, _)| *claim);
@@ -29,10 +46,7 @@ pub fn run(name: &str, together: &[ClusterTest], alone: &[ClusterTest]) -> Resul
             .collect();
         return Ok(!libtest_mimic::run(&arguments, trials).has_failed());
     }
-    // Another name lets the same tests run twice on one host.
-    let other = std::env::var("FLOE_TEST_CLUSTER");
-    let name = other.as_deref().unwrap_or(name);
-    let cluster = Arc::new(Cluster::up(name, &["--no-demo"])?);
+    let cluster = Arc::new(shared.up()?);
     let image = busybox_archive(cluster.scratch())?;
     cluster.succeed(&["image", "load", &image.to_string_lossy()])?;
     let side_by_side = libtest_mimic::run(&with_threads(&arguments, 4), trials(&cluster, together));

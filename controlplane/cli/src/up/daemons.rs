@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use controlplane_machine::Machine;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -74,14 +76,28 @@ fn last_words(machine: &Machine, unit: &str) -> String {
         .map_or_else(|err| err.to_string(), |text| text.trim().replace('\n', " | "))
 }
 
-/// Waits until the Node object of `machine` is Ready.
-pub(super) async fn wait_node_ready(client: &Client, machine: &Machine) -> anyhow::Result<()> {
+/// Waits until the agent of `machine` has told the API that it lives, not before `since`, and its Node is
+/// Ready: that of a node that was stopped still says so from before.
+pub(super) async fn wait_node_ready(
+    client: &Client,
+    machine: &Machine,
+    since: Timestamp,
+) -> anyhow::Result<()> {
+    let leases = Api::<Lease>::namespaced(client.clone(), "kube-node-lease");
+    let alive = await_condition(leases, machine.name(), |lease: Option<&Lease>| {
+        let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone());
+        renewed.is_some_and(|time| time.0 >= since)
+    });
     let nodes = Api::<Node>::all(client.clone());
     let ready = await_condition(nodes, machine.name(), |node: Option<&Node>| {
         node.is_some_and(is_ready)
     });
-    match tokio::time::timeout(PATIENCE, ready).await {
-        Ok(waited) => waited.map(drop).context("watch the node"),
+    let both = async {
+        alive.await.context("watch the node's lease")?;
+        ready.await.map(drop).context("watch the node")
+    };
+    match tokio::time::timeout(PATIENCE, both).await {
+        Ok(waited) => waited,
         Err(_) => bail!(
             "node {} does not become Ready: {}",
             machine.name(),

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use controlplane_machine::{Machine, MachineSpec, RootSpec, free_subnet};
+use jiff::Timestamp;
 use kube::Client;
 
 use crate::cluster::{CACHE, Cluster, FIRST, Record};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::{client, demo, host};
 
 pub(crate) use node::Parts;
@@ -102,6 +103,7 @@ pub(crate) async fn parts(progress: &Progress) -> anyhow::Result<Parts> {
 
 async fn start(cluster: &Cluster, options: &UpArgs, progress: &Progress) -> anyhow::Result<Client> {
     let parts = parts(progress).await?;
+    let since = progress::moment();
     let record = decide(cluster, options.nodes.unwrap_or(FIRST))?;
     let machine = cluster.first_machine();
     progress
@@ -135,7 +137,7 @@ async fn start(cluster: &Cluster, options: &UpArgs, progress: &Progress) -> anyh
         };
         progress.step("machines", booted).await?;
     }
-    let joined = Box::pin(wait_joined(&client, cluster));
+    let joined = Box::pin(wait_joined(&client, cluster, since));
     progress.step("nodes", joined).await?;
     Ok(client)
 }
@@ -173,20 +175,20 @@ pub(crate) fn boot_beside(
     })
 }
 
-/// Waits until the agent of `machine` runs and its node is Ready.
-pub(crate) async fn wait_ready(client: &Client, machine: &Machine) -> anyhow::Result<()> {
+/// Waits until the agent of `machine` runs and, told since `since`, its node is Ready.
+pub(crate) async fn wait_ready(client: &Client, machine: &Machine, since: Timestamp) -> anyhow::Result<()> {
     daemons::wait_active(machine, daemons::AGENT)?;
-    Box::pin(daemons::wait_node_ready(client, machine)).await
+    Box::pin(daemons::wait_node_ready(client, machine, since)).await
 }
 
 /// Waits until the nodes of all running machines are Ready.
-async fn wait_joined(client: &Client, cluster: &Cluster) -> anyhow::Result<((), String)> {
+async fn wait_joined(client: &Client, cluster: &Cluster, since: Timestamp) -> anyhow::Result<((), String)> {
     let machines = cluster.machines();
     let running: Vec<_> = machines
         .iter()
         .filter(|machine| machine.leader().is_some())
         .collect();
-    let ready = running.iter().map(|machine| wait_ready(client, machine));
+    let ready = running.iter().map(|machine| wait_ready(client, machine, since));
     futures::future::try_join_all(ready).await?;
     let names: Vec<_> = running.iter().map(|machine| machine.name()).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };

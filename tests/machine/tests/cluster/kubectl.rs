@@ -278,7 +278,10 @@ pub(crate) fn shows(cluster: &Cluster) -> Result<()> {
         "{row}"
     );
     let wide = ns.succeed(&["get", "pods", "-o", "wide"])?;
-    ensure!(wide.contains("10.42.") && wide.contains("t-cluster-1"), "{wide}");
+    ensure!(
+        wide.contains("10.42.") && wide.contains(&format!("{}-1", cluster.name())),
+        "{wide}"
+    );
     eventually("the events of a started pod", || {
         let described = ns.succeed(&["describe", "pod", "seen"])?;
         for reason in ["Scheduled", "Pulled", "Created", "Started"] {

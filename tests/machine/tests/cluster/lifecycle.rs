@@ -37,7 +37,9 @@ pub(crate) fn side_by_side(cluster: &Cluster) -> Result<()> {
             "the demo's page was not fetched: {again}"
         );
         ensure!(
-            cluster.succeed(&["status"])?.contains("t-cluster-1"),
+            cluster
+                .succeed(&["status"])?
+                .contains(&format!("{}-1", cluster.name())),
             "the first cluster is gone"
         );
         ensure!(!traces(name)?.is_empty(), "this test would not see what is left");
@@ -80,7 +82,7 @@ pub(crate) fn wrong_input(cluster: &Cluster) -> Result<()> {
         "no suggestion"
     );
     ensure!(
-        said(&["shell", "nowhere"])?.contains("its nodes are t-cluster-1"),
+        said(&["shell", "nowhere"])?.contains(&format!("its nodes are {}-1", cluster.name())),
         "no list of nodes"
     );
     ensure!(

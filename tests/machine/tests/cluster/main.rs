@@ -15,7 +15,12 @@ mod writes;
 
 use std::process::ExitCode;
 
-use tests_machine::ClusterTest;
+use tests_machine::{ClusterTest, Shared};
+
+const SHARED: Shared = Shared {
+    name: "t-cluster",
+    nodes: 1,
+};
 
 const TOGETHER: &[ClusterTest] = &[
     (
@@ -118,7 +123,7 @@ const ALONE: &[ClusterTest] = &[
 ];
 
 fn main() -> ExitCode {
-    match tests_machine::run("t-cluster", TOGETHER, ALONE) {
+    match tests_machine::run(SHARED, TOGETHER, ALONE) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use tests_harness::{Cluster, Node, floe_binaries};
-use tests_machine::ClusterTest;
+use tests_machine::{ClusterTest, Shared};
 
 const CLAIMS: &[ClusterTest] = &[
     ("systemd_keeps_the_contract_of_unit_managers", contract),
@@ -12,7 +12,14 @@ const CLAIMS: &[ClusterTest] = &[
 ];
 
 fn main() -> ExitCode {
-    match tests_machine::run("t-runtime", &[], CLAIMS) {
+    match tests_machine::run(
+        Shared {
+            name: "t-runtime",
+            nodes: 1,
+        },
+        &[],
+        CLAIMS,
+    ) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {

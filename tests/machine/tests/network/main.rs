@@ -1,0 +1,41 @@
+//! Three nodes, real kubectl, real systemd: what needs more than one machine.
+
+mod nodes;
+
+use std::process::ExitCode;
+
+use tests_machine::{ClusterTest, Shared};
+
+const SHARED: Shared = Shared {
+    name: "t-net",
+    nodes: 3,
+};
+
+const TOGETHER: &[ClusterTest] = &[("every_node_is_ready_and_shows_its_address", nodes::shown)];
+
+const ALONE: &[ClusterTest] = &[
+    ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),
+    (
+        "a_node_that_was_powered_off_comes_back",
+        nodes::stopped_and_started,
+    ),
+];
+
+fn main() -> ExitCode {
+    match tests_machine::run(SHARED, TOGETHER, ALONE) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            report(&err);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a test program has no other way to say why it did not start"
+)]
+fn report(err: &anyhow::Error) {
+    eprintln!("the cluster of these tests does not run: {err:#}");
+}

@@ -1,0 +1,99 @@
+//! Nodes that come, go and fail.
+
+use anyhow::{Result, ensure};
+use tests_harness::{BUSYBOX, Cluster, Node, eventually};
+
+pub(crate) fn shown(cluster: &Cluster) -> Result<()> {
+    let shown = cluster
+        .kubectl()?
+        .namespace("shown")?
+        .succeed(&["get", "nodes", "-o", "wide"])?;
+    for number in 1..=3 {
+        let name = format!("{}-{number}", cluster.name());
+        let line = shown.lines().find(|line| line.starts_with(&name));
+        ensure!(
+            line.is_some_and(|line| line.contains(" Ready ") && line.contains("10.88.")),
+            "{shown}"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn comes_and_goes(cluster: &Cluster) -> Result<()> {
+    let kubectl = cluster.kubectl()?.namespace("movers")?;
+    let name = format!("{}-4", cluster.name());
+    ensure!(cluster.succeed(&["node", "add"])?.contains(&name), "another name");
+    kubectl.succeed(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=30s",
+        &format!("node/{name}"),
+    ])?;
+    let image = cluster.scratch().join("busybox");
+    cluster.succeed(&["image", "load", &image.to_string_lossy()])?;
+    let image = format!("--image={BUSYBOX}");
+    kubectl.succeed(&[
+        "create",
+        "deployment",
+        "mover",
+        &image,
+        "--replicas=8",
+        "--",
+        "sleep",
+        "3600",
+    ])?;
+    kubectl.succeed(&["rollout", "status", "deployment/mover", "--timeout=60s"])?;
+    let pods = kubectl.succeed(&["get", "pods", "-o", "wide"])?;
+    ensure!(
+        pods.contains(&name),
+        "none of eight pods is on the new node: {pods}"
+    );
+    let said = cluster.succeed(&["node", "rm", &name])?;
+    ensure!(said.contains("is removed"), "{said}");
+    kubectl.fail(&["get", "node", &name])?;
+    kubectl.succeed(&["rollout", "status", "deployment/mover", "--timeout=60s"])?;
+    let running = [
+        "get",
+        "pods",
+        "-o",
+        "wide",
+        "--field-selector=status.phase=Running",
+    ];
+    let pods = kubectl.succeed(&running)?;
+    ensure!(
+        !pods.contains(&name),
+        "a pod is still on the removed node: {pods}"
+    );
+    let refused = cluster.run(&["node", "rm", &format!("{}-1", cluster.name())])?;
+    ensure!(
+        refused.code != 0 && refused.output.contains("runs the control plane"),
+        "{}",
+        refused.output
+    );
+    Ok(())
+}
+
+pub(crate) fn stopped_and_started(cluster: &Cluster) -> Result<()> {
+    let name = format!("{}-3", cluster.name());
+    let node = cluster.numbered(3);
+    let before = node.succeed("cat /proc/sys/kernel/random/boot_id")?;
+    cluster.succeed(&["node", "stop", &name])?;
+    ensure!(node.execute("true").is_err(), "{name} still runs");
+    ensure!(
+        cluster
+            .succeed(&["status"])?
+            .contains(&format!("machine {name}: stopped")),
+        "status does not say it"
+    );
+    cluster.succeed(&["node", "start", &name])?;
+    ensure!(
+        node.succeed("cat /proc/sys/kernel/random/boot_id")? != before,
+        "not a new boot"
+    );
+    let kubectl = cluster.kubectl()?.namespace("rebooted")?;
+    eventually("the node to be Ready", || {
+        let shown = kubectl.succeed(&["get", "node", &name])?;
+        ensure!(shown.contains(" Ready "), "{shown}");
+        Ok(())
+    })
+}
