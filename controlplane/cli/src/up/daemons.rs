@@ -96,7 +96,7 @@ pub(super) async fn wait_node_ready(
         alive.await.context("watch the node's lease")?;
         ready.await.map(drop).context("watch the node")
     };
-    match tokio::time::timeout(PATIENCE, both).await {
+    match tokio::time::timeout(PATIENCE, Box::pin(both)).await {
         Ok(waited) => waited,
         Err(_) => bail!(
             "node {} does not become Ready: {}",
