@@ -13,6 +13,10 @@ mod resolve;
 mod run;
 mod serve;
 mod snapshot;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod upstream_files;
 mod watch;
 pub mod zone;

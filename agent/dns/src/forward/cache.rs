@@ -116,6 +116,12 @@ impl Cache {
         *self = Self::default();
     }
 
+    /// Bytes in use, as far as they are counted.
+    #[cfg(test)]
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes
+    }
+
     fn remove(&mut self, question: &Question) {
         if let Some(entry) = self.entries.remove(question) {
             self.order.remove(&entry.used);

@@ -106,98 +106,100 @@ fn said(zone: &Zone, name: &str, kind: &str) -> Vec<String> {
 const NONE: &[&str] = &["NoError"];
 const NO_NAME: &[&str] = &["NXDomain"];
 
+/// The specification's examples: name, type, what is said.
+const SPECIFIED: &[(&str, &str, &[&str])] = &[
+    // 2.2
+    (
+        "dns-version.cluster.local.",
+        "TXT",
+        &["dns-version.cluster.local. 28800 IN TXT 1.1.0"],
+    ),
+    // 2.3.1 – 2.3.3
+    (
+        "kubernetes.default.svc.cluster.local.",
+        "A",
+        &["kubernetes.default.svc.cluster.local. 5 IN A 10.43.0.1"],
+    ),
+    (
+        "dual.default.svc.cluster.local.",
+        "AAAA",
+        &["dual.default.svc.cluster.local. 5 IN AAAA fd00:43::9"],
+    ),
+    (
+        "_https._tcp.kubernetes.default.svc.cluster.local.",
+        "SRV",
+        &[
+            "_https._tcp.kubernetes.default.svc.cluster.local. 5 IN SRV 0 100 443 kubernetes.default.svc.cluster.local.",
+        ],
+    ),
+    (
+        "1.0.43.10.in-addr.arpa.",
+        "PTR",
+        &["1.0.43.10.in-addr.arpa. 5 IN PTR kubernetes.default.svc.cluster.local."],
+    ),
+    (
+        "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.4.0.0.0.0.d.f.ip6.arpa.",
+        "PTR",
+        &[
+            "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.4.0.0.0.0.d.f.ip6.arpa. 5 IN PTR dual.default.svc.cluster.local.",
+        ],
+    ),
+    // 2.4.1 – 2.4.3
+    (
+        "headless.default.svc.cluster.local.",
+        "A",
+        &[
+            "headless.default.svc.cluster.local. 5 IN A 10.42.0.100",
+            "headless.default.svc.cluster.local. 5 IN A 10.42.1.7",
+        ],
+    ),
+    (
+        "my-pet.headless.default.svc.cluster.local.",
+        "A",
+        &["my-pet.headless.default.svc.cluster.local. 5 IN A 10.42.0.100"],
+    ),
+    (
+        "10-42-1-7.headless.default.svc.cluster.local.",
+        "A",
+        &["10-42-1-7.headless.default.svc.cluster.local. 5 IN A 10.42.1.7"],
+    ),
+    (
+        "_https._tcp.headless.default.svc.cluster.local.",
+        "SRV",
+        &[
+            "_https._tcp.headless.default.svc.cluster.local. 5 IN SRV 0 50 443 10-42-1-7.headless.default.svc.cluster.local.",
+            "_https._tcp.headless.default.svc.cluster.local. 5 IN SRV 0 50 443 my-pet.headless.default.svc.cluster.local.",
+        ],
+    ),
+    (
+        "100.0.42.10.in-addr.arpa.",
+        "PTR",
+        &["100.0.42.10.in-addr.arpa. 5 IN PTR my-pet.headless.default.svc.cluster.local."],
+    ),
+    ("idle.default.svc.cluster.local.", "A", NO_NAME),
+    // 2.5
+    (
+        "foo.default.svc.cluster.local.",
+        "A",
+        &["foo.default.svc.cluster.local. 5 IN CNAME www.example.com."],
+    ),
+    // 2.6
+    (
+        "1-2-3-4.default.pod.cluster.local.",
+        "A",
+        &["1-2-3-4.default.pod.cluster.local. 5 IN A 1.2.3.4"],
+    ),
+    (
+        "fd00--5.default.pod.cluster.local.",
+        "AAAA",
+        &["fd00--5.default.pod.cluster.local. 5 IN AAAA fd00::5"],
+    ),
+];
+
 #[test]
 fn the_records_of_the_specification_are_there() {
-    let rows: &[(&str, &str, &[&str])] = &[
-        // 2.2
-        (
-            "dns-version.cluster.local.",
-            "TXT",
-            &["dns-version.cluster.local. 28800 IN TXT 1.1.0"],
-        ),
-        // 2.3.1 – 2.3.3
-        (
-            "kubernetes.default.svc.cluster.local.",
-            "A",
-            &["kubernetes.default.svc.cluster.local. 5 IN A 10.43.0.1"],
-        ),
-        (
-            "dual.default.svc.cluster.local.",
-            "AAAA",
-            &["dual.default.svc.cluster.local. 5 IN AAAA fd00:43::9"],
-        ),
-        (
-            "_https._tcp.kubernetes.default.svc.cluster.local.",
-            "SRV",
-            &[
-                "_https._tcp.kubernetes.default.svc.cluster.local. 5 IN SRV 0 100 443 kubernetes.default.svc.cluster.local.",
-            ],
-        ),
-        (
-            "1.0.43.10.in-addr.arpa.",
-            "PTR",
-            &["1.0.43.10.in-addr.arpa. 5 IN PTR kubernetes.default.svc.cluster.local."],
-        ),
-        (
-            "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.4.0.0.0.0.d.f.ip6.arpa.",
-            "PTR",
-            &[
-                "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.3.4.0.0.0.0.d.f.ip6.arpa. 5 IN PTR dual.default.svc.cluster.local.",
-            ],
-        ),
-        // 2.4.1 – 2.4.3
-        (
-            "headless.default.svc.cluster.local.",
-            "A",
-            &[
-                "headless.default.svc.cluster.local. 5 IN A 10.42.0.100",
-                "headless.default.svc.cluster.local. 5 IN A 10.42.1.7",
-            ],
-        ),
-        (
-            "my-pet.headless.default.svc.cluster.local.",
-            "A",
-            &["my-pet.headless.default.svc.cluster.local. 5 IN A 10.42.0.100"],
-        ),
-        (
-            "10-42-1-7.headless.default.svc.cluster.local.",
-            "A",
-            &["10-42-1-7.headless.default.svc.cluster.local. 5 IN A 10.42.1.7"],
-        ),
-        (
-            "_https._tcp.headless.default.svc.cluster.local.",
-            "SRV",
-            &[
-                "_https._tcp.headless.default.svc.cluster.local. 5 IN SRV 0 50 443 10-42-1-7.headless.default.svc.cluster.local.",
-                "_https._tcp.headless.default.svc.cluster.local. 5 IN SRV 0 50 443 my-pet.headless.default.svc.cluster.local.",
-            ],
-        ),
-        (
-            "100.0.42.10.in-addr.arpa.",
-            "PTR",
-            &["100.0.42.10.in-addr.arpa. 5 IN PTR my-pet.headless.default.svc.cluster.local."],
-        ),
-        ("idle.default.svc.cluster.local.", "A", NO_NAME),
-        // 2.5
-        (
-            "foo.default.svc.cluster.local.",
-            "A",
-            &["foo.default.svc.cluster.local. 5 IN CNAME www.example.com."],
-        ),
-        // 2.6
-        (
-            "1-2-3-4.default.pod.cluster.local.",
-            "A",
-            &["1-2-3-4.default.pod.cluster.local. 5 IN A 1.2.3.4"],
-        ),
-        (
-            "fd00--5.default.pod.cluster.local.",
-            "AAAA",
-            &["fd00--5.default.pod.cluster.local. 5 IN AAAA fd00::5"],
-        ),
-    ];
     let zone = example();
-    for (name, kind, expected) in rows {
+    for (name, kind, expected) in SPECIFIED {
         assert_eq!(said(&zone, name, kind), *expected, "{name} {kind}");
     }
 }
