@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::cells::first_three;
 use super::define::{age, field, kind, name, text};
 use crate::field::FieldError;
+use crate::meta;
 use crate::read;
 use crate::resource::Resource;
 use crate::strategy::Strategy;
@@ -62,13 +63,20 @@ impl Strategy for Rules {
         true
     }
 
+    // Consumers find slices by their labels, so these count, too.
+    fn generation_moves(&self, new: &Value, old: &Value) -> bool {
+        let wishes = ["addressType", "endpoints", "ports"].into_iter();
+        meta::labels(new) != meta::labels(old)
+            || wishes.into_iter().any(|field| new.get(field) != old.get(field))
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        endpoints::slice(object)
+        endpoints::slice(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors: Vec<FieldError> = endpoints::address_type_changed(new, old).into_iter().collect();
-        errors.extend(endpoints::slice(new));
+        errors.extend(endpoints::slice(new, Some(old)));
         errors
     }
 }

@@ -60,6 +60,14 @@ impl Strategy for Rules {
         endpoints::subsets(object)
     }
 
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        // What an older server let through may stay as it is.
+        if new.get("subsets") == old.get("subsets") {
+            return Vec::new();
+        }
+        endpoints::subsets(new)
+    }
+
     fn warnings(&self, _: &Value, _: Option<&Value>) -> Vec<String> {
         vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()]
     }

@@ -1,5 +1,7 @@
 //! Services.
 
+mod form;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -110,11 +112,12 @@ impl Strategy for Rules {
     fn prepare_create(&self, object: &mut Value, _: &crate::strategy::Context) {
         let empty = serde_json::json!({"loadBalancer": {}});
         crate::meta::object_mut(object).insert("status".to_owned(), empty);
+        form::create(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, _: &crate::strategy::Context) {
         crate::strategy::keep(new, old, "status");
-        service::keep_allocations(new, old);
+        form::update(new, old);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
@@ -125,5 +128,13 @@ impl Strategy for Rules {
         let mut errors = service::update(new, old);
         errors.extend(service::spec(new));
         errors
+    }
+
+    fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
+        service::status(new)
+    }
+
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        service::warnings(new)
     }
 }

@@ -1,11 +1,12 @@
 //! Rules for Endpoints and EndpointSlices.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::field::{FieldError, Path};
-use crate::names;
+use crate::names::{self, NameCheck};
 use crate::read;
 use crate::validate::metadata;
 
@@ -13,10 +14,16 @@ const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 const MAX_ADDRESSES: usize = 100;
 const MAX_ENDPOINTS: usize = 1000;
-const MAX_PORTS: usize = 100;
+/// A Service may have many more ports than the field's description says; so do its slices, as upstream.
+const MAX_PORTS: usize = 20_000;
+const MAX_TOPOLOGY: usize = 16;
+const MAX_HINTS: usize = 8;
 
 /// Upstream's words for a text that is no IP address.
 pub(crate) const IP_RULE: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+/// Upstream's words for a text that is no range of addresses.
+pub(crate) const CIDR_RULE: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 /// What is wrong with an IP address as text.
 pub(crate) fn ip_error(text: &str, path: &Path) -> Option<FieldError> {
@@ -36,10 +43,9 @@ pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
         }
         for list in lists {
             for (index, address) in read::list(subset, list).iter().enumerate() {
-                errors.extend(reachable(
-                    read::text(address, "ip"),
-                    &path.child(list).index(index).child("ip"),
-                ));
+                let path = path.child(list).index(index);
+                errors.extend(host_and_node(address, &path));
+                errors.extend(reachable(read::text(address, "ip"), &path.child("ip")));
             }
         }
         errors.extend(ports(subset, &path));
@@ -47,8 +53,31 @@ pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with the host name and the node of an endpoint.
+fn host_and_node(endpoint: &Value, path: &Path) -> Vec<FieldError> {
+    let (host, node) = (read::text(endpoint, "hostname"), read::text(endpoint, "nodeName"));
+    let mut errors = Vec::new();
+    if !host.is_empty() {
+        let path = path.child("hostname");
+        errors.extend(
+            names::dns_label(host)
+                .into_iter()
+                .map(|rule| path.invalid(host, rule)),
+        );
+    }
+    if read::present(endpoint, "nodeName") {
+        let path = path.child("nodeName");
+        errors.extend(
+            names::dns_subdomain(node)
+                .into_iter()
+                .map(|rule| path.invalid(node, rule)),
+        );
+    }
+    errors
+}
+
 /// An address that a service may send traffic to: never the node itself or its link.
-fn reachable(text: &str, path: &Path) -> Option<FieldError> {
+pub(crate) fn reachable(text: &str, path: &Path) -> Option<FieldError> {
     let Ok(address) = text.parse::<IpAddr>() else {
         return ip_error(text, path);
     };
@@ -60,12 +89,23 @@ fn reachable(text: &str, path: &Path) -> Option<FieldError> {
         () if address.is_unspecified() => format!("may not be unspecified ({text})"),
         () if address.is_loopback() => "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
         () if link_local => "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
-        () if address.is_multicast() => {
+        () if is_link_local_multicast(address) => {
             "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()
         }
         () => return None,
     };
     Some(path.invalid(text, rule))
+}
+
+/// 224.0.0.0/24 and ff02::/16, which no router passes on.
+fn is_link_local_multicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.octets().starts_with(&[224, 0, 0]),
+        IpAddr::V6(v6) => v6
+            .segments()
+            .first()
+            .is_some_and(|first| first & 0xff0f == 0xff02),
+    }
 }
 
 fn ports(subset: &Value, path: &Path) -> Vec<FieldError> {
@@ -83,15 +123,28 @@ fn ports(subset: &Value, path: &Path) -> Vec<FieldError> {
                     .map(|rule| path.child("name").invalid(name, rule)),
             );
         }
-        let number = read::count(port, "port");
-        errors.extend(
-            names::port_number(number)
-                .into_iter()
-                .map(|rule| path.child("port").invalid(number, rule)),
-        );
+        errors.extend(port_number_error(port, "port", &path));
         errors.extend(protocol_error(port, &path));
+        errors.extend(app_protocol_errors(port, &path));
     }
     errors
+}
+
+/// What is wrong with the number of a port.
+pub(crate) fn port_number_error(port: &Value, field: &str, path: &Path) -> Vec<FieldError> {
+    let (number, path) = (read::count(port, field), path.child(field));
+    let rules = names::port_number(number).into_iter();
+    rules.map(|rule| path.invalid(number, rule)).collect()
+}
+
+/// What is wrong with the name of the protocol that an application speaks.
+pub(crate) fn app_protocol_errors(port: &Value, path: &Path) -> Vec<FieldError> {
+    let (protocol, path) = (read::text(port, "appProtocol"), path.child("appProtocol"));
+    if !read::present(port, "appProtocol") {
+        return Vec::new();
+    }
+    let rules = names::qualified_name(protocol).into_iter();
+    rules.map(|rule| path.invalid(protocol, rule)).collect()
 }
 
 /// What is wrong with the protocol of a port.
@@ -104,8 +157,8 @@ pub(crate) fn protocol_error(port: &Value, path: &Path) -> Option<FieldError> {
     }
 }
 
-/// What is wrong with an EndpointSlice.
-pub(crate) fn slice(object: &Value) -> Vec<FieldError> {
+/// What is wrong with an EndpointSlice; the endpoints that `old` has may stay as they are.
+pub(crate) fn slice(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let root = Path::default();
     let mut errors = Vec::new();
     let kind = read::text(object, "addressType");
@@ -114,18 +167,68 @@ pub(crate) fn slice(object: &Value) -> Vec<FieldError> {
         known if ADDRESS_TYPES.contains(&known) => {}
         other => errors.push(root.child("addressType").not_supported(other, &ADDRESS_TYPES)),
     }
+    errors.extend(slice_ports(object, &root.child("ports")));
+    if old.is_none_or(|old| old.get("endpoints") != object.get("endpoints")) {
+        errors.extend(slice_endpoints(object, kind, &root.child("endpoints")));
+    }
+    errors
+}
+
+fn slice_endpoints(object: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
     let endpoints = read::list(object, "endpoints");
     if endpoints.len() > MAX_ENDPOINTS {
-        errors.push(root.child("endpoints").too_many(endpoints.len(), MAX_ENDPOINTS));
+        return vec![path.too_many(endpoints.len(), MAX_ENDPOINTS)];
     }
+    let mut errors = Vec::new();
     for (index, endpoint) in endpoints.iter().enumerate() {
-        errors.extend(slice_addresses(
+        let path = path.index(index);
+        errors.extend(slice_addresses(endpoint, kind, &path.child("addresses")));
+        errors.extend(host_and_node(endpoint, &path));
+        errors.extend(topology(endpoint, &path.child("deprecatedTopology")));
+        errors.extend(hints(
             endpoint,
-            kind,
-            &root.child("endpoints").index(index).child("addresses"),
+            "forZones",
+            names::label_value,
+            &path.child("hints"),
+        ));
+        errors.extend(hints(
+            endpoint,
+            "forNodes",
+            names::dns_subdomain,
+            &path.child("hints"),
         ));
     }
-    errors.extend(slice_ports(object, &root.child("ports")));
+    errors
+}
+
+fn topology(endpoint: &Value, path: &Path) -> Vec<FieldError> {
+    let labels: BTreeMap<String, String> = read::map(endpoint, "deprecatedTopology")
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect();
+    let mut errors = Vec::new();
+    if labels.len() > MAX_TOPOLOGY {
+        errors.push(path.too_many(labels.len(), MAX_TOPOLOGY));
+    }
+    errors.extend(metadata::label_errors(&labels, path));
+    errors
+}
+
+/// What is wrong with the zones or nodes that an endpoint is meant for.
+fn hints(endpoint: &Value, field: &str, rule: NameCheck, path: &Path) -> Vec<FieldError> {
+    let path = path.child(field);
+    let hints = read::list(endpoint, &format!("hints.{field}"));
+    if hints.len() > MAX_HINTS {
+        return vec![path.too_many(hints.len(), MAX_HINTS)];
+    }
+    let names: Vec<&str> = hints.iter().map(|hint| read::text(hint, "name")).collect();
+    let mut errors = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let path = path.index(index).child("name");
+        if names.iter().take(index).any(|before| before == name) {
+            errors.push(path.duplicate(*name));
+        }
+        errors.extend(rule(name).into_iter().map(|rule| path.invalid(*name, rule)));
+    }
     errors
 }
 
@@ -145,23 +248,33 @@ fn slice_addresses(endpoint: &Value, kind: &str, path: &Path) -> Vec<FieldError>
             ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => reachable(address, &path),
             ("IPv4", _) => Some(path.invalid(address, "must be a valid IPv4 address")),
             ("IPv6", _) => Some(path.invalid(address, "must be a valid IPv6 address")),
-            ("FQDN", _) => names::dns_subdomain(address)
-                .into_iter()
-                .next()
-                .map(|rule| path.invalid(address, rule)),
+            ("FQDN", _) => qualified(address, &path),
             _ => None,
         });
     }
     errors
 }
 
+/// What is wrong with a name that must have at least two parts.
+fn qualified(name: &str, path: &Path) -> Option<FieldError> {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    let rule = match names::dns_subdomain(bare).into_iter().next() {
+        Some(rule) => rule,
+        None if !bare.contains('.') => {
+            "should be a domain with at least two segments separated by dots".to_owned()
+        }
+        None => return None,
+    };
+    Some(path.invalid(name, rule))
+}
+
 fn slice_ports(object: &Value, path: &Path) -> Vec<FieldError> {
     let ports = read::list(object, "ports");
-    let mut errors = Vec::new();
     if ports.len() > MAX_PORTS {
-        errors.push(path.too_many(ports.len(), MAX_PORTS));
+        return vec![path.too_many(ports.len(), MAX_PORTS)];
     }
-    let mut seen: Vec<&str> = Vec::new();
+    let mut errors = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (index, port) in ports.iter().enumerate() {
         let path = path.index(index);
         let name = read::text(port, "name");
@@ -172,19 +285,14 @@ fn slice_ports(object: &Value, path: &Path) -> Vec<FieldError> {
                     .map(|rule| path.child("name").invalid(name, rule)),
             );
         }
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             errors.push(path.child("name").duplicate(name));
         }
-        seen.push(name);
-        if let Some(number) = read::integer(port, "port") {
-            let rules = names::port_number(number);
-            errors.extend(
-                rules
-                    .into_iter()
-                    .map(|rule| path.child("port").invalid(number, rule)),
-            );
+        if read::present(port, "port") {
+            errors.extend(port_number_error(port, "port", &path));
         }
         errors.extend(protocol_error(port, &path));
+        errors.extend(app_protocol_errors(port, &path));
     }
     errors
 }

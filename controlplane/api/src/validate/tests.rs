@@ -20,7 +20,7 @@ pub(super) fn set(object: &mut Value, pointer: &str, value: Value) {
     *place = value;
 }
 
-fn lines(errors: impl IntoIterator<Item = FieldError>) -> Vec<String> {
+pub(super) fn lines(errors: impl IntoIterator<Item = FieldError>) -> Vec<String> {
     errors.into_iter().map(|error| error.to_string()).collect()
 }
 
@@ -97,77 +97,6 @@ fn a_selector_never_changes() {
     );
 }
 
-fn a_service() -> Value {
-    json!({"spec": {
-        "type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "10.43.0.5", "clusterIPs": ["10.43.0.5"],
-        "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
-    }})
-}
-
-#[test]
-fn mistakes_in_services_are_named() {
-    assert_eq!(service::spec(&a_service()), []);
-    for (pointer, value, message) in [
-        ("/spec/ports", json!([]), "spec.ports: Required value"),
-        (
-            "/spec/type",
-            json!("X"),
-            "spec.type: Unsupported value: \"X\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \
-             \"NodePort\"",
-        ),
-        (
-            "/spec/ports/0/port",
-            json!(0),
-            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
-        ),
-        (
-            "/spec/ports/0/targetPort",
-            json!("-"),
-            "spec.ports[0].targetPort: Invalid value: \"-\": must contain at least one letter (a-z)",
-        ),
-        (
-            "/spec/ports/0/nodePort",
-            json!(30000),
-            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
-        ),
-        (
-            "/spec/clusterIP",
-            json!("x"),
-            "spec.clusterIPs[0]: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        ),
-    ] {
-        let mut object = a_service();
-        set(&mut object, pointer, value);
-        assert!(
-            lines(service::spec(&object)).contains(&message.to_owned()),
-            "{pointer}: {:?}",
-            service::spec(&object)
-        );
-    }
-    let mut two = a_service();
-    set(
-        &mut two,
-        "/spec/ports/1",
-        json!({"port": 81, "protocol": "TCP", "name": "b"}),
-    );
-    assert_eq!(lines(service::spec(&two)), ["spec.ports[0].name: Required value"]);
-}
-
-#[test]
-fn a_cluster_ip_stays_and_may_be_left_out() {
-    let mut new = a_service();
-    set(&mut new, "/spec/clusterIP", json!(""));
-    set(&mut new, "/spec/clusterIPs", json!([]));
-    service::keep_allocations(&mut new, &a_service());
-    assert_eq!(new, a_service());
-    set(&mut new, "/spec/clusterIP", json!("10.43.0.6"));
-    set(&mut new, "/spec/clusterIPs", json!(["10.43.0.6"]));
-    assert_eq!(
-        lines(service::update(&new, &a_service())),
-        ["spec.clusterIPs[0]: Invalid value: [\"10.43.0.6\"]: may not change once set"]
-    );
-}
-
 #[test]
 fn mistakes_in_config_maps_and_secrets_are_named() {
     assert_eq!(
@@ -216,14 +145,71 @@ fn endpoints_may_not_point_at_the_node_itself() {
             "169.254.169.254",
             "may not be in the link-local range (169.254.0.0/16, fe80::/10)",
         ),
+        (
+            "224.0.0.1",
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)",
+        ),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
     ] {
         let object = json!({"subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80, "protocol": "TCP"}]}]});
         let message = format!("subsets[0].addresses[0].ip: Invalid value: \"{address}\": {rule}");
         assert_eq!(lines(endpoints::subsets(&object)), [message]);
         let slice = json!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": []});
         let message = format!("endpoints[0].addresses[0]: Invalid value: \"{address}\": {rule}");
-        assert_eq!(lines(endpoints::slice(&slice)), [message]);
+        assert_eq!(lines(endpoints::slice(&slice, None)), [message]);
     }
+}
+
+#[test]
+fn mistakes_in_endpoint_slices_are_named() {
+    let slice = json!({
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.42.0.2"], "hostname": "web-0", "nodeName": "a", "hints": {"forZones": [{"name": "x"}]}}],
+        "ports": [{"name": "http", "port": 80, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"}],
+    });
+    assert_eq!(endpoints::slice(&slice, None), []);
+    for (pointer, value, message) in [
+        ("/addressType", json!(""), "addressType: Required value"),
+        (
+            "/endpoints/0/addresses",
+            json!([]),
+            "endpoints[0].addresses: Required value: must contain at least 1 address",
+        ),
+        (
+            "/endpoints/0/addresses/0",
+            json!("fd00::1"),
+            "endpoints[0].addresses[0]: Invalid value: \"fd00::1\": must be a valid IPv4 address",
+        ),
+        (
+            "/endpoints/0/hints/forZones/1",
+            json!({"name": "x"}),
+            "endpoints[0].hints.forZones[1].name: Duplicate value: \"x\"",
+        ),
+        (
+            "/ports/0/port",
+            json!(0),
+            "ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        ),
+        (
+            "/ports/1",
+            json!({"name": "http", "protocol": "UDP"}),
+            "ports[1].name: Duplicate value: \"http\"",
+        ),
+    ] {
+        let mut bad = slice.clone();
+        set(&mut bad, pointer, value);
+        assert_eq!(lines(endpoints::slice(&bad, None)), [message], "{pointer}");
+    }
+    let mut named = slice.clone();
+    set(&mut named, "/endpoints/0/hostname", json!("Web"));
+    assert!(
+        lines(endpoints::slice(&named, None))[0].starts_with("endpoints[0].hostname: Invalid value: \"Web\"")
+    );
+    assert_eq!(
+        endpoints::slice(&named, Some(&named)),
+        [],
+        "what is there may stay"
+    );
 }
 
 #[test]

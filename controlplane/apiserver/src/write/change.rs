@@ -84,7 +84,7 @@ async fn swap(
     };
     if gone {
         extra = Extra::default();
-        services::release(call, old, &mut extra)?;
+        services::release(call, old, &mut extra);
         txn.ops.push(Op::Delete {
             key: entry.key.clone(),
         });

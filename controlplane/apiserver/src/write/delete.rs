@@ -143,7 +143,7 @@ async fn carry_out(
         Deletion::Unchanged => return Ok(Some(Deleted::Marked(old))),
         Deletion::Remove => {
             let mut extra = Extra::default();
-            services::release(call, &old, &mut extra)?;
+            services::release(call, &old, &mut extra);
             txn.ops.push(Op::Delete {
                 key: entry.key.clone(),
             });
