@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
+use crate::access::Access;
 use crate::commit::LayerRecord;
 use crate::error::ImageError;
 use crate::layer::{LayerError, unpack};
 use crate::reference::Reference;
 use crate::registry::Remote;
-use crate::store::{ImageRecord, ImageStore, Named};
+use crate::store::{ImageRecord, ImageStore, Named, find};
 
 /// A layer as its image lists it.
 #[derive(Debug, Clone)]
@@ -119,7 +120,7 @@ impl ImageStore {
     }
 
     /// Makes an image count whose layers are all there, under `name` and under its digest.
-    pub(crate) fn keep(&self, image: &Remote, name: &Reference) -> Result<(), ImageError> {
+    pub(crate) fn keep(&self, image: &Remote, name: &Reference, access: &Access) -> Result<(), ImageError> {
         let failed = |e| self.io_error(format!("keep image {name}"), e);
         let _locked = self.lock()?;
         let (mut layers, mut size) = (Vec::new(), image.config_bytes);
@@ -140,12 +141,36 @@ impl ImageStore {
             image: image.id.clone(),
             manifest: Some(image.manifest.clone()),
             pulled: true,
+            access: access.clone(),
         };
-        let mut names = self.names()?;
         // The digest's name stays when the tag moves on: containers that run report it.
-        names.insert(format!("{}@{}", name.name(), image.manifest), named.clone());
-        if name.digest().is_none() {
-            names.insert(name.to_string(), named);
+        let by_digest = format!("{}@{}", name.name(), image.manifest);
+        let by_tag = name.digest().is_none().then(|| name.to_string());
+        let mut names = self.names()?;
+        for name in by_tag.into_iter().chain([by_digest]) {
+            let mut named = named.clone();
+            if let Some(known) = names.get(&name).filter(|known| same(known, &named)) {
+                named.pulled = known.pulled;
+                named.access = known.access.clone().or(named.access);
+            }
+            names.insert(name, named);
+        }
+        self.write_names(&names)
+    }
+
+    /// Notes that the registry lets `access` have what the store has under `name` already.
+    pub(crate) fn open_to(&self, name: &Reference, access: Access) -> Result<(), ImageError> {
+        let _locked = self.lock()?;
+        let mut names = self.names()?;
+        let Some(known) = find(&names, name).cloned() else {
+            return Ok(());
+        };
+        let opened = known.access.clone().or(access);
+        if opened == known.access {
+            return Ok(());
+        }
+        for named in names.values_mut().filter(|named| same(named, &known)) {
+            named.access = opened.clone();
         }
         self.write_names(&names)
     }
@@ -170,4 +195,8 @@ impl ImageStore {
             }
         }
     }
+}
+
+fn same(a: &Named, b: &Named) -> bool {
+    (&a.image, &a.manifest) == (&b.image, &b.manifest)
 }

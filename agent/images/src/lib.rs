@@ -12,6 +12,7 @@
 //! <root>/pulls.lock      taken, and shared, by each pull: what lies in tmp/ is then no leftover
 //! ```
 
+mod access;
 mod add;
 mod archive;
 mod commit;

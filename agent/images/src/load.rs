@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::access::Access;
 use crate::archive::Archive;
 use crate::commit::LayerRecord;
 use crate::digest;
@@ -172,6 +173,7 @@ impl<'a> Load<'a> {
                     image: image.id.clone(),
                     manifest: image.manifest.clone(),
                     pulled: false,
+                    access: Access::Anyone,
                 };
                 names.insert(reference.clone(), named);
                 loaded.push(Loaded {

@@ -10,6 +10,7 @@ use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::access::Access;
 use crate::add::Leases;
 use crate::commit::{self, Layers};
 use crate::digest;
@@ -17,6 +18,7 @@ use crate::error::ImageError;
 use crate::layer::Limits;
 use crate::load::Load;
 use crate::reference::Reference;
+use crate::registry::Keyring;
 
 /// `f_type` of overlayfs in statfs(2).
 const OVERLAYFS: i64 = 0x794c_7630;
@@ -62,6 +64,9 @@ pub(crate) struct Named {
     /// Whether a registry gave it, so that it may be had again.
     #[serde(default)]
     pub(crate) pulled: bool,
+    /// Which pods may use it.
+    #[serde(default)]
+    pub(crate) access: Access,
 }
 
 /// All names, in their normal form.
@@ -146,6 +151,21 @@ impl ImageStore {
             Some(named) => self.image(&named.image, &wanted.to_string(), &names),
             None => Ok(None),
         }
+    }
+
+    /// Whether a pod with `keyring` may use the image that `reference` names, which is here: always but for a
+    /// private one that was pulled with credentials the pod has not.
+    ///
+    /// # Errors
+    ///
+    /// When `reference` is none, or the store cannot be read.
+    pub fn is_open_to(&self, reference: &str, keyring: &Keyring) -> Result<bool, ImageError> {
+        if digest::hex(reference).is_some() {
+            return Ok(true);
+        }
+        let (names, wanted) = (self.names()?, parse(reference)?);
+        let named = find(&names, &wanted);
+        Ok(named.is_none_or(|named| named.is_open_to(&wanted.name(), keyring)))
     }
 
     /// Every image, in order of its ID.
@@ -410,7 +430,7 @@ impl ImageStore {
 }
 
 /// A name with a digest means that digest, whatever its tag (as container runtimes read it).
-fn find<'a>(names: &'a Names, wanted: &Reference) -> Option<&'a Named> {
+pub(crate) fn find<'a>(names: &'a Names, wanted: &Reference) -> Option<&'a Named> {
     let Some(digest) = wanted.digest() else {
         return names.get(&wanted.to_string());
     };

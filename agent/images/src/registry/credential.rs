@@ -31,6 +31,15 @@ impl Credential {
         }
     }
 
+    /// What tells it from others.
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        match &self.kind {
+            Kind::Password { user, password } => ["password", user, password],
+            Kind::Identity { user, token } => ["identity", user, token],
+            Kind::Token(token) => ["token", "", token],
+        }
+    }
+
     /// Whose it is, where it tells: for messages.
     pub(crate) fn user(&self) -> Option<&str> {
         match &self.kind {

@@ -55,17 +55,21 @@ pub(crate) async fn bring(
         downloads.spawn(async move { drop(sender.send(fetch.run().await)) });
         promises.push((layer, promise));
     }
+    let brought = in_order(store, promises).await;
+    // Their files go with them.
+    downloads.shutdown().await;
+    brought
+}
+
+async fn in_order(store: &ImageStore, promises: Vec<(&RemoteLayer, Promise)>) -> Result<(), RegistryError> {
     let mut parents: Vec<PathBuf> = Vec::new();
     for (layer, promise) in promises {
         let fetched = promise.await.unwrap_or_else(|_| Err(stopped(layer)))?;
-        let path = match fetched {
-            Fetched::Present => store.layers.find(&layer.chain_id),
-            Fetched::Blob { file, turn } => {
-                unpack(store, layer, &parents, file, turn).await?;
-                store.layers.find(&layer.chain_id)
-            }
-        };
-        let (short, _) = path.ok_or_else(|| stopped(layer))?;
+        if let Fetched::Blob { file, turn } = fetched {
+            unpack(store, layer, &parents, file, turn).await?;
+        }
+        let found = store.layers.find(&layer.chain_id);
+        let (short, _) = found.ok_or_else(|| stopped(layer))?;
         parents.push(store.layers.path(&short));
     }
     Ok(())

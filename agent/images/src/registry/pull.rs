@@ -21,6 +21,7 @@ use super::resolve::{current_digest, resolve};
 use super::session::Session;
 use super::settings::{Settings, SettingsError};
 use super::turns::Turns;
+use crate::access::Access;
 use crate::error::ImageError;
 use crate::reference::Reference;
 use crate::store::{Image, ImageStore, parse};
@@ -217,10 +218,10 @@ impl Inner {
         reference: &Reference,
         keyring: &Keyring,
     ) -> Result<(), Vec<RegistryError>> {
-        let credentials = credentials(endpoint, reference, keyring).map_err(|error| vec![error])?;
+        let keys = keys(endpoint, reference, keyring).map_err(|error| vec![error])?;
         let mut failures = Vec::new();
-        for credential in credentials {
-            let Err(error) = self.attempt(endpoint, credential, reference).await else {
+        for key in keys {
+            let Err(error) = self.attempt(endpoint, key, reference).await else {
                 return Ok(());
             };
             let absent = matches!(error, RegistryError::NotFound { .. });
@@ -236,12 +237,14 @@ impl Inner {
     async fn attempt(
         &self,
         endpoint: &Endpoint,
-        credential: Option<Credential>,
+        key: Key,
         reference: &Reference,
     ) -> Result<(), RegistryError> {
-        let session = Arc::new(Session::new(endpoint.clone(), credential, &self.patience)?);
+        let access = key.access();
+        let session = Arc::new(Session::new(endpoint.clone(), key.credential(), &self.patience)?);
         if self.is_current(&session, reference).await? {
-            return Ok(());
+            let (store, name) = (self.store.clone(), reference.clone());
+            return Ok(blocking(move || store.open_to(&name, access)).await?);
         }
         let remote = Arc::new(resolve(&session, reference).await?);
         let chain_ids = remote.layers.iter().map(|l| l.chain_id.clone()).collect();
@@ -250,7 +253,7 @@ impl Inner {
         layers::bring(&self.store, &self.turns, &session, &remote).await?;
         let (store, name) = (self.store.clone(), reference.clone());
         blocking(move || {
-            let kept = store.keep(&remote, &name);
+            let kept = store.keep(&remote, &name, &access);
             drop(lease);
             kept
         })
@@ -304,17 +307,38 @@ const fn is_local(error: &ImageError) -> bool {
     )
 }
 
+/// With what an endpoint is asked.
+enum Key {
+    None,
+    Pod(Credential),
+    /// For every pod of the node.
+    Node(Credential),
+}
+
+impl Key {
+    fn credential(&self) -> Option<Credential> {
+        match self {
+            Self::None => None,
+            Self::Pod(credential) | Self::Node(credential) => Some(credential.clone()),
+        }
+    }
+
+    /// Who may use what is pulled so.
+    fn access(&self) -> Access {
+        match self {
+            Self::None | Self::Node(_) => Access::Anyone,
+            Self::Pod(credential) => Access::with(credential),
+        }
+    }
+}
+
 /// The pod's credentials, then the node's; those of the image's registry are not for its mirrors.
-fn credentials(
-    endpoint: &Endpoint,
-    reference: &Reference,
-    keyring: &Keyring,
-) -> Result<Vec<Option<Credential>>, RegistryError> {
+fn keys(endpoint: &Endpoint, reference: &Reference, keyring: &Keyring) -> Result<Vec<Key>, RegistryError> {
     let name = match &endpoint.namespace {
         None => reference.name(),
         Some(_) => format!("{}/{}", endpoint.host, endpoint.repository),
     };
-    let mut found = keyring.lookup(&name);
+    let mut found: Vec<Key> = keyring.lookup(&name).into_iter().map(Key::Pod).collect();
     if let Some(path) = &endpoint.credentials_file {
         let text = std::fs::read(path).map_err(|source| RegistryError::CredentialsFile {
             path: path.clone(),
@@ -326,10 +350,10 @@ fn credentials(
             path: path.clone(),
             source,
         })?;
-        found.extend(own.lookup(&name));
+        found.extend(own.lookup(&name).into_iter().map(Key::Node));
     }
     if found.is_empty() {
-        return Ok(vec![None]);
+        found.push(Key::None);
     }
-    Ok(found.into_iter().map(Some).collect())
+    Ok(found)
 }

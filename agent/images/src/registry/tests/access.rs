@@ -99,6 +99,29 @@ async fn the_credentials_file_of_the_node_is_read_at_each_pull() {
 }
 
 #[tokio::test]
+async fn a_private_image_is_open_to_pods_whose_credentials_were_accepted_and_to_no_other() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Basic("u", "p"));
+    let node = Node::new("");
+    let host = fake.address.to_string();
+    let (right, wrong) = (keyring(&host, &[("u", "p")]), keyring(&host, &[("u", "guess")]));
+    node.puller.pull(&name, &right).await.unwrap();
+    let open = |ring: &Keyring| node.store.is_open_to(&name, ring).unwrap();
+    assert!(open(&right) && !open(&wrong) && !open(&Keyring::default()));
+    node.refused_with(&name, &wrong).await;
+    assert!(!open(&wrong));
+    fake.auth(Auth::Basic("u", "guess"));
+    node.puller.pull(&name, &wrong).await.unwrap();
+    assert!(open(&wrong) && open(&right));
+    fake.auth(Auth::Open);
+    node.pull(&name).await.unwrap();
+    assert!(open(&Keyring::default()));
+}
+
+#[tokio::test]
 async fn a_redirect_to_another_host_is_followed_without_credentials() {
     if !root_only() {
         return;
