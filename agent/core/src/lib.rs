@@ -3,6 +3,7 @@
 //! [`plan`](plan()) decides what to do for a pod, [`status`](status()) what to tell the API about
 //! it; both take the pod as the API has it, an [`Observation`] of the node, and the time.
 
+pub mod admission;
 pub mod backoff;
 pub mod dns;
 pub mod env;
@@ -15,6 +16,7 @@ mod policy;
 pub mod probe;
 mod qos;
 pub mod quantity;
+mod requests;
 mod status;
 mod step;
 
@@ -27,5 +29,6 @@ pub use observation::{
 pub use plan::plan;
 pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating, pod_grace};
 pub use qos::{QosClass, qos_class};
+pub use requests::{Amounts, requests};
 pub use status::{status, status_patch};
 pub use step::{Step, StopCause, StopMode};

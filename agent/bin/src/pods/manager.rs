@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use agent_cni::Cni;
-use agent_core::ObjectState;
+use agent_core::{EventDraft, ObjectState, Rejection};
 use agent_images::ImageStore;
 use agent_runtime::{NodePaths, mounts, unit_name};
 use agent_systemd::{Change, Changes, UnitManager};
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::watcher::watch_object;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Registry;
+use super::admission::{self, Gate};
 use super::checkpoint::Checkpoint;
 use super::worker::{Goal, Worker};
 use crate::config::Config;
@@ -44,6 +46,18 @@ pub(crate) struct Context<U> {
 struct Handle {
     goal: watch::Sender<Goal>,
     wake: Arc<Wake>,
+    /// Whether the node has refused it.
+    rejected: bool,
+}
+
+/// How a pod comes to this node.
+enum Arrival {
+    /// It was here before this agent.
+    Adopted(Box<Checkpoint>),
+    /// The API bound it here.
+    Bound,
+    /// The API bound it here and it does not fit.
+    Refused(Rejection),
 }
 
 struct Manager<U> {
@@ -54,7 +68,8 @@ struct Manager<U> {
     units: BTreeMap<String, String>,
     workers: JoinSet<String>,
     /// The pods of the list under way.
-    listed: Option<BTreeSet<String>>,
+    listed: Option<Vec<Pod>>,
+    gate: Gate,
     swept: bool,
 }
 
@@ -63,8 +78,12 @@ pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop
     let only = watcher::Config::default().fields(&format!("spec.nodeName={}", context.config.node_name));
     let api = Api::<Pod>::all(context.client.clone());
     let mut pods = std::pin::pin!(watcher(api, only).default_backoff());
+    let nodes = Api::<Node>::all(context.client.clone());
+    let node = watch_object(nodes, &context.config.node_name).default_backoff();
+    let mut node = std::pin::pin!(node);
     let mut changes = context.units.changes();
     let mut manager = Manager {
+        gate: Gate::new(&context),
         context,
         stop: stop.clone(),
         pods: BTreeMap::new(),
@@ -79,9 +98,11 @@ pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop
             // Cancel-safe: a token stays cancelled.
             () = stop.cancelled() => break,
             // Cancel-safe: the stream keeps its state between polls.
-            Some(event) = pods.next() => {
+            Some(seen) = node.next() => manager.node_changed(seen),
+            // Cancel-safe: as above. What is heard of pods waits until the node is known.
+            Some(event) = pods.next(), if manager.gate.is_open() => {
                 let complete = matches!(event, Ok(watcher::Event::InitDone));
-                manager.heard(event);
+                manager.heard(event).await;
                 if complete {
                     manager.sweep_once().await;
                 }
@@ -143,30 +164,42 @@ impl<U: UnitManager + 'static> Manager<U> {
                 namespace = pod.metadata.namespace,
                 "pod adopted"
             );
-            self.begin(Goal::remembered(pod), Some(checkpoint));
+            self.begin(Goal::remembered(pod), Arrival::Adopted(Box::new(checkpoint)));
         }
     }
 
-    fn heard(&mut self, event: Result<watcher::Event<Pod>, watcher::Error>) {
+    fn node_changed(&mut self, seen: Result<Option<Node>, watcher::Error>) {
+        match seen {
+            Ok(node) => self.gate.saw(node),
+            Err(error) => warn!(error = %error, "watch of the node failed"),
+        }
+    }
+
+    async fn heard(&mut self, event: Result<watcher::Event<Pod>, watcher::Error>) {
         match event {
-            Ok(watcher::Event::Init) => self.listed = Some(BTreeSet::new()),
-            Ok(watcher::Event::InitApply(pod)) => {
-                if let (Some(listed), Some(uid)) = (&mut self.listed, &pod.metadata.uid) {
-                    listed.insert(uid.clone());
-                }
-                self.apply(pod);
-            }
-            Ok(watcher::Event::InitDone) => self.forget_unlisted(),
-            Ok(watcher::Event::Apply(pod)) => self.apply(pod),
+            Ok(watcher::Event::Init) => self.listed = Some(Vec::new()),
+            Ok(watcher::Event::InitApply(pod)) => self.listed.get_or_insert_default().push(pod),
+            Ok(watcher::Event::InitDone) => self.take_list().await,
+            Ok(watcher::Event::Apply(pod)) => self.apply(pod).await,
             Ok(watcher::Event::Delete(pod)) => self.gone(&pod),
             Err(error) => warn!(error = %error, "watch of pods failed"),
         }
     }
 
-    fn forget_unlisted(&mut self) {
-        let Some(listed) = self.listed.take() else { return };
-        for (_, handle) in self.pods.iter().filter(|(uid, _)| !listed.contains(*uid)) {
+    /// Takes in a whole list. Pods that the API does not have any more leave first; where the node is too
+    /// small for the others, the oldest have it.
+    async fn take_list(&mut self) {
+        let mut listed = self.listed.take().unwrap_or_default();
+        let names: BTreeSet<&String> = listed
+            .iter()
+            .filter_map(|pod| pod.metadata.uid.as_ref())
+            .collect();
+        for (_, handle) in self.pods.iter().filter(|(uid, _)| !names.contains(uid)) {
             handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
+        }
+        listed.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        for pod in listed {
+            self.apply(pod).await;
         }
     }
 
@@ -180,14 +213,37 @@ impl<U: UnitManager + 'static> Manager<U> {
         Box::pin(sweep(&self.context, &known)).await;
     }
 
-    fn apply(&mut self, pod: Pod) {
+    async fn apply(&mut self, pod: Pod) {
         let Some(uid) = pod.metadata.uid.clone() else {
             return;
         };
-        match self.pods.get(&uid) {
-            Some(handle) => drop(handle.goal.send_replace(Goal::from_api(pod))),
-            None => self.begin(Goal::from_api(pod), None),
+        if let Some(handle) = self.pods.get(&uid) {
+            drop(handle.goal.send_replace(Goal::from_api(pod)));
+            return;
         }
+        let arrival = match self.refusal(&pod).await {
+            Some(refused) => Arrival::Refused(refused),
+            None => Arrival::Bound,
+        };
+        self.begin(Goal::from_api(pod), arrival);
+    }
+
+    /// Why the node does not take `pod`, where it does not; the event says so too.
+    async fn refusal(&mut self, pod: &Pod) -> Option<Rejection> {
+        if !admission::is_new(pod) {
+            return None;
+        }
+        let here = self.pods.values().filter(|handle| !handle.rejected);
+        let here: Vec<Arc<Pod>> = here.map(|handle| Arc::clone(&handle.goal.borrow().pod)).collect();
+        let others: Vec<&Pod> = here
+            .iter()
+            .map(|pod| &**pod)
+            .filter(|pod| !admission::is_finished(pod))
+            .collect();
+        let refused = self.gate.refusal(pod, &others).await?;
+        let event = EventDraft::warning(&refused.reason, refused.message.clone());
+        self.context.events.about_pod(pod, None, event);
+        Some(refused)
     }
 
     fn gone(&mut self, pod: &Pod) {
@@ -196,7 +252,7 @@ impl<U: UnitManager + 'static> Manager<U> {
         }
     }
 
-    fn begin(&mut self, goal: Goal, checkpoint: Option<Checkpoint>) {
+    fn begin(&mut self, goal: Goal, arrival: Arrival) {
         let Some(uid) = goal.pod.metadata.uid.clone() else {
             return;
         };
@@ -207,9 +263,21 @@ impl<U: UnitManager + 'static> Manager<U> {
         }
         let wake = Arc::new(Wake::default());
         let (sender, receiver) = watch::channel(goal);
-        let worker = Worker::new(&self.context, &uid, receiver, Arc::clone(&wake), checkpoint);
+        let rejected = matches!(arrival, Arrival::Refused(_));
+        let (checkpoint, rejection) = match arrival {
+            Arrival::Adopted(checkpoint) => (Some(*checkpoint), None),
+            Arrival::Bound => (None, None),
+            Arrival::Refused(rejection) => (None, Some(rejection)),
+        };
+        let mut worker = Worker::new(&self.context, &uid, receiver, Arc::clone(&wake), checkpoint);
+        worker.rejection = rejection;
         self.workers.spawn(worker.run(self.stop.clone()));
-        self.pods.insert(uid, Handle { goal: sender, wake });
+        let handle = Handle {
+            goal: sender,
+            wake,
+            rejected,
+        };
+        self.pods.insert(uid, handle);
     }
 
     fn unit_changed(&self, change: &Change) {

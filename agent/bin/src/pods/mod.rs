@@ -1,6 +1,7 @@
 //! The pods of this node: one worker each, woken by what changes.
 
 mod action;
+mod admission;
 mod apply;
 mod checkpoint;
 mod manager;

@@ -24,7 +24,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             object: self.goal.object,
             accepted_at: self.accepted_at,
             termination_seen: self.termination_seen,
-            rejection: None,
+            rejection: self.rejection.clone(),
             sandbox: self.sandbox.clone(),
             volumes: self.volumes.clone(),
             containers: BTreeMap::new(),

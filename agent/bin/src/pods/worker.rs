@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use agent_core::probe::ProbeVerdicts;
 use agent_core::{
-    Failure, ImageState, ObjectState, Observation, PostStart, Runs, Sandbox, StopProgress, Volumes, plan,
+    Failure, ImageState, ObjectState, Observation, PostStart, Rejection, Runs, Sandbox, StopProgress,
+    Volumes, plan,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -107,6 +108,8 @@ pub(super) struct Worker<U> {
     pub(super) wake: Arc<Wake>,
     pub(super) accepted_at: Timestamp,
     pub(super) termination_seen: Option<Timestamp>,
+    /// Why the node refuses the pod, where it does.
+    pub(super) rejection: Option<Rejection>,
     pub(super) sandbox: Sandbox,
     pub(super) netns: Option<PathBuf>,
     pub(super) volumes: Volumes,
@@ -152,6 +155,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             wake,
             accepted_at: accepted_at.unwrap_or_else(now),
             termination_seen: None,
+            rejection: None,
             sandbox: sandbox.unwrap_or(Sandbox::Absent),
             netns: checkpoint.and_then(|c| c.netns),
             volumes: Volumes::Absent,

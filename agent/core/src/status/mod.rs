@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::observation::{Observation, Sandbox};
+use crate::observation::{Observation, Rejection, Sandbox};
 use crate::policy::{Role, containers};
 use crate::qos::qos_class;
 
@@ -33,6 +33,9 @@ pub fn status(
     };
     if matches!(previous.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return previous;
+    }
+    if let Some(refused) = &observed.rejection {
+        return rejected(pod, spec, refused, previous);
     }
     let (init, main) = container_statuses(spec, pod, observed, now);
     let verdict = phase::of(pod, spec, observed, now);
@@ -67,6 +70,18 @@ pub fn status(
         ),
         init_container_statuses: some(init),
         container_statuses: Some(main),
+        observed_generation: pod.metadata.generation,
+        ..previous
+    }
+}
+
+/// Of a pod that the node does not take: nothing of it ever was, so there is nothing else to say.
+fn rejected(pod: &Pod, spec: &PodSpec, refused: &Rejection, previous: PodStatus) -> PodStatus {
+    PodStatus {
+        phase: Some("Failed".to_owned()),
+        reason: Some(refused.reason.clone()),
+        message: Some(format!("Pod was rejected: {}", refused.message)),
+        qos_class: Some(qos_class(spec).as_str().to_owned()),
         observed_generation: pod.metadata.generation,
         ..previous
     }

@@ -61,14 +61,6 @@ pub(super) fn of(pod: &Pod, spec: &PodSpec, observed: &Observation, now: Timesta
 }
 
 fn verdict(pod: &Pod, spec: &PodSpec, observed: &Observation, now: Timestamp) -> Verdict {
-    if let Some(refused) = &observed.rejection {
-        let (reason, message) = (refused.reason.clone(), refused.message.clone());
-        return Verdict {
-            phase: Phase::Failed,
-            reason: Some(reason),
-            message: Some(message),
-        };
-    }
     if past_deadline(spec, observed, now) {
         return Verdict {
             phase: Phase::Failed,

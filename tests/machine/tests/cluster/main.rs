@@ -5,6 +5,7 @@
     reason = "an absent member of a JSON value indexes to null, never a panic"
 )]
 
+mod admission;
 mod deletion;
 mod faults;
 mod kubectl;
@@ -85,6 +86,10 @@ const TOGETHER: &[ClusterTest] = &[
         deletion::longer,
     ),
     ("a_second_deletion_cuts_the_grace_short", deletion::shorter),
+    (
+        "a_pod_bound_by_hand_runs_where_it_fits_and_fails_with_the_reason_where_not",
+        admission::by_hand,
+    ),
     ("a_wrong_input_gets_one_clear_sentence", lifecycle::wrong_input),
     ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
     (

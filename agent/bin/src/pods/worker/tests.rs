@@ -104,6 +104,7 @@ fn config(dir: &Path) -> Config {
         run_dir: dir.join("run"),
         listen: ([127, 0, 0, 1], 0).into(),
         pod_cidr: "10.42.0.0/24".to_owned(),
+        service_cidr: "10.43.0.0/16".to_owned(),
         cluster_dns: IpAddr::from([10, 43, 0, 10]),
         cluster_domain: "cluster.local".to_owned(),
         cni_bin_dir: dir.join("bin"),
@@ -146,6 +147,10 @@ struct Node {
 
 impl Node {
     fn with(pod: Pod) -> Self {
+        Self::begin(pod, None)
+    }
+
+    fn begin(pod: Pod, rejection: Option<Rejection>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
         let images = ImageStore::open(config.image_dir()).unwrap();
@@ -172,7 +177,8 @@ impl Node {
         let (goal, goals) = watch::channel(Goal::from_api(pod));
         let wake = Arc::new(Wake::default());
         let mut worker = JoinSet::new();
-        let one = Worker::new(&context, "12345678-0000", goals, Arc::clone(&wake), None);
+        let mut one = Worker::new(&context, "12345678-0000", goals, Arc::clone(&wake), None);
+        one.rejection = rejection;
         worker.spawn(one.run(CancellationToken::new()));
         Self {
             _dir: dir,
@@ -290,6 +296,26 @@ async fn a_pod_is_started_and_its_end_is_told_from_its_record() {
         3
     );
     assert_eq!(node.context.units.starts(&node.unit), 1);
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_fit_is_failed_with_the_reason_and_nothing_of_it_is_made() {
+    let rejection = Rejection {
+        reason: "OutOfcpu".to_owned(),
+        message: "Node didn't have enough resource: cpu".to_owned(),
+    };
+    let mut node = Node::begin(pod(), Some(rejection));
+    let failed = node.told(|status| phase(status, "Failed")).await;
+    assert_eq!(failed["reason"], "OutOfcpu");
+    assert_eq!(
+        failed["message"],
+        "Pod was rejected: Node didn't have enough resource: cpu"
+    );
+    assert_eq!(node.units().await, 0);
+    assert!(!node.context.paths.pod_dir("12345678-0000").exists());
+    node.goal.send_replace(Goal::from_api(leaving(30)));
+    node.asked("DELETE", "/api/v1/namespaces/default/pods/p", |_| true)
+        .await;
 }
 
 #[tokio::test]
