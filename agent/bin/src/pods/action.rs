@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::probe::Timing;
 use agent_runtime::exec::{self, ContainerRef, ExecRequest};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
@@ -17,10 +18,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use super::Context;
+use super::{Context, grpc};
 
 /// As what a probe introduces itself.
-const USER_AGENT: &str = "kube-probe/1.36+floe";
+pub(super) const USER_AGENT: &str = "kube-probe/1.36+floe";
 
 /// Bytes of an answer or output that are looked at.
 const LIMIT: usize = 10 << 10;
@@ -50,7 +51,12 @@ pub(super) async fn probe<U: UnitManager + 'static>(
     if let Some(action) = &probe.tcp_socket {
         return open(target, action).await;
     }
-    // gRPC is not spoken yet; a container is not killed for that.
+    if let Some(action) = &probe.grpc {
+        let port = IntOrString::Int(action.port);
+        let address = address(target, None, &port).await?;
+        let service = action.service.as_deref().unwrap_or_default();
+        return grpc::check(address, service, Timing::of(probe).timeout).await;
+    }
     Ok(())
 }
 

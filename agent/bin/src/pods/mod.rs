@@ -4,6 +4,7 @@ mod action;
 mod admission;
 mod apply;
 mod checkpoint;
+mod grpc;
 mod manager;
 mod observe;
 mod operations;
