@@ -16,8 +16,9 @@ mod table;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
+use controlplane_schema_gen::Output;
 
 /// Makes the schema table of the Kubernetes kinds from their published JSON schemas.
 #[derive(Debug, Parser)]
@@ -25,26 +26,13 @@ use clap::Parser;
 struct Flags {
     /// The published `_definitions.json`.
     input: PathBuf,
-    /// The table to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Write nothing; fail when the table is not what the input makes.
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn main() -> Result<()> {
     let flags = Flags::parse();
     let json = fs::read(&flags.input).with_context(|| format!("read {}", flags.input.display()))?;
     let table = table::generate(&json).with_context(|| format!("read {}", flags.input.display()))?;
-    let out = flags.out.display();
-    if flags.check {
-        let current = fs::read_to_string(&flags.out).with_context(|| format!("read {out}"))?;
-        ensure!(
-            current == table,
-            "{out} is stale: run schema-gen without --check and commit the result"
-        );
-        return Ok(());
-    }
-    fs::write(&flags.out, table).with_context(|| format!("write {out}"))
+    flags.output.settle(&table)
 }

@@ -8,11 +8,9 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
-use crate::request::body;
-use crate::request::query::WriteOptions;
 use crate::write::change::change;
 use crate::write::condition;
-use crate::write::intake::{self, Expected};
+use crate::write::intake::{self, Expected, Intake};
 
 const BINDING: Expected<'static> = Expected {
     group: "",
@@ -26,15 +24,11 @@ const BINDING: Expected<'static> = Expected {
 ///
 /// 409 where the pod is bound or being deleted, 404, 400, 422.
 pub(crate) async fn bind(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(&media_type, &bytes)?;
-    let mut warnings = intake::admit(
-        call.server.schemas,
-        BINDING,
-        &mut document,
-        options.field_validation,
-    )?;
-    let binding = document.value;
+    let Intake {
+        object: binding,
+        options,
+        mut warnings,
+    } = intake::read(&call, BINDING, &media_type, &bytes)?;
     let node = target(&call, &binding)?;
     change(
         &call,

@@ -13,11 +13,10 @@ use crate::auth::restrict;
 use crate::call::Call;
 use crate::read::select;
 use crate::reply::{self, Reply};
-use crate::request::body;
 use crate::request::query::WriteOptions;
 use crate::write::admission;
 use crate::write::commit::{self, ATTEMPTS, Extra};
-use crate::write::intake::{self, Expected};
+use crate::write::intake::{self, Expected, Intake};
 use crate::write::services;
 
 /// Creates the object in `bytes`.
@@ -26,16 +25,11 @@ use crate::write::services;
 ///
 /// 400 and 422 for a bad object, 409 where it is there already, 404 or 403 for its namespace.
 pub(crate) async fn create(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(&media_type, &bytes)?;
-    let expected = Expected::of(&call.resource);
-    let mut warnings = intake::admit(
-        call.server.schemas,
-        expected,
-        &mut document,
-        options.field_validation,
-    )?;
-    let mut object = document.value;
+    let Intake {
+        mut object,
+        options,
+        mut warnings,
+    } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
     call.resource.to_storage(&mut object);
     let created = store_new(&call, &object, options, &mut warnings).await?;
     let mut response = created.reply(&call, StatusCode::CREATED)?;

@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
-use crate::request::body;
 use crate::request::query::{WriteOptions, dry_run};
-use crate::write::intake::{self, Expected};
+use crate::write::intake::{self, Expected, Intake};
 use crate::write::{condition, delete};
 
 const EVICTION: Expected<'static> = Expected {
@@ -29,15 +28,12 @@ const WORDS: (&str, &str) = ("EvictionByEvictionAPI", "Eviction API: evicting");
 ///
 /// 400 for a bad body, 404, 409 for preconditions, 422 for options that contradict themselves.
 pub(crate) async fn evict(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(&media_type, &bytes)?;
-    let warnings = intake::admit(
-        call.server.schemas,
-        EVICTION,
-        &mut document,
-        options.field_validation,
-    )?;
-    let wishes = wishes(&call, &document.value, options)?;
+    let Intake {
+        object,
+        options,
+        warnings,
+    } = intake::read(&call, EVICTION, &media_type, &bytes)?;
+    let wishes = wishes(&call, &object, options)?;
     delete::run(&call, &wishes, |pod| {
         let now = time::format(call.server.clock.now());
         condition::set_true(pod, "DisruptionTarget", Some(WORDS), &now);

@@ -4,8 +4,45 @@ use controlplane_api::{ApiError, Resource, meta};
 use controlplane_schema::Schemas;
 use serde_json::Value;
 
+use crate::call::Call;
+use crate::request::body;
 use crate::request::json::Document;
-use crate::request::query::FieldValidation;
+use crate::request::query::{FieldValidation, WriteOptions};
+
+/// The object of a request, structurally sound, and how it is to be written.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) object: Value,
+    pub(crate) options: WriteOptions,
+    /// What the client should be told so far.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a request that carries an object of the kind `expected`.
+///
+/// # Errors
+///
+/// 400 for bad options and objects, 415 for a form that is not read.
+pub(crate) fn read(
+    call: &Call,
+    expected: Expected<'_>,
+    media_type: &str,
+    bytes: &[u8],
+) -> Result<Intake, ApiError> {
+    let options = WriteOptions::parse(&call.query)?;
+    let mut document = body::decode(media_type, bytes)?;
+    let warnings = admit(
+        call.server.schemas,
+        expected,
+        &mut document,
+        options.field_validation,
+    )?;
+    Ok(Intake {
+        object: document.value,
+        options,
+        warnings,
+    })
+}
 
 /// Group, version and kind that a body must be of.
 #[derive(Debug, Clone, Copy)]

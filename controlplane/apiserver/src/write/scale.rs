@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
+use crate::request::json as reader;
 use crate::request::query::WriteOptions;
-use crate::request::{body, json as reader};
 use crate::write::change::change;
 use crate::write::intake::{self, Expected};
 use crate::write::patch::Patch;
@@ -41,16 +41,8 @@ pub(crate) fn get(call: &Call) -> Reply {
 ///
 /// 400, 404, 409, 422.
 pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(&media_type, &bytes)?;
-    intake::admit(
-        call.server.schemas,
-        SCALE,
-        &mut document,
-        options.field_validation,
-    )?;
-    let scale = document.value;
-    write(&call, options, |_| Ok(scale.clone())).await
+    let read = intake::read(&call, SCALE, &media_type, &bytes)?;
+    write(&call, read.options, |_| Ok(read.object.clone())).await
 }
 
 /// Patches the scale.

@@ -8,11 +8,9 @@ use http::StatusCode;
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
-use crate::request::body;
-use crate::request::query::WriteOptions;
 use crate::write::change::change;
 use crate::write::create::{self, Written};
-use crate::write::intake::{self, Expected};
+use crate::write::intake::{self, Expected, Intake};
 
 /// Replaces the object, or the part of it that `part` names.
 ///
@@ -20,16 +18,11 @@ use crate::write::intake::{self, Expected};
 ///
 /// 400 and 422 for a bad object, 404, 409.
 pub(crate) async fn update(call: Call, part: Part<'static>, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(&media_type, &bytes)?;
-    let expected = Expected::of(&call.resource);
-    let mut warnings = intake::admit(
-        call.server.schemas,
-        expected,
-        &mut document,
-        options.field_validation,
-    )?;
-    let mut object = document.value;
+    let Intake {
+        mut object,
+        options,
+        mut warnings,
+    } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
     rest::fit_url(&call.resource, &mut object, call.namespace(), call.name())?;
     call.resource.to_storage(&mut object);
     let unlocked = meta::resource_version(&object).is_empty();

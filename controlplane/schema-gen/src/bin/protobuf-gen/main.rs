@@ -17,8 +17,9 @@ mod messages;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
+use controlplane_schema_gen::Output;
 
 /// Makes the table of Kubernetes' protobuf messages from a client's Go types.
 #[derive(Debug, Parser)]
@@ -26,12 +27,8 @@ use clap::Parser;
 struct Flags {
     /// An executable linked with client-go, for linux-amd64.
     input: PathBuf,
-    /// The table to write.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Write nothing; fail when the table is not what the input makes.
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn main() -> Result<()> {
@@ -40,14 +37,5 @@ fn main() -> Result<()> {
     let bytes = fs::read(&flags.input).with_context(|| format!("read {input}"))?;
     let image = image::Image::parse(&bytes).with_context(|| format!("read {input}"))?;
     let table = messages::generate(&image).with_context(|| format!("read the Go types of {input}"))?;
-    let out = flags.out.display();
-    if flags.check {
-        let current = fs::read_to_string(&flags.out).with_context(|| format!("read {out}"))?;
-        ensure!(
-            current == table,
-            "{out} is stale: run protobuf-gen without --check and commit the result"
-        );
-        return Ok(());
-    }
-    fs::write(&flags.out, table).with_context(|| format!("write {out}"))
+    flags.output.settle(&table)
 }
