@@ -8,6 +8,12 @@ pub fn host_name(container_id: &str, ifname: &str) -> String {
     format!("veth{:011x}", hash & 0xfff_ffff_ffff)
 }
 
+/// Whether `name` is one that [`host_name`] gives.
+pub(crate) fn is_host_name(name: &str) -> bool {
+    let digits = name.strip_prefix("veth").unwrap_or_default();
+    digits.len() == 11 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// What the host's end says of itself in `ip link`: the network, the container and its interface.
 #[must_use]
 pub fn alias(network: &str, container_id: &str, ifname: &str) -> String {
@@ -35,7 +41,7 @@ mod tests {
     #[test]
     fn a_name_fits_the_kernel_and_differs_by_container_and_interface() {
         let name = host_name("pod-1", "eth0");
-        assert_eq!(name.len(), 15);
+        assert!(name.len() == 15 && is_host_name(&name));
         assert_eq!(name, host_name("pod-1", "eth0"));
         assert_ne!(name, host_name("pod-1", "eth1"));
         assert_ne!(name, host_name("pod-2", "eth0"));

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use cni_plugins_netlink::Netlink;
+use cni_plugins_netlink::{Link, Netlink};
 use cni_plugins_spec::{Call, CniError, ErrorCode, Plugin, Success, ValidAttachment};
 
 use crate::add::{Add, system};
@@ -126,9 +126,19 @@ async fn sweep(call: &Call, settings: &Settings, valid: &[ValidAttachment]) -> R
         .iter()
         .map(|v| names::alias(&call.net.name, &v.container_id, &v.ifname))
         .collect();
+    let named: Vec<String> = valid
+        .iter()
+        .map(|v| names::host_name(&v.container_id, &v.ifname))
+        .collect();
+    let unwanted = |port: &Link| {
+        // Without an alias it is of an ADD that was cut off before it could say what the link serves.
+        let unfinished = port.alias.is_empty() && names::is_host_name(&port.name);
+        (port.alias.starts_with(&prefix) && !keep.contains(&port.alias))
+            || (unfinished && !named.contains(&port.name))
+    };
     let mut first = Ok(());
     for port in host.ports(bridge.index).await.map_err(system)? {
-        if port.alias.starts_with(&prefix) && !keep.contains(&port.alias) {
+        if unwanted(&port) {
             first = first.and(host.delete(port.index).await.map_err(system));
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
 use crate::error::NetlinkError;
@@ -58,7 +59,7 @@ impl Netlink {
 }
 
 /// `IFA_LOCAL` is the own address, `IFA_ADDRESS` that of the peer where there is one.
-fn read(message: &AddressMessage) -> Option<IpNet> {
+pub(crate) fn read(message: &AddressMessage) -> Option<IpNet> {
     let local = |a: &AddressAttribute| {
         if let AddressAttribute::Local(ip) = a {
             Some(*ip)
@@ -79,4 +80,18 @@ fn read(message: &AddressMessage) -> Option<IpNet> {
         .find_map(local)
         .or_else(|| message.attributes.iter().find_map(address))?;
     IpNet::new(ip, message.header.prefix_len).ok()
+}
+
+/// A message that names an address of a link.
+pub(crate) fn message(index: u32, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = if address.addr().is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    message.header.index = index;
+    message.header.prefix_len = address.prefix_len();
+    message.attributes = vec![AddressAttribute::Local(address.addr())];
+    message
 }

@@ -22,6 +22,10 @@ impl NetlinkError {
         }
     }
 
+    pub(crate) fn absent(attempted: impl Into<String>) -> Self {
+        Self::io(attempted, Errno::NODEV.into())
+    }
+
     pub(crate) fn request(attempted: impl Into<String>, source: rtnetlink::Error) -> Self {
         let source = match source {
             rtnetlink::Error::NetlinkError(message) => {
@@ -41,7 +45,14 @@ impl NetlinkError {
     /// Whether what was meant is not there.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.is(Errno::NODEV) || self.is(Errno::NOENT) || self.is(Errno::NXIO) || self.is(Errno::SRCH)
+        let absent = [
+            Errno::NODEV,
+            Errno::NOENT,
+            Errno::NXIO,
+            Errno::SRCH,
+            Errno::ADDRNOTAVAIL,
+        ];
+        absent.into_iter().any(|errno| self.is(errno))
     }
 
     fn is(&self, errno: Errno) -> bool {

@@ -6,14 +6,22 @@
 mod address;
 mod error;
 mod link;
+mod links;
 mod monitor;
 mod netns;
 mod route;
 mod socket;
+mod vxlan;
 
 pub use error::NetlinkError;
 pub use link::{Link, Veth};
+#[cfg(any(test, feature = "contract"))]
+pub use links::contract;
+pub use links::{
+    Change, Entry, Key, Links, Mac, MemoryLinks, NameTaken, OVERHEAD, Site, Tables, apply, changes,
+};
 pub use monitor::{Monitor, Notice, Watched};
 pub use netns::inside;
 pub use route::RouteSpec;
 pub use socket::Netlink;
+pub use vxlan::{Vxlan, VxlanInfo};

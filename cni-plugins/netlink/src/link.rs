@@ -10,6 +10,7 @@ use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, Link
 
 use crate::error::NetlinkError;
 use crate::socket::Netlink;
+use crate::vxlan::VxlanInfo;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Link {
     pub controller: Option<u32>,
     /// Its alias: what it serves.
     pub alias: String,
+    /// What makes it a VXLAN device, where it is one.
+    pub vxlan: Option<VxlanInfo>,
 }
 
 impl Link {
@@ -43,7 +46,17 @@ impl Link {
             .join(":")
     }
 
-    fn read(message: &LinkMessage) -> Self {
+    /// Its kind in words.
+    #[must_use]
+    pub fn kind_or_physical(&self) -> &str {
+        if self.kind.is_empty() {
+            "physical link"
+        } else {
+            &self.kind
+        }
+    }
+
+    pub(crate) fn read(message: &LinkMessage) -> Self {
         let up = message.header.flags.contains(LinkFlags::Up);
         let mut link = Self {
             index: message.header.index,
@@ -57,7 +70,10 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Controller(index) => link.controller = Some(*index),
                 LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
-                LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
+                LinkAttribute::LinkInfo(infos) => {
+                    link.kind = kind(infos);
+                    link.vxlan = infos.iter().find_map(vxlan);
+                }
                 _ => {}
             }
         }
@@ -73,6 +89,13 @@ fn kind(infos: &[LinkInfo]) -> String {
         _ => None,
     };
     infos.iter().find_map(kind).unwrap_or_default()
+}
+
+fn vxlan(info: &LinkInfo) -> Option<VxlanInfo> {
+    match info {
+        LinkInfo::Data(InfoData::Vxlan(attributes)) => Some(VxlanInfo::read(attributes)),
+        _ => None,
+    }
 }
 
 /// A veth pair to be made in one go.

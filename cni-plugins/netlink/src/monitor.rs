@@ -2,7 +2,6 @@
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
@@ -10,6 +9,7 @@ use rtnetlink::sys::SocketAddr;
 use tokio::task::JoinSet;
 
 use crate::error::NetlinkError;
+use crate::route::link_of;
 
 /// A change of the kernel's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,14 +100,7 @@ fn read(payload: &NetlinkPayload<RouteNetlinkMessage>) -> Option<Notice> {
         Message::NewNeighbour(entry) | Message::DelNeighbour(entry) => {
             Notice::Neighbour(entry.header.ifindex)
         }
-        Message::NewRoute(route) | Message::DelRoute(route) => Notice::Route(through(route)),
+        Message::NewRoute(route) | Message::DelRoute(route) => Notice::Route(link_of(route)),
         _ => return None,
-    })
-}
-
-fn through(route: &RouteMessage) -> Option<u32> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
     })
 }

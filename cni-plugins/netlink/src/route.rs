@@ -115,7 +115,15 @@ fn leaves_by(message: &RouteMessage, index: u32) -> bool {
     message.attributes.contains(&RouteAttribute::Oif(index))
 }
 
-fn read(message: &RouteMessage) -> Option<(IpNet, Option<IpAddr>)> {
+/// The link that a route leaves by, where it is only one.
+pub(crate) fn link_of(message: &RouteMessage) -> Option<u32> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+pub(crate) fn read(message: &RouteMessage) -> Option<(IpNet, Option<IpAddr>)> {
     let ip = |address: &RouteAddress| match address {
         RouteAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
         RouteAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),

@@ -1,0 +1,125 @@
+//! Plugins that are killed at every step, and addresses that run out.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::node::{Netns, Node, address};
+
+/// What changes something, or begins to.
+const STEPS: &str = "sendto,write,openat,unlink,mkdir,ftruncate,setns,clone3";
+
+/// Calls `bridge` and kills it at its `step`th system call of those; whether it got that far.
+fn killed(node: &Node, verb: &str, pod: (&str, &Path), step: usize) -> bool {
+    let (trace, inject) = (
+        format!("trace={STEPS}"),
+        format!("inject={STEPS}:signal=KILL:when={step}"),
+    );
+    let under = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    let output = node.run(&under, "bridge", verb, Some(pod), &node.config);
+    // strace ends as what it traces ends.
+    output.status.signal() == Some(9) || output.status.code() == Some(137)
+}
+
+fn strace() -> bool {
+    let there = Command::new("strace").arg("-V").output().is_ok();
+    if !there {
+        println!("skipped: needs strace");
+    }
+    there
+}
+
+/// Links of pods and reserved addresses on the node.
+fn left(node: &Node) -> (usize, usize) {
+    let links = node.netns.sh("ip -o link show type veth").lines().count();
+    let reserved = std::fs::read_dir(node.dir.path().join("data/pods"))
+        .into_iter()
+        .flatten();
+    let reserved = reserved.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("10.")
+    });
+    (links, reserved.count())
+}
+
+#[test]
+fn an_add_killed_at_any_step_is_cleaned_by_del_by_gc_or_by_the_next_add() {
+    let Some(node) = Node::new() else { return };
+    if !strace() {
+        return;
+    }
+    let pod = Netns::new();
+    let path = pod.path();
+    let target = ("a", path.as_path());
+    let mut step = 1;
+    while killed(&node, "ADD", target, step) {
+        match step % 3 {
+            0 => drop(node.ok("bridge", "DEL", Some(target), json!({}))),
+            1 => drop(node.ok("bridge", "GC", None, json!({"cni.dev/valid-attachments": []}))),
+            _ => {
+                node.ok("bridge", "ADD", Some(target), json!({}));
+                assert_eq!(left(&node), (1, 1), "step {step}");
+                node.ok("bridge", "DEL", Some(target), json!({}));
+            }
+        }
+        assert_eq!(left(&node), (0, 0), "step {step}");
+        step += 1;
+    }
+    assert!(step > 20, "only {step} steps were found");
+}
+
+#[test]
+fn a_del_killed_at_any_step_is_finished_by_the_next() {
+    let Some(node) = Node::new() else { return };
+    if !strace() {
+        return;
+    }
+    let pod = Netns::new();
+    let path = pod.path();
+    let target = ("a", path.as_path());
+    let mut step = 1;
+    loop {
+        node.ok("bridge", "ADD", Some(target), json!({}));
+        let cut_off = killed(&node, "DEL", target, step);
+        node.ok("bridge", "DEL", Some(target), json!({}));
+        assert_eq!(left(&node), (0, 0), "step {step}");
+        if !cut_off {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 10, "only {step} steps were found");
+}
+
+#[test]
+fn the_link_is_gone_from_both_sides_when_del_returns() {
+    let Some(node) = Node::new() else { return };
+    let pod = Netns::new();
+    for _ in 0..10 {
+        node.ok("bridge", "ADD", Some(("a", &pod.path())), json!({}));
+        node.ok("bridge", "DEL", Some(("a", &pod.path())), json!({}));
+        assert!(!pod.sh("ip link").contains("eth0"));
+        assert_eq!(left(&node), (0, 0));
+    }
+}
+
+#[test]
+fn an_exhausted_range_is_said_with_the_subnet_and_one_freed_address_serves_again() {
+    let Some(mut node) = Node::new() else { return };
+    node.config["ipam"]["ranges"] = json!([[{"subnet": "10.88.7.0/30"}]]);
+    let (a, b) = (Netns::new(), Netns::new());
+    node.ok("bridge", "ADD", Some(("a", &a.path())), json!({}));
+    let output = node.call("bridge", "ADD", Some(("b", &b.path())), json!({}));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("no address is free in 10.88.7.0/30") && said.contains("101"),
+        "{said}"
+    );
+    assert_eq!(left(&node), (1, 1));
+    assert_eq!(node.code("STATUS", None, json!({})), 51);
+    node.ok("bridge", "DEL", Some(("a", &a.path())), json!({}));
+    let made = node.ok("bridge", "ADD", Some(("b", &b.path())), json!({}));
+    assert_eq!(address(&made), "10.88.7.2");
+}
