@@ -2,6 +2,10 @@
 //!
 //! Keys are ECDSA P-256. Time enters as an argument. Files are written whole or not at all, keys readable
 //! by their owner only.
+//!
+//! Certificates are backdated by 5 minutes. A crash between key and certificate is made good from the key. Files are
+//! written beside and renamed, 0600 in folders of 0700, and synced; secrets print as `***`. A request must be signed by
+//! its own key and name at most one organization, since the encoder (rcgen) keeps one value of a kind.
 
 mod authority;
 mod error;

@@ -6,6 +6,15 @@
 //! - [`Machine`] and [`Stage`] decide what a transaction does and hold current values and history;
 //! - [`Durability`] makes batches survive a crash ([`MemoryDurability`] here, SQLite elsewhere);
 //! - [`Store`] owns the one proposer thread that joins the two, and the watchers.
+//!
+//! # Bounds
+//!
+//! 1 024 queued transactions (callers wait), 256 in a group, 8 MiB in a transaction, a key once in it. History is
+//! 10 000 revisions, 5 minutes or 64 MiB of values, whichever comes first; compaction is steps of 1 024 revisions inside
+//! the proposer. Lists are in byte order of keys, as Kubernetes lists. A commit touches only watches whose prefix
+//! matches; `progress` (bookmarks) is the oldest undelivered revision minus one, so it overtakes nothing. Expiry is a
+//! delete with a compare on the revision, proposed by the store itself: an idle store sleeps until the next value expires
+//! or history ages. A caller that is dropped stops nothing that is queued.
 
 mod clock;
 #[cfg(any(test, feature = "contract"))]
