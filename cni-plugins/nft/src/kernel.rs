@@ -12,6 +12,7 @@ use crate::element::{Change, Element, ElementKey};
 use crate::encode;
 use crate::error::NftError;
 use crate::nft::{program, run_text};
+use crate::own::Own;
 use crate::ruleset::{FOREIGN_CHAINS, Ruleset};
 use crate::socket::Socket;
 use crate::structure::{SetSpec, Structure};
@@ -22,6 +23,7 @@ use crate::wire::{Messages, NFPROTO_INET, NLMSG_ERROR, error_code};
 #[derive(Debug)]
 pub struct KernelRuleset {
     socket: Socket,
+    own: Own,
     loaded: Structure,
     /// How `nft` lists what was loaded, learnt from the first listing after it.
     known: BTreeMap<String, Vec<Value>>,
@@ -36,20 +38,22 @@ impl KernelRuleset {
     pub fn open() -> Result<Self, NftError> {
         Ok(Self {
             socket: Socket::open().map_err(|source| kernel("open a netfilter socket", source))?,
+            own: Own::default(),
             loaded: Structure::default(),
             known: BTreeMap::new(),
         })
     }
 
-    /// The port that notices of this ruleset's own changes carry.
+    /// How a [`crate::Watch`] tells this ruleset's own changes.
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell.
-    pub fn port(&self) -> Result<u32, NftError> {
-        self.socket
-            .port()
-            .map_err(|source| kernel("learn the port of the netfilter socket", source))
+    /// When the kernel does not tell the socket's port.
+    pub fn own(&self) -> Result<Own, NftError> {
+        let port = self.socket.port();
+        let port = port.map_err(|source| kernel("learn the port of the netfilter socket", source))?;
+        self.own.set_port(port);
+        Ok(self.own.clone())
     }
 
     /// Everything in the table by kind and name, without elements and handles; `None` for no table.
@@ -101,6 +105,7 @@ impl Ruleset for KernelRuleset {
         run_text(
             &structure.commands(),
             "load sets and chains of the table inet floe",
+            |child| self.own.add_process(child),
         )?;
         for name in structure.chains.keys() {
             self.known.remove(&format!("chain {name}"));
@@ -136,6 +141,7 @@ impl Ruleset for KernelRuleset {
         run_text(
             &removal(&found),
             "remove the proxy's sets and chains of the table inet floe",
+            |child| self.own.add_process(child),
         )
     }
 

@@ -55,11 +55,11 @@ fn run(commands: &Nftables<'_>, attempted: &str) -> Result<(), NftError> {
         .map_err(|error| NftError::of_tool(attempted.to_owned(), error))
 }
 
-/// Runs `commands` in nft's own language as one transaction. JSON cannot say all that is needed: rules
+/// Runs `commands` in nft's own language as one transaction, telling `started` the process. JSON cannot say all that is needed: rules
 /// that fill a map from packets have no form in it. The crate cannot hand over text either, since `nft -j`
 /// reads standard input as JSON, finds none, and does nothing without a word.
-pub(crate) fn run_text(commands: &str, attempted: &str) -> Result<(), NftError> {
-    let output = feed(program().unwrap_or("nft"), commands).map_err(|inner| {
+pub(crate) fn run_text(commands: &str, attempted: &str, started: impl FnOnce(u32)) -> Result<(), NftError> {
+    let output = feed(program().unwrap_or("nft"), commands, started).map_err(|inner| {
         let program = "nft".into();
         NftError::of_tool(
             attempted.to_owned(),
@@ -76,13 +76,15 @@ pub(crate) fn run_text(commands: &str, attempted: &str) -> Result<(), NftError> 
     })
 }
 
-fn feed(program: &str, input: &str) -> std::io::Result<Output> {
+fn feed(program: &str, input: &str, started: impl FnOnce(u32)) -> std::io::Result<Output> {
     let mut child = Command::new(program)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
+    // Before it has read anything, so before it changes anything.
+    started(child.id());
     let written = child
         .stdin
         .take()

@@ -7,6 +7,7 @@ use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket
 
 use crate::TABLE;
 use crate::error::NftError;
+use crate::own::Own;
 use crate::ruleset::FOREIGN_CHAINS;
 use crate::wire::{Attributes, Message, Messages, NFPROTO_INET};
 
@@ -29,7 +30,7 @@ const NFTA_CHAIN_NAME: u16 = 3;
 /// Hears of changes in the table by others than one ruleset.
 pub struct Watch {
     socket: TokioSocket,
-    own: u32,
+    own: Own,
 }
 
 impl std::fmt::Debug for Watch {
@@ -59,12 +60,12 @@ impl Foreign {
 
 impl Watch {
     /// Begins to listen, in the network namespace of the calling thread, to changes by others than the
-    /// ruleset whose port is `own`.
+    /// ruleset that gave `own`.
     ///
     /// # Errors
     ///
     /// When the kernel gives no socket.
-    pub fn begin(own: u32) -> Result<Self, NftError> {
+    pub fn begin(own: Own) -> Result<Self, NftError> {
         let open = || {
             let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
             let inner = socket.socket_mut();
@@ -86,7 +87,7 @@ impl Watch {
             let mut foreign = Foreign::default();
             match self.socket.recv_from_full().await {
                 Ok((datagram, _)) => {
-                    let others = Messages(&datagram).filter(|message| message.port != self.own);
+                    let others = Messages(&datagram).filter(|message| !self.own.has(message.port));
                     foreign
                         .what
                         .extend(others.filter_map(|message| describe(&message)));

@@ -125,8 +125,9 @@ fn changes_by_others_are_heard_and_own_ones_and_the_plugins_are_not() {
         runtime.block_on(async {
             let mut rules = KernelRuleset::open().unwrap();
             rules.load(&one_set()).unwrap();
-            let mut watch = Watch::begin(rules.port().unwrap()).unwrap();
+            let mut watch = Watch::begin(rules.own().unwrap()).unwrap();
             rules.change(&[add(80)]).unwrap();
+            rules.load(&one_set()).unwrap();
             nft("add chain inet floe masquerade-pods");
             nft("add table ip other");
             let quiet = tokio::time::timeout(Duration::from_millis(200), watch.next()).await;
