@@ -17,10 +17,14 @@ mod garbage;
 mod meta;
 mod namespace;
 mod node_ipam;
+mod node_lifecycle;
+mod nodes;
+mod pod_gc;
 mod replicaset;
 mod run;
 mod standard;
 mod supervise;
+mod taint_eviction;
 
 pub use config::Config;
 pub use node_ipam::{PodRange, PodRangeError};

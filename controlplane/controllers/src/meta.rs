@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::Resource;
 use kube::core::{Selector, SelectorExt};
@@ -63,6 +63,18 @@ pub(crate) fn resource_version(meta: &ObjectMeta) -> u64 {
 /// Whether deletion has begun.
 pub(crate) fn is_deleting(meta: &ObjectMeta) -> bool {
     meta.deletion_timestamp.is_some()
+}
+
+/// The status of a node's `Ready` condition, where it has one.
+pub(crate) fn node_ready(node: &Node) -> Option<&str> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    Some(ready.status.as_str())
+}
+
+/// Whether a node says that it is ready.
+pub(crate) fn node_is_ready(node: &Node) -> bool {
+    node_ready(node) == Some("True")
 }
 
 /// The value of an annotation.

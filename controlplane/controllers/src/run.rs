@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::supervise;
-use crate::{Config, backends, csr, deployment, garbage, namespace, node_ipam, replicaset, standard};
+use crate::{Config, backends, csr, deployment, garbage, namespace, node_ipam, nodes, replicaset, standard};
 
 /// Runs every controller until `stop`; a controller that fails starts again after a pause.
 pub async fn run(client: Client, config: Config, stop: CancellationToken) {
@@ -32,6 +32,10 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
     let pods = config.pods;
     team.add("node-ipam", "cidrAllocator", move |client, recorder, stop| {
         node_ipam::run(client, recorder, pods, stop)
+    });
+    let (grace, threshold) = (config.node_monitor_grace, config.terminated_pod_threshold);
+    team.add_silent("nodes", move |client, stop| {
+        nodes::run(client, grace, threshold, stop)
     });
     team.add("deployment", "deployment-controller", deployment::run);
     team.add("replicaset", "replicaset-controller", replicaset::run);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cells::or_none;
 use super::define::{age, field, kind, name, text};
@@ -13,6 +13,9 @@ use crate::read;
 use crate::resource::{Column, Resource, SelectableField};
 use crate::strategy::{Context, Strategy, keep};
 use crate::validate::node;
+
+/// Taint of a node that is not ready.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 pub(super) fn resource() -> Resource {
     kind("", "v1", "Node", "nodes")
@@ -131,6 +134,22 @@ fn couple_pod_networks(object: &mut Value) {
     };
 }
 
+/// A new node takes no pods before it has said that it is ready: upstream's admission plugin
+/// `TaintNodesByCondition`. The node-lifecycle controller takes the taint away.
+fn taint_until_ready(object: &mut Value) {
+    let is_tainted = read::list(object, "spec.taints")
+        .iter()
+        .any(|taint| read::text(taint, "key") == NOT_READY && read::text(taint, "effect") == "NoSchedule");
+    if is_tainted {
+        return;
+    }
+    let spec = meta::object_mut(meta::member_mut(object, "spec"));
+    let taints = spec.entry("taints").or_insert_with(|| json!([]));
+    if let Some(taints) = taints.as_array_mut() {
+        taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+    }
+}
+
 #[derive(Debug)]
 struct Rules;
 
@@ -138,6 +157,7 @@ impl Strategy for Rules {
     // A node reports its first status in the create itself, so status is not cleared.
     fn prepare_create(&self, object: &mut Value, _: &Context) {
         couple_pod_networks(object);
+        taint_until_ready(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {

@@ -75,7 +75,7 @@ impl Wakes {
 
 enum News {
     Service(Box<Event<Service>>),
-    Endpoints(Event<Endpoints>),
+    Endpoints(Box<Event<Endpoints>>),
     Pod(Box<Event<Pod>>),
     Node(Box<Event<Node>>),
 }
@@ -147,7 +147,9 @@ fn news(client: &Client) -> BoxStream<'static, Result<News, watcher::Error>> {
         services
             .map(|event| event.map(|event| News::Service(Box::new(event))))
             .boxed(),
-        endpoints.map(|event| event.map(News::Endpoints)).boxed(),
+        endpoints
+            .map(|event| event.map(|event| News::Endpoints(Box::new(event))))
+            .boxed(),
         pods.map(|event| event.map(|event| News::Pod(Box::new(event))))
             .boxed(),
         nodes

@@ -34,6 +34,7 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     server: ApiServer,
     faults: Option<Arc<Faults>>,
+    grace: Duration,
     signer: Arc<CertificateAuthority>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -44,15 +45,21 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster with everything but nodes.
     pub(crate) async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, Config::NODE_MONITOR_GRACE).await
+    }
+
+    /// A cluster in which a node silent for `grace` counts as lost.
+    pub(crate) async fn start_impatient(grace: Duration) -> Self {
+        Self::start_with(None, grace).await
     }
 
     /// A cluster whose controllers and scheduler see one in four of their writes fail.
     pub(crate) async fn start_faulty(seed: u64) -> Self {
-        Self::start_with(Some(Arc::new(Faults(AtomicU64::new(seed))))).await
+        let faults = Faults(AtomicU64::new(seed));
+        Self::start_with(Some(Arc::new(faults)), Config::NODE_MONITOR_GRACE).await
     }
 
-    async fn start_with(faults: Option<Arc<Faults>>) -> Self {
+    async fn start_with(faults: Option<Arc<Faults>>, grace: Duration) -> Self {
         let files = tempfile::tempdir().unwrap();
         let signer = CertificateAuthority::load_or_create(files.path(), "ca", Timestamp::now());
         let server = ApiServer::new(Parts {
@@ -73,6 +80,7 @@ impl Cluster {
             client: client(&server, "admin", "system:masters"),
             server,
             faults,
+            grace,
             signer: Arc::new(signer.unwrap()),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -88,7 +96,7 @@ impl Cluster {
         let config = Config {
             signer: self.signer.clone(),
             pods: PodRange::new("10.42.0.0/22".parse().unwrap(), 24).unwrap(),
-            node_monitor_grace: Config::NODE_MONITOR_GRACE,
+            node_monitor_grace: self.grace,
             terminated_pod_threshold: Config::TERMINATED_POD_THRESHOLD,
         };
         let controllers = self.component("system:kube-controller-manager");
@@ -125,6 +133,7 @@ impl Cluster {
             "metadata": { "name": name },
             "status": {
                 "capacity": resources, "allocatable": resources,
+                "conditions": [{ "type": "Ready", "status": "True", "lastHeartbeatTime": Timestamp::now().to_string() }],
                 "addresses": [{ "type": "InternalIP", "address": "10.0.0.7" }],
             },
         });

@@ -13,6 +13,8 @@ mod faults;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod rollout;
 #[cfg(test)]
 mod scheduling;

@@ -1,0 +1,147 @@
+//! The controller over pods.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use controlplane_events::Recorder;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::plan::{Fate, fate};
+use crate::drive::{drive, triggers};
+use crate::error::{Attempt, ReconcileError, is_gone};
+use crate::meta;
+use crate::nodes::{Shared, WakeStream, has_no_execute, no_execute};
+
+/// Pods remembered as foreseen to leave; beyond it, some are not told that it is called off.
+const MARKED: usize = 16_384;
+
+struct Context {
+    shared: Shared,
+    recorder: Recorder,
+    /// UIDs of pods whose leaving is foreseen; only for telling that it is called off.
+    marked: Mutex<BTreeSet<String>>,
+}
+
+/// Runs the controller until `stop`.
+pub(crate) async fn run(
+    shared: Shared,
+    recorder: Recorder,
+    tainted: WakeStream<Pod>,
+    stop: CancellationToken,
+) {
+    let pods = shared.pods.clone();
+    let context = Context {
+        shared,
+        recorder,
+        marked: Mutex::default(),
+    };
+    drive(
+        "taint-eviction",
+        pods,
+        vec![triggers(tainted, |pod: ObjectRef<Pod>| [pod])],
+        Arc::new(context),
+        |pod, context| async move { reconcile(&pod, &context).await },
+        stop,
+    )
+    .await;
+}
+
+async fn reconcile(pod: &Pod, context: &Context) -> Result<Action, ReconcileError> {
+    context.shared.wait_until_known().await;
+    let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    let node = name.and_then(|name| context.shared.nodes.get(&ObjectRef::<Node>::new(name)));
+    let Some(node) = node.filter(|node| has_no_execute(node)) else {
+        context.call_off(pod);
+        return Ok(Action::await_change());
+    };
+    let now = Timestamp::now();
+    match fate(pod, no_execute(&node), now) {
+        Fate::Stays => {
+            context.call_off(pod);
+            Ok(Action::await_change())
+        }
+        Fate::LeavesAt(time) if time <= now => {
+            evict(pod, context).await?;
+            Ok(Action::await_change())
+        }
+        Fate::LeavesAt(time) => {
+            context.mark(pod);
+            let left = Duration::try_from(time.duration_since(now)).unwrap_or_default();
+            Ok(Action::requeue(left))
+        }
+    }
+}
+
+impl Context {
+    fn mark(&self, pod: &Pod) {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        if marked.len() >= MARKED {
+            marked.clear();
+        }
+        marked.insert(meta::uid(&pod.metadata).to_owned());
+    }
+
+    fn unmark(&self, pod: &Pod) -> bool {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        marked.remove(meta::uid(&pod.metadata))
+    }
+
+    fn call_off(&self, pod: &Pod) {
+        if self.unmark(pod) && !meta::is_deleting(&pod.metadata) {
+            self.tell(pod, "Cancelling deletion of Pod");
+        }
+    }
+
+    fn tell(&self, pod: &Pod, what: &str) {
+        let (namespace, name) = (meta::namespace(&pod.metadata), meta::name(&pod.metadata));
+        self.recorder.normal(
+            &meta::reference(pod),
+            "TaintManagerEviction",
+            format!("{what} {namespace}/{name}"),
+        );
+    }
+}
+
+async fn evict(pod: &Pod, context: &Context) -> Result<(), ReconcileError> {
+    let (namespace, name) = (meta::namespace(&pod.metadata), meta::name(&pod.metadata));
+    context.unmark(pod);
+    context.tell(pod, "Marking for deletion Pod");
+    match call(pod, context).await {
+        Err(error) if is_gone(&error) => Ok(()),
+        outcome => {
+            outcome.attempt("evict pod from tainted node", &format!("{namespace}/{name}"))?;
+            info!(namespace, pod = name, "pod evicted from tainted node");
+            Ok(())
+        }
+    }
+}
+
+async fn call(pod: &Pod, context: &Context) -> Result<(), kube::Error> {
+    let api: Api<Pod> = Api::namespaced(context.shared.client.clone(), meta::namespace(&pod.metadata));
+    let name = meta::name(&pod.metadata);
+    let patch = json!({
+        "metadata": { "uid": meta::uid(&pod.metadata) },
+        "status": { "conditions": [{
+            "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint",
+            "lastTransitionTime": Time(Timestamp::now()),
+        }] },
+    });
+    api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
+        .await?;
+    let params = DeleteParams::default().preconditions(Preconditions {
+        uid: pod.metadata.uid.clone(),
+        resource_version: None,
+    });
+    api.delete(name, &params).await?;
+    Ok(())
+}
