@@ -93,5 +93,9 @@ fn list(config: &Config) -> anyhow::Result<()> {
 /// Says on standard error what failed, with its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Nothing is left to do where standard error is closed.
-    drop(writeln!(std::io::stderr(), "floe-agent: {error:#}"));
+    drop(writeln!(
+        std::io::stderr(),
+        "floe-agent: {}",
+        crate::full_disk::chain(error)
+    ));
 }

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::full_disk;
+
 /// Name under which the agent reports.
 const COMPONENT: &str = "floe-agent";
 
@@ -31,6 +33,14 @@ pub(crate) struct Report {
     about: ObjectReference,
     draft: EventDraft,
     at: Timestamp,
+}
+
+#[cfg(test)]
+impl Report {
+    /// What is told.
+    pub(crate) const fn draft(&self) -> &EventDraft {
+        &self.draft
+    }
 }
 
 impl Events {
@@ -69,9 +79,10 @@ impl Events {
     }
 
     fn tell(&self, about: ObjectReference, draft: EventDraft) {
+        let message = full_disk::explain(&draft.message);
         let report = Report {
             about,
-            draft,
+            draft: EventDraft { message, ..draft },
             at: crate::clock::now(),
         };
         if let Err(error) = self.0.try_send(report) {

@@ -31,10 +31,13 @@ fn place(dir: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     std::fs::create_dir_all(dir)?;
     let fresh = dir.join(".floe-run.new");
-    std::fs::write(&fresh, bytes)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
-    std::fs::File::open(&fresh)?.sync_all()?;
-    std::fs::rename(&fresh, target)
+    let write = || {
+        std::fs::write(&fresh, bytes)?;
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755))?;
+        std::fs::File::open(&fresh)?.sync_all()?;
+        std::fs::rename(&fresh, target)
+    };
+    write().inspect_err(|_| drop(std::fs::remove_file(&fresh)))
 }
 
 /// The program `name` in the usual folders.

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod dns;
 mod events;
+mod full_disk;
 mod identity;
 mod libexec;
 mod node;

@@ -46,8 +46,10 @@ impl Cache {
         let path = self.path(&cached.network_name, &cached.container_id, &cached.if_name);
         let written = fs::create_dir_all(&self.0).and_then(|()| {
             let fresh = path.with_extension("new");
-            fs::write(&fresh, serde_json::to_vec(cached)?)?;
-            fs::rename(&fresh, &path)
+            let written = fs::write(&fresh, serde_json::to_vec(cached)?);
+            written
+                .and_then(|()| fs::rename(&fresh, &path))
+                .inspect_err(|_| drop(fs::remove_file(&fresh)))
         });
         written.map_err(|source| CniError::Io {
             attempted: format!("write network result {}", path.display()),

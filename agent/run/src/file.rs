@@ -36,6 +36,14 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    /// Whether there is no space left for the file.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+}
+
 /// Reads JSON; `None` where the file is absent.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FormatError> {
     let failed = |source| FormatError::Io {
@@ -81,6 +89,8 @@ pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&new)?;
-    file.write_all(bytes)?;
-    std::fs::rename(&new, path)
+    file.write_all(bytes)
+        .and_then(|()| std::fs::rename(&new, path))
+        // Half a file would keep the space that others need.
+        .inspect_err(|_| drop(std::fs::remove_file(&new)))
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::clock::now;
-use crate::launch::{ERROR_FILE, Launch, PID_FILE};
+use crate::launch::{CONFIG_FILE, ERROR_FILE, Launch, PID_FILE};
 use crate::{Ended, FormatError, Phase, Record, Records, State, mount_namespace};
 
 /// Longest termination message, in bytes.
@@ -81,7 +81,16 @@ fn append(dir: &Path, end: &ServiceEnd, launch: Option<&Launch>) -> Result<(), F
         return Ok(());
     }
     records.append(record);
-    Ok(records.write(dir)?)
+    let written = records.write(dir).or_else(|error| {
+        if !error.is_full() {
+            return Err(error);
+        }
+        // How a run ended must not be lost for want of space: its configuration, which the next start
+        // writes anew, makes room.
+        drop(fs::remove_file(dir.join(CONFIG_FILE)));
+        records.write(dir)
+    });
+    Ok(written?)
 }
 
 /// systemd's words as numbers.
@@ -222,6 +231,32 @@ mod tests {
         let records = Records::read(dir.path()).unwrap();
         assert_eq!((records.total, records.last().unwrap().exit_code), (1, 7));
         assert_eq!(records.last().unwrap().started_at, 5);
+    }
+
+    #[test]
+    fn a_run_is_recorded_on_a_full_disk() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: mounting a small file system needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let options = c"size=128k";
+        rustix::mount::mount(
+            "tmpfs",
+            dir.path(),
+            "tmpfs",
+            rustix::mount::MountFlags::empty(),
+            options,
+        )
+        .unwrap();
+        fs::write(dir.path().join(CONFIG_FILE), vec![b'x'; 16 << 10]).unwrap();
+        let filled = fs::write(dir.path().join("filler"), vec![0; 1 << 20]);
+        let recorded = record(dir.path(), &end("exited", "7"));
+        let records = Records::read(dir.path());
+        rustix::mount::unmount(dir.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        recorded.unwrap();
+        assert_eq!(records.unwrap().last().unwrap().exit_code, 7);
     }
 
     #[test]

@@ -63,10 +63,12 @@ pub enum VolumeError {
         source: io::Error,
     },
     /// The volume's files could not be written.
-    #[error("write the files of volume {volume}")]
+    #[error("write the files of volume {volume} in {}", path.display())]
     Write {
         /// The volume's name.
         volume: String,
+        /// Where it lies.
+        path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,

@@ -59,6 +59,7 @@ impl Volumes {
         make_dir(&target, 0o755)?;
         swap::write(&target, &files, group).map_err(|source| VolumeError::Write {
             volume: volume.name.clone(),
+            path: target.clone(),
             source,
         })?;
         Ok(target)
@@ -89,6 +90,7 @@ impl Volumes {
             .and_then(|()| std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)));
         opened.map_err(|source| VolumeError::Write {
             volume: name.to_owned(),
+            path: target.clone(),
             source,
         })?;
         Ok(target)

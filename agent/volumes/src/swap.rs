@@ -38,7 +38,8 @@ pub(crate) fn write(target: &Path, files: &Payload, group: Option<u32>) -> io::R
     let version = next_version(current.as_deref());
     // A version that a killed process left half written.
     remove(&volume, &version)?;
-    write_version(&volume, &version, files, group)?;
+    // On a full disk half a version would keep the space that others need.
+    write_version(&volume, &version, files, group).inspect_err(|_| drop(remove(&volume, &version)))?;
     remove(&volume, NEW_DATA)?;
     symlinkat(version.as_str(), &volume, NEW_DATA)?;
     renameat(&volume, NEW_DATA, &volume, DATA)?;

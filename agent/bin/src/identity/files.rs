@@ -124,7 +124,9 @@ impl Store {
             file.sync_all()?;
             std::fs::rename(&fresh, &path)
         };
-        write().with_context(|| format!("write {}", path.display()))
+        // Half a key is of no use, and would keep the space that the whole one needs.
+        let written = write().inspect_err(|_| drop(std::fs::remove_file(&fresh)));
+        written.with_context(|| format!("write {}", path.display()))
     }
 
     fn path(&self, name: &str) -> PathBuf {

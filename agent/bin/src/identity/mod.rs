@@ -19,6 +19,7 @@ pub(crate) use client::Renewable;
 use files::{KeyPair, Store};
 
 use crate::config::Config;
+use crate::full_disk;
 
 /// Usage and names of one of the node's two certificates.
 #[derive(Debug, Clone)]
@@ -121,7 +122,7 @@ async fn obtain_for_sure(client: &Client, wish: &Wish, store: &Store) -> KeyPair
         match csr::obtain(client, wish, store).await {
             Ok(pair) => return pair,
             Err(error) => warn!(
-                error = format!("{error:#}"),
+                error = full_disk::chain(&error),
                 signer = wish.signer,
                 "certificate not obtained"
             ),
@@ -160,7 +161,7 @@ pub(crate) async fn renew(
             tokio::time::sleep(wait).await;
             if let Err(error) = renew_one(&identity, &config, &store, &wish).await {
                 warn!(
-                    error = format!("{error:#}"),
+                    error = full_disk::chain(&error),
                     signer = wish.signer,
                     "certificate not renewed"
                 );

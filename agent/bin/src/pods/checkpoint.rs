@@ -52,7 +52,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()
         file.write_all(bytes)?;
         std::fs::rename(&fresh, path)
     };
-    write().with_context(|| format!("write {}", path.display()))
+    // Half a file would keep the space that others need.
+    let written = write().inspect_err(|_| drop(std::fs::remove_file(&fresh)));
+    written.with_context(|| format!("write {}", path.display()))
 }
 
 impl Checkpoint {

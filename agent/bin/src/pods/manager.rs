@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use agent_cni::Cni;
 use agent_core::{EventDraft, ObjectState, Rejection};
 use agent_images::ImageStore;
-use agent_runtime::{NodePaths, mounts, unit_name};
+use agent_runtime::{NodePaths, unit_name};
 use agent_systemd::{Change, Changes, UnitManager};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -21,6 +20,7 @@ use tracing::{info, warn};
 use super::Registry;
 use super::admission::{self, Gate};
 use super::checkpoint::Checkpoint;
+use super::sweep::{Known, sweep};
 use super::worker::{Goal, Worker};
 use crate::config::Config;
 use crate::events::Events;
@@ -123,38 +123,6 @@ async fn next_change(changes: &mut Changes) -> Change {
     }
 }
 
-async fn sweep<U: UnitManager + 'static>(context: &Context<U>, known: &BTreeSet<String>) {
-    let folders = [
-        context.paths.run_dir.join("pods"),
-        context.paths.state_dir.join("pods"),
-    ];
-    let entries = folders
-        .iter()
-        .flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let strange: BTreeSet<String> = names.filter(|name| !known.contains(name)).collect();
-    for uid in strange {
-        info!(pod_uid = uid, "left-over files removed");
-        if let Err(error) = mounts::remove_pod(&context.paths, &uid).await {
-            warn!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "left-over files not removed"
-            );
-        }
-    }
-    let config = &context.config;
-    let collected = match Cni::load(&config.cni_conf_dir, &config.cni_bin_dir) {
-        Ok(cni) => cni.gc(known).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = collected {
-        warn!(
-            error = format!("{:#}", anyhow::Error::from(error)),
-            "left-over addresses not freed"
-        );
-    }
-}
-
 impl<U: UnitManager + 'static> Manager<U> {
     fn adopt(&mut self) {
         for checkpoint in Checkpoint::all(&self.context.paths) {
@@ -206,11 +174,14 @@ impl<U: UnitManager + 'static> Manager<U> {
     /// Takes away what pods left that neither the API nor a checkpoint knows, as after a reboot. No pod
     /// begins meanwhile, since only this task begins them: so nothing of a new one is taken for a left-over.
     async fn sweep_once(&mut self) {
-        if std::mem::replace(&mut self.swept, true) {
+        if self.swept {
             return;
         }
-        let known: BTreeSet<String> = self.pods.keys().cloned().collect();
-        Box::pin(sweep(&self.context, &known)).await;
+        let known = Known {
+            uids: self.pods.keys().cloned().collect(),
+            units: self.units.keys().cloned().collect(),
+        };
+        self.swept = Box::pin(sweep(&self.context, &known)).await;
     }
 
     async fn apply(&mut self, pod: Pod) {

@@ -13,6 +13,7 @@ mod publish;
 mod registry;
 mod sandbox;
 mod start;
+mod sweep;
 mod worker;
 
 pub(crate) use manager::{Context, run};

@@ -13,6 +13,7 @@ use super::operations::Done;
 use super::registry::View;
 use super::worker::Worker;
 use crate::clock::now;
+use crate::full_disk;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -90,6 +91,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         let base = base.or(self.goal.pod.status.as_ref()).cloned();
         let base = base.map(|status| with_foreign_conditions(status, self.goal.pod.status.as_ref()));
         let status = status(&self.goal.pod, observed, &host_ips, base.as_ref(), now());
+        let status = full_disk::in_status(status);
         let mut pod = Pod::clone(&self.goal.pod);
         pod.status = Some(status.clone());
         self.context.registry.put(

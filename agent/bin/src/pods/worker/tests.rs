@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::config::Config;
-use crate::events::Events;
+use crate::events::{Events, Report};
 use crate::objects::Objects;
 use crate::pods::Registry;
 
@@ -139,6 +139,7 @@ struct Node {
     _dir: tempfile::TempDir,
     context: Arc<Context<MemoryUnits>>,
     asked: mpsc::Receiver<Asked>,
+    events: mpsc::Receiver<Report>,
     goal: watch::Sender<Goal>,
     wake: Arc<Wake>,
     worker: JoinSet<String>,
@@ -151,11 +152,15 @@ impl Node {
     }
 
     fn begin(pod: Pod, rejection: Option<Rejection>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), pod, rejection)
+    }
+
+    fn on(dir: tempfile::TempDir, pod: Pod, rejection: Option<Rejection>) -> Self {
         let config = config(dir.path());
         let images = ImageStore::open(config.image_dir()).unwrap();
         image(&images, &dir.path().join("layout"));
         let (client, asked) = api();
+        let (events, told) = Events::channel();
         let unit = unit_name(&pod, "c").unwrap();
         let context = Arc::new(Context {
             units: MemoryUnits::default(),
@@ -166,7 +171,7 @@ impl Node {
                 crun: "/bin/false".into(),
             },
             objects: Objects::new(client.clone()),
-            events: Events::channel().0,
+            events,
             registry: Arc::new(Registry::default()),
             allocatable: BTreeMap::new(),
             node_memory: 1 << 30,
@@ -184,6 +189,7 @@ impl Node {
             _dir: dir,
             context,
             asked,
+            events: told,
             goal,
             wake,
             worker,
@@ -212,6 +218,22 @@ impl Node {
         tokio::time::timeout(limit, search)
             .await
             .expect("the worker asks for it in time")
+    }
+
+    /// The next event with this reason.
+    async fn event(&mut self, reason: &str) -> String {
+        let search = async {
+            loop {
+                let report = self.events.recv().await.expect("events are told");
+                if report.draft().reason == reason {
+                    return report.draft().message.clone();
+                }
+            }
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, search)
+            .await
+            .expect("it is told in time")
     }
 
     async fn started(&self) {
@@ -409,6 +431,47 @@ async fn a_grace_longer_than_the_pods_own_is_asked_of_systemd() {
     let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
     let asked = asked.expect("floe-run is asked");
     assert!(asked.starts_with("extend 42 359"), "{asked}");
+}
+
+/// A small file system at a folder.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: PathBuf) -> Self {
+        std::fs::create_dir_all(&at).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", &at, "tmpfs", flags, c"size=512k").unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).ok();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_in_one_sentence_and_the_pod_starts_when_there_is_space() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let small = Small::mount(dir.path().join("run"));
+    let filler = small.0.join("filler");
+    std::fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
+    let mut node = Node::on(dir, pod(), None);
+    let told = node.event("FailedCreatePodSandBox").await;
+    let run = small.0.display();
+    assert_eq!(
+        told,
+        format!(
+            "Failed to create pod sandbox: write {run}/pods/12345678-0000/_pod.json: no space left: free space on {run}"
+        )
+    );
+    std::fs::remove_file(&filler).unwrap();
+    node.started().await;
 }
 
 #[tokio::test]
