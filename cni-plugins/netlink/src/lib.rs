@@ -18,7 +18,7 @@ pub use link::{Link, Veth};
 #[cfg(any(test, feature = "contract"))]
 pub use links::contract;
 pub use links::{
-    Change, Entry, Key, Links, Mac, MemoryLinks, NameTaken, OVERHEAD, Site, Tables, apply, changes,
+    Change, Entry, Key, Links, Mac, MemoryLinks, NameTaken, OVERHEAD, Site, Tables, apply, changes, overlap,
 };
 pub use monitor::{Monitor, Notice, Watched};
 pub use netns::inside;

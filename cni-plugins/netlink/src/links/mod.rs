@@ -15,7 +15,7 @@ pub use diff::{Change, NameTaken, apply, changes};
 pub use entry::{Entry, Key, Mac};
 pub use memory::MemoryLinks;
 pub use site::{OVERHEAD, Site};
-pub use tables::Tables;
+pub use tables::{Tables, overlap};
 
 use crate::error::NetlinkError;
 use crate::vxlan::Vxlan;

@@ -41,19 +41,25 @@ impl Tables {
         self.links.iter().find(|link| link.index == *index)
     }
 
-    /// An address or route of a link other than `own` that has addresses in common with `subnet`,
-    /// and that link's name. The default route is not one.
+    /// Networks of addresses and routes of links other than `own`, and the links' names. The default
+    /// route is not one.
     #[must_use]
-    pub fn conflict(&self, subnet: Ipv4Net, own: &[&str]) -> Option<(Ipv4Net, String)> {
-        self.entries.iter().find_map(|(index, entry)| {
+    pub fn foreign(&self, own: &[&str]) -> Vec<(Ipv4Net, String)> {
+        let foreign = |(index, entry): &(u32, Entry)| {
             let net = match entry {
                 Entry::Address(net) => net.trunc(),
                 Entry::Route { subnet, .. } if subnet.prefix_len() > 0 => *subnet,
                 _ => return None,
             };
             let link = self.links.iter().find(|link| link.index == *index)?;
-            let common = net.contains(&subnet) || subnet.contains(&net);
-            (common && !own.contains(&link.name.as_str())).then(|| (net, link.name.clone()))
-        })
+            (!own.contains(&link.name.as_str())).then(|| (net, link.name.clone()))
+        };
+        self.entries.iter().filter_map(foreign).collect()
     }
+}
+
+/// Whether two networks have an address in common.
+#[must_use]
+pub fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
 }

@@ -129,7 +129,7 @@ async fn seen_and_told() {
 }
 
 #[tokio::test]
-async fn addresses_and_routes_of_other_links_are_found_in_conflict() {
+async fn networks_of_other_links_are_told_without_the_default_route() {
     let Some(netns) = Netns::new("conflict") else {
         return;
     };
@@ -138,12 +138,19 @@ async fn addresses_and_routes_of_other_links_are_found_in_conflict() {
     netns.ip("link set lan up");
     netns.ip("route add default via 10.42.5.1");
     let tables = netns.open().tables().await.unwrap();
-    let conflict = |subnet: &str, own: &[&str]| tables.conflict(subnet.parse().unwrap(), own);
     let net = "10.42.4.0/22".parse().unwrap();
-    assert_eq!(conflict("10.42.6.0/24", &[]), Some((net, "lan".to_owned())));
-    assert_eq!(conflict("10.42.0.0/16", &[]), Some((net, "lan".to_owned())));
-    assert_eq!(conflict("10.42.6.0/24", &["lan"]), None);
-    assert_eq!(conflict("10.42.8.0/24", &[]), None);
+    assert_eq!(
+        tables.foreign(&[]),
+        [(net, "lan".to_owned()), (net, "lan".to_owned())]
+    );
+    assert_eq!(tables.foreign(&["lan"]), []);
+    for (subnet, common) in [
+        ("10.42.6.0/24", true),
+        ("10.42.0.0/16", true),
+        ("10.42.8.0/24", false),
+    ] {
+        assert_eq!(overlap(subnet.parse().unwrap(), net), common, "{subnet}");
+    }
     assert_eq!(tables.with_address([10, 42, 5, 7].into()).unwrap().name, "lan");
     assert_eq!(tables.with_address([10, 42, 5, 1].into()), None);
 }
