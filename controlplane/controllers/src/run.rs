@@ -27,7 +27,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
         standard::root_certificates(client, pem.clone(), stop)
     });
     team.add_silent("endpoints", backends::run);
-    team.add_silent("garbage-collector", garbage::run);
+    team.add("garbage-collector", "garbage-collector-controller", garbage::run);
     team.add_silent("namespace", namespace::run);
     let pods = config.pods;
     team.add("node-ipam", "cidrAllocator", move |client, recorder, stop| {

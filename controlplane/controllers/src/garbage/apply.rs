@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use serde_json::json;
+use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
 
 use super::graph::{Place, Policy, Step, Uid};
 use super::kinds::Kind;
@@ -15,8 +15,11 @@ use crate::error::is_gone;
 pub(super) enum Found {
     /// Nothing more is needed; the watch will show the effect.
     Done,
-    /// The owner does not exist.
-    Absent(Uid),
+    /// The owner is not at this place.
+    Absent(Uid, Place),
+    /// An object of the cluster names an owner of a kind that lives in namespaces: nobody can tell
+    /// which one is meant.
+    Unresolvable(Uid),
     /// The owner exists, though no watch has shown it yet.
     Present,
 }
@@ -36,12 +39,16 @@ pub(super) struct Target {
 }
 
 impl Hands {
-    /// The API of the kind at a place; `None` for a kind the server does not have.
-    fn api(&self, place: &Place) -> Option<Api<DynamicObject>> {
-        let kind = self
-            .kinds
+    /// The kind at a place; `None` for one that the server does not have.
+    pub(super) fn kind(&self, place: &Place) -> Option<&Kind> {
+        self.kinds
             .iter()
-            .find(|kind| kind.resource.group == place.group && kind.resource.kind == place.kind)?;
+            .find(|kind| kind.resource.group == place.group && kind.resource.kind == place.kind)
+    }
+
+    /// The API of the kind at a place.
+    fn api(&self, place: &Place) -> Option<Api<DynamicObject>> {
+        let kind = self.kind(place)?;
         Some(if kind.namespaced {
             Api::namespaced_with(self.client.clone(), &place.namespace, &kind.resource)
         } else {
@@ -53,15 +60,22 @@ impl Hands {
     pub(super) async fn perform(&self, target: &Target, step: Step) -> Result<Found, kube::Error> {
         let place = match &step {
             Step::Verify(_, place) => place,
-            Step::Delete(_) | Step::Unlink(..) | Step::Release(_) => &target.place,
+            Step::Delete(_) | Step::Unlink(..) | Step::Unblock | Step::Release(_) => &target.place,
         };
+        if let Step::Verify(uid, place) = &step
+            && place.namespace.is_empty()
+            && self.kind(place).is_some_and(|kind| kind.namespaced)
+        {
+            return Ok(Found::Unresolvable(uid.clone()));
+        }
         let Some(api) = self.api(place) else {
             // An owner of a kind nobody knows may exist all the same.
             return Ok(Found::Done);
         };
         let outcome = match step {
-            Step::Verify(uid, place) => return verify(&api, uid, &place.name).await,
+            Step::Verify(uid, place) => return verify(&api, uid, place).await,
             Step::Delete(policy) => delete(&api, target, policy).await,
+            Step::Unblock => unblock(&api, target).await,
             Step::Unlink(_, owners) => unlink(&api, target, &owners).await,
             Step::Release(finalizer) => release(&api, target, finalizer).await,
         };
@@ -72,11 +86,11 @@ impl Hands {
     }
 }
 
-async fn verify(api: &Api<DynamicObject>, uid: Uid, name: &str) -> Result<Found, kube::Error> {
-    let found = api.get_metadata_opt(name).await?;
+async fn verify(api: &Api<DynamicObject>, uid: Uid, place: Place) -> Result<Found, kube::Error> {
+    let found = api.get_metadata_opt(&place.name).await?;
     Ok(match found {
         Some(found) if found.metadata.uid.as_ref() == Some(&uid) => Found::Present,
-        _ => Found::Absent(uid),
+        _ => Found::Absent(uid, place),
     })
 }
 
@@ -96,44 +110,54 @@ async fn delete(api: &Api<DynamicObject>, target: &Target, policy: Policy) -> Re
 
 /// Takes references out, on condition that they are the ones just read.
 async fn unlink(api: &Api<DynamicObject>, target: &Target, owners: &[Uid]) -> Result<(), kube::Error> {
-    let Some(live) = api.get_metadata_opt(&target.place.name).await? else {
-        return Ok(());
-    };
-    let kept: Vec<_> = live
-        .metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .filter(|owner| !owners.contains(&owner.uid))
-        .collect();
-    let patch = json!({ "metadata": {
-        "uid": target.uid,
-        "resourceVersion": live.metadata.resource_version,
+    edit(api, target, |meta| {
+        let kept = meta.owner_references.iter().flatten();
+        let kept: Vec<_> = kept.filter(|owner| !owners.contains(&owner.uid)).collect();
         // A list that has become empty goes altogether, as in objects that never had one.
-        "ownerReferences": (!kept.is_empty()).then_some(kept),
-    }});
-    api.patch(&target.place.name, &PatchParams::default(), &Patch::Merge(patch))
-        .await?;
-    Ok(())
+        json!({ "ownerReferences": (!kept.is_empty()).then_some(kept) })
+    })
+    .await
+}
+
+async fn unblock(api: &Api<DynamicObject>, target: &Target) -> Result<(), kube::Error> {
+    edit(api, target, |meta| {
+        let mut owners = meta.owner_references.clone().unwrap_or_default();
+        for owner in &mut owners {
+            owner.block_owner_deletion = Some(false);
+        }
+        json!({ "ownerReferences": owners })
+    })
+    .await
 }
 
 async fn release(api: &Api<DynamicObject>, target: &Target, finalizer: &str) -> Result<(), kube::Error> {
+    edit(api, target, |meta| {
+        let kept = meta.finalizers.iter().flatten();
+        let kept: Vec<_> = kept.filter(|found| *found != finalizer).collect();
+        json!({ "finalizers": (!kept.is_empty()).then_some(kept) })
+    })
+    .await
+}
+
+/// Changes the metadata of an object, on condition that it is what `change` was made from.
+async fn edit(
+    api: &Api<DynamicObject>,
+    target: &Target,
+    change: impl Fn(&ObjectMeta) -> Value,
+) -> Result<(), kube::Error> {
     let Some(live) = api.get_metadata_opt(&target.place.name).await? else {
         return Ok(());
     };
-    let kept: Vec<_> = live
-        .metadata
-        .finalizers
-        .iter()
-        .flatten()
-        .filter(|found| *found != finalizer)
-        .collect();
-    let patch = json!({ "metadata": {
-        "uid": target.uid,
-        "resourceVersion": live.metadata.resource_version,
-        "finalizers": (!kept.is_empty()).then_some(kept),
-    }});
-    api.patch(&target.place.name, &PatchParams::default(), &Patch::Merge(patch))
+    let mut metadata = change(&live.metadata);
+    if let Some(map) = metadata.as_object_mut() {
+        map.insert("uid".to_owned(), json!(target.uid));
+        map.insert(
+            "resourceVersion".to_owned(),
+            json!(live.metadata.resource_version),
+        );
+    }
+    let patch = Patch::Merge(json!({ "metadata": metadata }));
+    api.patch(&target.place.name, &PatchParams::default(), &patch)
         .await?;
     Ok(())
 }

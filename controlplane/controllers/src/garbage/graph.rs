@@ -27,7 +27,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) uid: Uid,
-    pub(super) group: String,
+    pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) name: String,
     /// Whether an owner that is deleted in the foreground waits for this dependent.
@@ -43,15 +43,25 @@ pub(super) struct Node {
     pub(super) finalizers: Vec<String>,
 }
 
+impl Owner {
+    /// Where the owner is, if it is in `namespace`.
+    fn place(&self, namespace: &str) -> Place {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        Place {
+            group: group.to_owned(),
+            kind: self.kind.clone(),
+            namespace: namespace.to_owned(),
+            name: self.name.clone(),
+        }
+    }
+}
+
 impl Node {
     /// Reads an object's metadata.
     pub(super) fn read(group: &str, kind: &str, meta: &ObjectMeta) -> Self {
         let owners = meta.owner_references.iter().flatten().map(|owner| Owner {
             uid: owner.uid.clone(),
-            group: owner
-                .api_version
-                .split_once('/')
-                .map_or_else(String::new, |(group, _)| group.to_owned()),
+            api_version: owner.api_version.clone(),
             kind: owner.kind.clone(),
             name: owner.name.clone(),
             blocks: owner.block_owner_deletion == Some(true),
@@ -94,6 +104,8 @@ pub(super) enum Policy {
 pub(super) enum Step {
     /// Ask the server whether the owner of this UID exists at this place.
     Verify(Uid, Place),
+    /// Stop holding up the owners: they wait for this object, and it waits for them.
+    Unblock,
     /// Delete the object.
     Delete(Policy),
     /// Take the references to these owners out of the object of this UID.
@@ -115,13 +127,13 @@ enum Standing {
 pub(super) struct Graph {
     nodes: BTreeMap<Uid, Node>,
     dependents: BTreeMap<Uid, BTreeSet<Uid>>,
-    /// UIDs that the server said are nowhere.
-    absent: BTreeSet<Uid>,
+    /// Owners that are not where they were said to be.
+    absent: BTreeSet<(Uid, Place)>,
     /// Objects for which something may have to be done.
     dirty: BTreeSet<Uid>,
 }
 
-/// Absent UIDs remembered; beyond it all are asked for again.
+/// Absent owners remembered; beyond it all are asked for again.
 const ABSENT_CAPACITY: usize = 16_384;
 
 impl Graph {
@@ -137,7 +149,7 @@ impl Graph {
                 .or_default()
                 .insert(uid.to_owned());
         }
-        self.absent.remove(uid);
+        self.absent.remove(&(uid.to_owned(), node.place.clone()));
         let awaits = node.awaits_dependents();
         self.nodes.insert(uid.to_owned(), node);
         self.dirty.insert(uid.to_owned());
@@ -149,8 +161,8 @@ impl Graph {
     /// Removes an object: its dependents may be garbage now, and its owners need wait no longer.
     pub(super) fn remove(&mut self, uid: &str) {
         self.unlink(uid);
-        if self.nodes.remove(uid).is_some() {
-            self.remember_absent(uid);
+        if let Some(node) = self.nodes.remove(uid) {
+            self.remember_absent(uid, node.place);
             self.mark_dependents(uid);
         }
         self.dirty.remove(uid);
@@ -171,12 +183,12 @@ impl Graph {
         }
     }
 
-    /// Notes that the server knows no owner of this UID.
-    pub(super) fn remember_absent(&mut self, uid: &str) {
+    /// Notes that the server knows no owner of this UID at this place.
+    pub(super) fn remember_absent(&mut self, uid: &str, place: Place) {
         if self.absent.len() >= ABSENT_CAPACITY {
             self.absent.clear();
         }
-        self.absent.insert(uid.to_owned());
+        self.absent.insert((uid.to_owned(), place));
     }
 
     /// Asks for an object to be looked at again.
@@ -245,8 +257,19 @@ impl Graph {
             (_, false, _) => unknown,
             (_, true, true) => Vec::new(),
             (true, true, false) => vec![Step::Unlink(uid.to_owned(), dispensable)],
-            (false, true, false) => vec![Step::Delete(self.policy(uid, node, awaited))],
+            (false, true, false) => self.delete(uid, node, awaited),
         }
+    }
+
+    fn delete(&self, uid: &str, node: &Node, awaited: bool) -> Vec<Step> {
+        let policy = self.policy(uid, node, awaited);
+        let mut dependents = self.dependents.get(uid).into_iter().flatten();
+        // A circle: what hangs on this object waits for it, and it would wait for that in turn.
+        let circle = awaited
+            && policy == Policy::Foreground
+            && dependents.any(|one| self.nodes.get(one).is_some_and(Node::awaits_dependents));
+        let unblock = circle.then_some(Step::Unblock);
+        unblock.into_iter().chain([Step::Delete(policy)]).collect()
     }
 
     fn policy(&self, uid: &str, node: &Node, awaited: bool) -> Policy {
@@ -261,26 +284,26 @@ impl Graph {
     }
 
     fn standing(&self, dependent: &Node, owner: &Owner) -> Standing {
-        let place = |namespace: &str| Place {
-            group: owner.group.clone(),
-            kind: owner.kind.clone(),
-            namespace: namespace.to_owned(),
-            name: owner.name.clone(),
-        };
-        let own = &dependent.place.namespace;
-        if let Some(found) = self.nodes.get(&owner.uid) {
-            let reachable = found.place.namespace.is_empty() || found.place.namespace == *own;
-            if reachable && found.place == place(&found.place.namespace) {
-                return if found.awaits_dependents() {
+        // An owner is in the same namespace or in none.
+        let own = owner.place(&dependent.place.namespace);
+        let clusters = owner.place("");
+        match self.nodes.get(&owner.uid) {
+            Some(found) if found.place == own || found.place == clusters => {
+                if found.awaits_dependents() {
                     Standing::AwaitsDependents
                 } else {
                     Standing::Lives
-                };
+                }
             }
-        } else if self.absent.contains(&owner.uid) {
-            return Standing::Absent;
+            _ => {
+                let is_absent = |place: &Place| self.absent.contains(&(owner.uid.clone(), place.clone()));
+                if is_absent(&own) || is_absent(&clusters) {
+                    Standing::Absent
+                } else {
+                    Standing::Unknown(own)
+                }
+            }
         }
-        Standing::Unknown(place(own))
     }
 
     fn mark_dependents(&mut self, uid: &str) {

@@ -9,10 +9,18 @@ use kube::discovery::{Discovery, Scope, verbs};
 pub(crate) struct Kind {
     pub(crate) resource: ApiResource,
     pub(crate) namespaced: bool,
+    /// Whether all objects of a namespace can be deleted by one call.
+    pub(crate) in_bulk: bool,
 }
 
-/// Asks the server for its kinds. Events are left out: they own nothing, nothing owns them, and
-/// they end by themselves.
+impl Kind {
+    /// Whether objects of this kind own others or are owned: all but events, which end by themselves.
+    pub(super) fn owns_or_is_owned(&self) -> bool {
+        self.resource.kind != "Event"
+    }
+}
+
+/// Asks the server for its kinds.
 ///
 /// # Errors
 ///
@@ -22,15 +30,15 @@ pub(crate) async fn discover(client: &Client) -> Result<Vec<Kind>, kube::Error> 
     let kinds = discovery
         .groups()
         .flat_map(kube::discovery::ApiGroup::recommended_resources)
-        .filter(|(resource, capabilities)| {
-            resource.kind != "Event"
-                && [verbs::LIST, verbs::WATCH, verbs::DELETE]
-                    .iter()
-                    .all(|verb| capabilities.supports_operation(verb))
+        .filter(|(_, capabilities)| {
+            [verbs::LIST, verbs::WATCH, verbs::DELETE]
+                .iter()
+                .all(|verb| capabilities.supports_operation(verb))
         })
         .map(|(resource, capabilities)| Kind {
             resource,
             namespaced: capabilities.scope == Scope::Namespaced,
+            in_bulk: capabilities.supports_operation(verbs::DELETE_COLLECTION),
         });
     Ok(kinds.collect())
 }

@@ -5,8 +5,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use controlplane_events::Recorder;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::{Api, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event};
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::apply::{Found, Hands, Target};
-use super::graph::{Graph, Node, Step, Uid};
+use super::graph::{Graph, Node, Place, Step, Uid};
 use super::kinds::{Kind, discover};
 
 /// Calls in flight at once.
@@ -30,9 +32,14 @@ type Calls = JoinSet<(Uid, Result<Vec<Found>, kube::Error>)>;
 
 /// Runs the collector until `stop`; ends early where the server cannot be asked for its kinds, to
 /// be started again.
-pub(crate) async fn run(client: Client, stop: CancellationToken) {
+pub(crate) async fn run(client: Client, recorder: Recorder, stop: CancellationToken) {
     let kinds = match discover(&client).await {
-        Ok(kinds) => Arc::new(kinds),
+        Ok(kinds) => Arc::new(
+            kinds
+                .into_iter()
+                .filter(Kind::owns_or_is_owned)
+                .collect::<Vec<_>>(),
+        ),
         Err(error) => {
             warn!(error = &error as &dyn Error, "kinds not discovered");
             return;
@@ -44,7 +51,7 @@ pub(crate) async fn run(client: Client, stop: CancellationToken) {
             .enumerate()
             .map(|(number, kind)| metadata(&client, number, kind)),
     );
-    let mut collector = Collector::new(Hands { client, kinds });
+    let mut collector = Collector::new(Hands { client, kinds }, recorder);
     loop {
         collector.work();
         let alarm = collector.retries.first().map(|(at, _)| *at);
@@ -78,6 +85,7 @@ fn metadata(client: &Client, number: usize, kind: &Kind) -> BoxStream<'static, N
 
 struct Collector {
     hands: Hands,
+    recorder: Recorder,
     graph: Graph,
     calls: Calls,
     /// Objects a call is about just now.
@@ -90,10 +98,11 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(hands: Hands) -> Self {
+    fn new(hands: Hands, recorder: Recorder) -> Self {
         let count = hands.kinds.len();
         Self {
             hands,
+            recorder,
             graph: Graph::default(),
             calls: JoinSet::new(),
             busy: BTreeSet::new(),
@@ -157,7 +166,7 @@ impl Collector {
             .filter_map(|step| {
                 let about = match &step {
                     Step::Unlink(other, _) => other,
-                    Step::Verify(..) | Step::Delete(_) | Step::Release(_) => &uid,
+                    Step::Verify(..) | Step::Unblock | Step::Delete(_) | Step::Release(_) => &uid,
                 };
                 let place = self.graph.get(about)?.place.clone();
                 let uid = about.clone();
@@ -208,14 +217,51 @@ impl Collector {
     fn learn(&mut self, uid: &str, found: Found) {
         match found {
             Found::Done => {}
-            Found::Absent(owner) => {
-                self.graph.remember_absent(&owner);
+            Found::Absent(owner, place) => {
+                if self.graph.get(&owner).is_some() {
+                    self.tell_of_stranger(uid, &owner);
+                }
+                self.graph.remember_absent(&owner, place);
                 self.graph.mark(uid);
             }
+            Found::Unresolvable(owner) => self.tell_of_stranger(uid, &owner),
             Found::Present => {
                 self.retries.insert((Instant::now() + RETRY, uid.to_owned()));
             }
         }
+    }
+
+    /// Says in an event that an object names an owner that is not in its namespace.
+    fn tell_of_stranger(&self, uid: &str, owner: &str) {
+        let Some(node) = self.graph.get(uid) else { return };
+        let Some(stranger) = node.owners.iter().find(|one| one.uid == owner) else {
+            return;
+        };
+        let Place {
+            kind,
+            namespace,
+            name,
+            ..
+        } = &node.place;
+        let api_version = self
+            .hands
+            .kind(&node.place)
+            .map(|kind| kind.resource.api_version.clone());
+        let reference = ObjectReference {
+            api_version,
+            kind: Some(kind.clone()),
+            namespace: (!namespace.is_empty()).then(|| namespace.clone()),
+            name: Some(name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let message = format!(
+            "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {owner}] does not exist in \
+             namespace \"{namespace}\"",
+            stranger.api_version, stranger.kind, stranger.name,
+        );
+        self.recorder
+            .warning(&reference, "OwnerRefInvalidNamespace", message);
     }
 
     /// Marks the objects whose pause is over.

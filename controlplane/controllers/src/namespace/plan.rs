@@ -16,6 +16,17 @@ pub(super) const FINALIZER: &str = "kubernetes";
 pub(super) struct Rest {
     pub(super) objects: BTreeMap<String, usize>,
     pub(super) finalizers: BTreeMap<String, usize>,
+    /// Why the kinds of the server are not all known.
+    pub(super) undiscovered: Option<String>,
+    /// Why objects could not be listed or deleted.
+    pub(super) failures: Vec<String>,
+}
+
+impl Rest {
+    /// Whether nothing is left, for sure.
+    fn is_nothing(&self) -> bool {
+        self.objects.is_empty() && self.undiscovered.is_none() && self.failures.is_empty()
+    }
 }
 
 /// The one thing to do now.
@@ -44,7 +55,7 @@ pub(super) fn plan(namespace: &Namespace, rest: &Rest, now: Timestamp) -> Step {
     if !is_ours(namespace) {
         return Step::Nothing;
     }
-    if rest.objects.is_empty() {
+    if rest.is_nothing() {
         return Step::Finalize;
     }
     Step::Wait(conditions(namespace, rest, now), patience(namespace, now))
@@ -60,51 +71,96 @@ fn patience(namespace: &Namespace, now: Timestamp) -> Duration {
         .clamp(Duration::from_millis(100), Duration::from_secs(5))
 }
 
+/// One condition: its type, the reason and message while it holds, and those while it does not.
+struct Statement {
+    type_: &'static str,
+    reason: &'static str,
+    /// Absent while it does not hold.
+    message: Option<String>,
+    otherwise: (&'static str, &'static str),
+}
+
 fn conditions(namespace: &Namespace, rest: &Rest, now: Timestamp) -> Vec<NamespaceCondition> {
-    let count = |parts: &BTreeMap<String, usize>, words: &str| {
-        let parts: Vec<String> = parts
-            .iter()
-            .map(|(name, count)| format!("{name} {words} {count} resource instances"))
-            .collect();
-        parts.join(", ")
-    };
-    let wanted = [
-        (
-            "NamespaceContentRemaining",
-            !rest.objects.is_empty(),
-            "SomeResourcesRemain",
-            format!("Some resources are remaining: {}", count(&rest.objects, "has")),
-            ("ContentRemoved", "All content successfully removed"),
-        ),
-        (
-            "NamespaceFinalizersRemaining",
-            !rest.finalizers.is_empty(),
-            "SomeFinalizersRemain",
-            format!(
-                "Some content in the namespace has finalizers remaining: {}",
-                count(&rest.finalizers, "in")
-            ),
-            (
-                "ContentHasNoFinalizers",
-                "All content-preserving finalizers finished",
-            ),
-        ),
-    ];
     let mut conditions: Vec<NamespaceCondition> = namespace
         .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
         .cloned()
         .collect();
-    for (type_, holds, reason, message, (idle_reason, idle_message)) in wanted {
-        let condition = if holds {
-            condition(type_, "True", reason, &message)
-        } else {
-            condition(type_, "False", idle_reason, idle_message)
+    for statement in troubles(rest).into_iter().chain(remains(rest)) {
+        let (idle_reason, idle_message) = statement.otherwise;
+        let condition = match &statement.message {
+            Some(message) => condition(statement.type_, "True", statement.reason, message),
+            None => condition(statement.type_, "False", idle_reason, idle_message),
         };
         merge(&mut conditions, condition, now);
     }
     conditions
+}
+
+/// What went wrong.
+fn troubles(rest: &Rest) -> [Statement; 3] {
+    let failures = || format!("Failed to delete all resource types, {}", sum(&rest.failures));
+    [
+        Statement {
+            type_: "NamespaceDeletionDiscoveryFailure",
+            reason: "DiscoveryFailed",
+            message: rest.undiscovered.clone(),
+            otherwise: ("ResourcesDiscovered", "All resources successfully discovered"),
+        },
+        Statement {
+            type_: "NamespaceDeletionGroupVersionParsingFailure",
+            reason: "GroupVersionParsingFailed",
+            message: None,
+            otherwise: ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+        },
+        Statement {
+            type_: "NamespaceDeletionContentFailure",
+            reason: "ContentDeletionFailed",
+            message: (!rest.failures.is_empty()).then(failures),
+            otherwise: (
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization",
+            ),
+        },
+    ]
+}
+
+/// What is left.
+fn remains(rest: &Rest) -> [Statement; 2] {
+    let told = |parts: &BTreeMap<String, usize>, begin: &str, words: &str| {
+        let counts: Vec<String> = parts
+            .iter()
+            .map(|(name, count)| format!("{name} {words} {count} resource instances"))
+            .collect();
+        (!parts.is_empty()).then(|| format!("{begin}: {}", counts.join(", ")))
+    };
+    [
+        Statement {
+            type_: "NamespaceContentRemaining",
+            reason: "SomeResourcesRemain",
+            message: told(&rest.objects, "Some resources are remaining", "has"),
+            otherwise: ("ContentRemoved", "All content successfully removed"),
+        },
+        Statement {
+            type_: "NamespaceFinalizersRemaining",
+            reason: "SomeFinalizersRemain",
+            message: told(
+                &rest.finalizers,
+                "Some content in the namespace has finalizers remaining",
+                "in",
+            ),
+            otherwise: (
+                "ContentHasNoFinalizers",
+                "All content-preserving finalizers finished",
+            ),
+        },
+    ]
+}
+
+/// As upstream sums up what went wrong.
+fn sum(all: &[String]) -> String {
+    format!("{} remaining: {}", all.len(), all.join(", "))
 }
 
 fn condition(type_: &str, status: &str, reason: &str, message: &str) -> NamespaceCondition {
@@ -161,7 +217,7 @@ mod tests {
     fn rest() -> Rest {
         Rest {
             objects: [("pods.".to_owned(), 2)].into(),
-            finalizers: BTreeMap::new(),
+            ..Rest::default()
         }
     }
 
@@ -185,8 +241,11 @@ mod tests {
         let Step::Wait(conditions, _) = plan(&namespace, &rest(), NOW) else {
             panic!("pods remain");
         };
+        let remaining = conditions
+            .iter()
+            .find(|condition| condition.type_ == "NamespaceContentRemaining");
         assert_eq!(
-            conditions.first().and_then(|first| first.message.as_deref()),
+            remaining.and_then(|condition| condition.message.as_deref()),
             Some("Some resources are remaining: pods. has 2 resource instances")
         );
         namespace.status = Some(NamespaceStatus {
@@ -199,5 +258,35 @@ mod tests {
         };
         assert_eq!(again, conditions);
         assert_eq!(pause, Duration::from_millis(2500));
+    }
+
+    #[test]
+    fn a_namespace_stays_while_a_kind_cannot_be_emptied_or_is_not_known() {
+        let failing = Rest {
+            failures: vec!["secrets.: refused".to_owned()],
+            ..Rest::default()
+        };
+        let unknown = Rest {
+            undiscovered: Some("no answer".to_owned()),
+            ..Rest::default()
+        };
+        for (rest, type_, reason) in [
+            (
+                failing,
+                "NamespaceDeletionContentFailure",
+                "ContentDeletionFailed",
+            ),
+            (unknown, "NamespaceDeletionDiscoveryFailure", "DiscoveryFailed"),
+        ] {
+            let Step::Wait(conditions, _) = plan(&ending(), &rest, NOW) else {
+                panic!("{rest:?}");
+            };
+            let told: Vec<_> = conditions
+                .iter()
+                .filter(|condition| condition.status == "True")
+                .map(|condition| (condition.type_.as_str(), condition.reason.as_deref()))
+                .collect();
+            assert_eq!(told, [(type_, Some(reason))]);
+        }
     }
 }

@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::plan::{FINALIZER, Rest, Step, is_ours, plan};
 use crate::drive::{drive, watch};
-use crate::error::{Attempt, ReconcileError, is_gone};
+use crate::error::{Attempt, ReconcileError, is_gone, words};
 use crate::garbage::{Kind, discover};
 use crate::meta;
 
@@ -41,7 +41,7 @@ async fn reconcile(namespace: &Namespace, client: &Client) -> Result<Action, Rec
         return Ok(Action::await_change());
     }
     let name = meta::name(&namespace.metadata);
-    let rest = empty(name, client).await.attempt("empty namespace", name)?;
+    let rest = empty(name, client).await;
     let api: Api<Namespace> = Api::all(client.clone());
     match plan(namespace, &rest, Timestamp::now()) {
         Step::Nothing => Ok(Action::await_change()),
@@ -80,19 +80,35 @@ fn freed(namespace: &Namespace) -> Namespace {
     body
 }
 
-/// Asks everything in the namespace to go, pods first: what they use must outlive them.
-async fn empty(namespace: &str, client: &Client) -> Result<Rest, kube::Error> {
-    let mut kinds = discover(client).await?;
+/// Asks everything in the namespace to go, pods first: what they use must outlive them. What fails
+/// holds up nothing else.
+async fn empty(namespace: &str, client: &Client) -> Rest {
+    let mut rest = Rest::default();
+    let mut kinds = match discover(client).await {
+        Ok(kinds) => kinds,
+        Err(error) => {
+            rest.undiscovered = Some(words(&error));
+            return rest;
+        }
+    };
     kinds.retain(|kind| kind.namespaced);
     kinds.sort_by_key(|kind| kind.resource.kind != "Pod");
-    let mut rest = Rest::default();
     for kind in &kinds {
-        remove_all(namespace, kind, client, &mut rest).await?;
-        if kind.resource.kind == "Pod" && !rest.objects.is_empty() {
+        if let Err(error) = remove_all(namespace, kind, client, &mut rest).await {
+            let failure = format!("{}: {}", path(kind), words(&error));
+            rest.failures.push(failure);
+        }
+        let pods_remain = !rest.objects.is_empty() || !rest.failures.is_empty();
+        if kind.resource.kind == "Pod" && pods_remain {
             break;
         }
     }
-    Ok(rest)
+    rest
+}
+
+/// As upstream writes it: `pods.` for the core group.
+fn path(kind: &Kind) -> String {
+    format!("{}.{}", kind.resource.plural, kind.resource.group)
 }
 
 async fn remove_all(
@@ -103,27 +119,39 @@ async fn remove_all(
 ) -> Result<(), kube::Error> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind.resource);
     let everything = ListParams::default();
-    if api
-        .list_metadata(&everything.clone().limit(1))
-        .await?
-        .items
-        .is_empty()
-    {
+    let some = api.list_metadata(&everything.clone().limit(1)).await?.items;
+    if some.is_empty() {
         return Ok(());
     }
-    api.delete_collection(&DeleteParams::background(), &everything)
-        .await?;
+    if kind.in_bulk {
+        api.delete_collection(&DeleteParams::background(), &everything)
+            .await?;
+    } else {
+        remove_each(&api).await?;
+    }
     let left = api.list_metadata(&everything).await?.items;
     if left.is_empty() {
         return Ok(());
     }
-    let path = format!("{}.{}", kind.resource.plural, kind.resource.group);
-    rest.objects.insert(path, left.len());
+    rest.objects.insert(path(kind), left.len());
     for finalizer in left
         .iter()
         .flat_map(|object| object.metadata.finalizers.iter().flatten())
     {
         *rest.finalizers.entry(finalizer.clone()).or_default() += 1;
+    }
+    Ok(())
+}
+
+async fn remove_each(api: &Api<DynamicObject>) -> Result<(), kube::Error> {
+    for object in api.list_metadata(&ListParams::default()).await?.items {
+        match api
+            .delete(meta::name(&object.metadata), &DeleteParams::background())
+            .await
+        {
+            Err(error) if !is_gone(&error) => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
 }

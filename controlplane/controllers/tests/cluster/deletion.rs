@@ -1,8 +1,8 @@
 //! Garbage and namespaces.
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::harness::{Cluster, deployment, read};
@@ -126,4 +126,119 @@ async fn a_namespace_is_empty_before_it_goes() {
         })
         .await;
     assert!(pods.list(&ListParams::default()).await.unwrap().items.is_empty());
+}
+
+fn config_map(name: &str, metadata: serde_json::Value) -> serde_json::Value {
+    let mut object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+    for (key, value) in metadata.as_object().unwrap() {
+        object["metadata"][key] = value.clone();
+    }
+    object
+}
+
+fn owner(map: &ConfigMap) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "blockOwnerDeletion": true,
+        "name": map.metadata.name, "uid": map.metadata.uid,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_in_another_namespace_is_told_of_and_does_not_count() {
+    let cluster = Cluster::start().await;
+    let elsewhere: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "kube-public");
+    let boss: ConfigMap = read(config_map("boss", json!({})));
+    let boss = elsewhere.create(&PostParams::default(), &boss).await.unwrap();
+    cluster
+        .create::<ConfigMap>(config_map("stray", json!({ "ownerReferences": [owner(&boss)] })))
+        .await;
+    let api = cluster.api::<ConfigMap>();
+    cluster
+        .until("the stray goes", || async {
+            api.get_opt("stray").await.unwrap().is_none()
+        })
+        .await;
+    assert!(elsewhere.get_opt("boss").await.unwrap().is_some());
+    cluster
+        .until("an event says why", || async {
+            let events = cluster.api::<Event>().list(&ListParams::default()).await.unwrap();
+            events.items.iter().any(|event| {
+                event.reason.as_deref() == Some("OwnerRefInvalidNamespace")
+                    && event.involved_object.name.as_deref() == Some("stray")
+            })
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_own_each_other_go_in_the_foreground() {
+    let cluster = Cluster::start().await;
+    let api = cluster.api::<ConfigMap>();
+    let one: ConfigMap = cluster.create(config_map("one", json!({}))).await;
+    let other: ConfigMap = cluster
+        .create(config_map("other", json!({ "ownerReferences": [owner(&one)] })))
+        .await;
+    let circle = json!({ "metadata": { "ownerReferences": [owner(&other)] } });
+    api.patch("one", &PatchParams::default(), &Patch::Merge(circle))
+        .await
+        .unwrap();
+    api.delete("one", &DeleteParams::foreground()).await.unwrap();
+    cluster
+        .until("both are gone", || async {
+            let one = api.get_opt("one").await.unwrap();
+            one.is_none() && api.get_opt("other").await.unwrap().is_none()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_says_what_holds_it_and_leaves_no_events_behind() {
+    let cluster = Cluster::start().await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = read(json!({ "metadata": { "name": "shop" } }));
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "shop");
+    let held: ConfigMap = read(config_map("held", json!({ "finalizers": ["example.com/wait"] })));
+    maps.create(&PostParams::default(), &held).await.unwrap();
+    let events: Api<Event> = Api::namespaced(cluster.client.clone(), "shop");
+    let event: Event = read(json!({
+        "metadata": { "name": "e" }, "reason": "Test", "message": "told", "type": "Normal",
+        "involvedObject": { "kind": "ConfigMap", "name": "held", "namespace": "shop" },
+    }));
+    events.create(&PostParams::default(), &event).await.unwrap();
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    let told = || async {
+        let status = namespaces.get("shop").await.unwrap().status.unwrap_or_default();
+        let mut conditions = status.conditions.unwrap_or_default().into_iter();
+        conditions
+            .find(|condition| condition.type_ == "NamespaceFinalizersRemaining" && condition.status == "True")
+            .and_then(|condition| condition.message)
+    };
+    cluster
+        .until("it says what holds it", || async { told().await.is_some() })
+        .await;
+    assert_eq!(
+        told().await.unwrap(),
+        "Some content in the namespace has finalizers remaining: example.com/wait in 1 resource instances"
+    );
+    let free = json!({ "metadata": { "finalizers": null } });
+    maps.patch("held", &PatchParams::default(), &Patch::Merge(free))
+        .await
+        .unwrap();
+    cluster
+        .until("the namespace goes", || async {
+            namespaces.get_opt("shop").await.unwrap().is_none()
+        })
+        .await;
+    assert!(
+        events
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }

@@ -14,7 +14,7 @@ fn node(name: &str, owners: &[&str]) -> Node {
             .iter()
             .map(|uid| Owner {
                 uid: (*uid).to_owned(),
-                group: String::new(),
+                api_version: "v1".into(),
                 kind: "Pod".into(),
                 name: (*uid).to_owned(),
                 blocks: true,
@@ -23,6 +23,11 @@ fn node(name: &str, owners: &[&str]) -> Node {
         deleting: false,
         finalizers: vec![],
     }
+}
+
+/// Where `node` puts an object of this name.
+fn place(name: &str) -> Place {
+    node(name, &[]).place
 }
 
 fn deleting(name: &str, owners: &[&str], finalizer: &str) -> Node {
@@ -51,7 +56,7 @@ fn an_object_with_a_living_owner_is_left_alone() {
 fn an_unknown_owner_is_asked_for_before_anything_is_deleted() {
     let mut graph = graph(&[node("a", &["owner"])]);
     assert!(matches!(graph.plan("a").as_slice(), [Step::Verify(uid, _)] if uid == "owner"));
-    graph.remember_absent("owner");
+    graph.remember_absent("owner", place("owner"));
     assert_eq!(graph.plan("a"), [Step::Delete(Policy::Background)]);
 }
 
@@ -77,7 +82,7 @@ fn an_owner_of_the_same_name_but_another_uid_does_not_count() {
 #[test]
 fn of_two_owners_the_absent_one_is_struck_out() {
     let mut graph = graph(&[node("living", &[]), node("a", &["living", "gone"])]);
-    graph.remember_absent("gone");
+    graph.remember_absent("gone", place("gone"));
     assert_eq!(graph.plan("a"), [Step::Unlink("a".into(), vec!["gone".into()])]);
 }
 
@@ -112,11 +117,28 @@ fn orphans_are_freed_before_their_owner_goes() {
 }
 
 #[test]
-fn an_owner_in_another_namespace_is_no_owner() {
+fn an_owner_in_another_namespace_is_no_owner_here_and_still_one_there() {
     let mut foreign = node("owner", &[]);
     foreign.place.namespace = "elsewhere".into();
-    let graph = graph(&[foreign, node("a", &["owner"])]);
+    let mut neighbour = node("b", &["owner"]);
+    neighbour.place.namespace = "elsewhere".into();
+    let mut graph = graph(&[foreign, node("a", &["owner"]), neighbour]);
     assert!(matches!(graph.plan("a").as_slice(), [Step::Verify(..)]));
+    settle(&mut graph);
+    assert_eq!(graph.nodes.keys().collect::<Vec<_>>(), ["b", "owner"]);
+}
+
+#[test]
+fn objects_that_own_each_other_go_together() {
+    for policy in [FOREGROUND, ORPHAN] {
+        let mut graph = graph(&[node("a", &["b"]), node("b", &["a"])]);
+        settle(&mut graph);
+        assert_eq!(graph.nodes.len(), 2);
+        graph.put("a", deleting("a", &["b"], policy));
+        settle(&mut graph);
+        let left = if policy == FOREGROUND { 0 } else { 1 };
+        assert_eq!(graph.nodes.len(), left, "{policy}");
+    }
 }
 
 /// Plays the server: carries the graph's steps out until nothing is dirty.
@@ -127,11 +149,18 @@ fn settle(graph: &mut Graph) {
         };
         for step in graph.plan(&uid) {
             match step {
-                Step::Verify(owner, _) => {
-                    if graph.get(&owner).is_none() {
-                        graph.remember_absent(&owner);
+                Step::Verify(owner, place) => {
+                    if graph.get(&owner).is_none_or(|found| found.place != place) {
+                        graph.remember_absent(&owner, place);
                         graph.mark(&uid);
                     }
+                }
+                Step::Unblock => {
+                    let mut node = graph.get(&uid).unwrap().clone();
+                    for owner in &mut node.owners {
+                        owner.blocks = false;
+                    }
+                    graph.put(&uid, node);
                 }
                 Step::Delete(Policy::Background | Policy::Orphan) => graph.remove(&uid),
                 Step::Delete(Policy::Foreground) => {
