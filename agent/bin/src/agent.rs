@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_images::ImageStore;
+use agent_images::{ImageStore, Puller, Settings};
 use agent_runtime::NodePaths;
 use agent_systemd::Systemd;
 use anyhow::Context as _;
@@ -19,9 +19,11 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::events::{self, Events};
 use crate::identity::Identity;
+use crate::image_gc::Collector;
 use crate::node::Reporter;
 use crate::objects::Objects;
 use crate::pods::{self, Registry};
+use crate::pulls::Pulls;
 use crate::{identity, libexec, node};
 
 /// Time for tasks to end after a signal; pods are not among them.
@@ -65,6 +67,10 @@ async fn prepare(config: &Config) -> anyhow::Result<Node> {
         .join("libexec");
     let paths = config.paths(libexec::pin(&libexec_dir)?);
     write_default_network(config)?;
+    if let Err(error) = Settings::load(&config.registries_file) {
+        // Pods whose images are here run all the same; the others tell it as the reason.
+        warn!(error = &error as &dyn std::error::Error, "no image can be pulled");
+    }
     let images = ImageStore::open(config.image_dir())?;
     let units = Systemd::connect(agent_systemd::Options::default()).await?;
     refuse_old_systemd(units.version())?;
@@ -112,8 +118,12 @@ async fn begin(
         .await
         .with_context(|| format!("listen on {}; set the key listen", config.listen))?;
     let tls = agent_server::tls_config(Arc::clone(&identity.serving), &identity.ca_pem)?;
+    let objects = Objects::new(client.clone());
+    let puller = Puller::new(images.clone(), config.registries_file.clone());
+    let collector = Collector::new(&config, images.clone(), Arc::clone(&registry), events.clone());
     let context = Arc::new(pods::Context {
-        objects: Objects::new(client.clone()),
+        pulls: Pulls::new(images.clone(), puller, objects.clone(), events.clone()),
+        objects,
         allocatable: reporter.allocatable().units(),
         node_memory: reporter.memory(),
         config: config.clone(),
@@ -140,6 +150,7 @@ async fn begin(
     tasks.spawn(crate::dns::serve(client.clone(), dns_config, stop.clone()));
     tasks.spawn(reporter.run(client, stop.clone()));
     tasks.spawn(serve(listener, tls, access, stop.clone()));
+    tasks.spawn(collector.run(stop.clone()));
     tasks.spawn(pods::run(context, stop.clone()));
     Ok(())
 }

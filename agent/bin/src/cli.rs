@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use agent_images::ImageStore;
+use agent_images::{ImageStore, Keyring, Puller, Settings};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
@@ -39,18 +39,31 @@ enum ImageCommand {
     },
     /// Lists the images of the store.
     List,
+    /// Pulls an image, by registries.toml and with its credentials.
+    Pull {
+        /// Name of the image.
+        image: String,
+    },
+    /// Takes an image's name away, also one that was loaded; its layers go when the disk runs full.
+    Rm {
+        /// Name or ID of the image.
+        image: String,
+    },
 }
 
 /// Does what the command line asks for.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(&args.config)?;
     if args.check {
+        Settings::load(&config.registries_file)?;
         return Ok(());
     }
     match args.command {
         None => serve(config),
         Some(Command::Image(ImageCommand::Load { archive })) => load(&config, &archive),
         Some(Command::Image(ImageCommand::List)) => list(&config),
+        Some(Command::Image(ImageCommand::Pull { image })) => pull(&config, &image),
+        Some(Command::Image(ImageCommand::Rm { image })) => remove(&config, &image),
     }
 }
 
@@ -87,6 +100,26 @@ fn list(config: &Config) -> anyhow::Result<()> {
         };
         writeln!(out, "{names} {} {}", image.id, image.size)?;
     }
+    Ok(())
+}
+
+fn pull(config: &Config, image: &str) -> anyhow::Result<()> {
+    let puller = Puller::new(store(config)?, config.registries_file.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the async runtime")?;
+    let pulled = runtime.block_on(puller.pull(image, &Keyring::default()))?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} {}", pulled.image.reference, pulled.image.id)?;
+    Ok(())
+}
+
+fn remove(config: &Config, image: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        store(config)?.remove(image)?,
+        "no image of the store has the name {image}; `floe-agent image list` shows them"
+    );
     Ok(())
 }
 

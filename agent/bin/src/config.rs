@@ -10,6 +10,8 @@ use anyhow::{Context as _, anyhow};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Deserialize;
 
+use crate::image_gc::Thresholds;
+
 /// The file as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +43,12 @@ struct Raw {
     max_pods: u32,
     reserved_cpu: Option<String>,
     reserved_memory: Option<String>,
+    #[serde(default = "defaults::registries_file")]
+    registries_file: PathBuf,
+    #[serde(default = "defaults::image_gc_high_percent")]
+    image_gc_high_percent: u8,
+    #[serde(default = "defaults::image_gc_low_percent")]
+    image_gc_low_percent: u8,
     #[serde(default = "defaults::log")]
     log: String,
 }
@@ -79,6 +87,15 @@ mod defaults {
     pub(super) fn max_pods() -> u32 {
         110
     }
+    pub(super) fn registries_file() -> PathBuf {
+        "/etc/floe/registries.toml".into()
+    }
+    pub(super) fn image_gc_high_percent() -> u8 {
+        85
+    }
+    pub(super) fn image_gc_low_percent() -> u8 {
+        80
+    }
     pub(super) fn log() -> String {
         "info".to_owned()
     }
@@ -103,6 +120,9 @@ pub(crate) struct Config {
     pub(crate) cni_conf_dir: PathBuf,
     pub(crate) max_pods: u32,
     pub(crate) reserved: Reserved,
+    /// `registries.toml`; need not exist.
+    pub(crate) registries_file: PathBuf,
+    pub(crate) image_gc: Thresholds,
     pub(crate) log: String,
 }
 
@@ -150,6 +170,8 @@ impl Config {
             cni_conf_dir: raw.cni_conf_dir,
             max_pods: raw.max_pods,
             reserved,
+            image_gc: thresholds(raw.image_gc_high_percent, raw.image_gc_low_percent)?,
+            registries_file: raw.registries_file,
             log: raw.log,
         })
     }
@@ -168,6 +190,16 @@ impl Config {
             crun: crate::libexec::find_program("crun").unwrap_or_else(|| "/usr/bin/crun".into()),
         }
     }
+}
+
+fn thresholds(high: u8, low: u8) -> anyhow::Result<Thresholds> {
+    if high <= 100 && low < high {
+        return Ok(Thresholds { high, low });
+    }
+    Err(anyhow!(
+        "keys image_gc_high_percent = {high} and image_gc_low_percent = {low}: the high one must be at most 100 \
+         and the low one below it"
+    ))
 }
 
 fn amount(key: &str, text: Option<&str>, read: impl Fn(&Quantity) -> Option<u64>) -> anyhow::Result<u64> {
@@ -231,6 +263,7 @@ mod tests {
         let error = |extra: &str| format!("{:#}", Config::parse(&format!("{LEAST}{extra}")).unwrap_err());
         assert!(error("colour = 1").contains("colour"));
         assert!(error("reserved_cpu = \"lots\"").contains("reserved_cpu = \"lots\""));
+        assert!(error("image_gc_low_percent = 90").contains("image_gc_low_percent = 90"));
         let http = LEAST.replace("https", "http");
         assert!(format!("{:#}", Config::parse(&http).unwrap_err()).contains("https://HOST:PORT"));
     }

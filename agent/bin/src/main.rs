@@ -10,10 +10,12 @@ mod dns;
 mod events;
 mod full_disk;
 mod identity;
+mod image_gc;
 mod libexec;
 mod node;
 mod objects;
 mod pods;
+mod pulls;
 mod volumes;
 mod wake;
 

@@ -87,11 +87,15 @@ pub fn transitions(old: Option<&PodStatus>, new: &PodStatus) -> Vec<EventDraft> 
 fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<EventDraft> {
     let mut events = Vec::new();
     if began(old, new) {
+        if new.restart_count > 0 && old.is_none_or(|old| old.image == new.image) {
+            // A restart by systemd, which asks nobody for the image; all else is told where it is looked up.
+            let message = format!(
+                "Container image \"{}\" already present on machine and can be accessed by the pod",
+                new.image
+            );
+            events.push(EventDraft::normal("Pulled", message));
+        }
         events.extend([
-            EventDraft::normal(
-                "Pulled",
-                format!("Container image \"{}\" already present on machine", new.image),
-            ),
             EventDraft::normal("Created", format!("Created container: {}", new.name)),
             EventDraft::normal("Started", format!("Started container {}", new.name)),
         ]);
@@ -156,7 +160,6 @@ fn waiting(state: Option<&ContainerState>) -> Option<(String, String)> {
 fn of_waiting(reason: &str, message: &str, status: &ContainerStatus) -> Vec<EventDraft> {
     match reason {
         "ErrImagePull" => vec![
-            EventDraft::normal("Pulling", format!("Pulling image \"{}\"", status.image)),
             EventDraft::warning(
                 "Failed",
                 format!("Failed to pull image \"{}\": {message}", status.image),
@@ -170,6 +173,10 @@ fn of_waiting(reason: &str, message: &str, status: &ContainerStatus) -> Vec<Even
         "ErrImageNeverPull" => vec![
             EventDraft::warning("ErrImageNeverPull", message),
             EventDraft::warning("Failed", "Error: ErrImageNeverPull"),
+        ],
+        "InvalidImageName" | "ImageInspectError" => vec![
+            EventDraft::warning("InspectFailed", message),
+            EventDraft::warning("Failed", format!("Error: {reason}")),
         ],
         "CrashLoopBackOff" => {
             let pod = message
@@ -233,12 +240,15 @@ mod tests {
 
     #[test]
     fn a_first_start_and_each_restart_are_told_once() {
-        let (none, first, second) = (
+        let (none, first, mut second) = (
             status(waits("ContainerCreating"), None),
             status(running(), Some("floe://1")),
             status(running(), Some("floe://2")),
         );
-        assert_eq!(reasons(&none, &first), ["Pulled", "Created", "Started"]);
+        for container in second.container_statuses.iter_mut().flatten() {
+            container.restart_count = 1;
+        }
+        assert_eq!(reasons(&none, &first), ["Created", "Started"]);
         assert_eq!(reasons(&first, &first), Vec::<String>::new());
         assert_eq!(reasons(&first, &second), ["Pulled", "Created", "Started"]);
     }

@@ -32,6 +32,7 @@ mod tree;
 mod fixture;
 
 pub use error::ImageError;
+pub use oci_spec::image::ImageConfiguration;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{
     Credential, Keyring, KeyringError, PullError, Pulled, Puller, RegistryError, Settings, SettingsError,

@@ -44,6 +44,18 @@ pub struct Image {
     pub pinned: bool,
 }
 
+impl Image {
+    /// What a container's status calls it: a name by digest, or the image ID where there is none.
+    #[must_use]
+    pub fn status_id(&self) -> &str {
+        let repository = Reference::parse(&self.reference).map(|name| format!("{}@", name.name()));
+        let own = |digest: &&String| repository.as_ref().is_ok_and(|own| digest.starts_with(own));
+        let digests = &self.repo_digests;
+        let best = digests.iter().find(own).or(digests.first());
+        best.unwrap_or(&self.id)
+    }
+}
+
 /// An image that a load brought or found present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
@@ -94,6 +106,12 @@ pub struct ImageStore {
 pub(crate) struct Locked(#[expect(dead_code, reason = "closing it gives the lock up")] File);
 
 impl ImageStore {
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Opens the store at `root`, makes it where there is none, and removes what a load that was cut off left.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::operations::{self, Done, StopOrder};
 use super::worker::Worker;
 use crate::clock::now;
+use crate::pulls::{Found, Missing, Wanted};
 use crate::volumes::Unmounted;
 
 /// Pause before a foundation that failed is tried again.
@@ -118,37 +119,47 @@ impl<U: UnitManager + 'static> Worker<U> {
         let Some(container) = self.container(name) else {
             return Flow::Begun;
         };
-        let reference = container.image.clone().unwrap_or_default();
-        let found = operations::resolve_image(&self.context, &reference).await;
-        let never = container.image_pull_policy.as_deref() == Some("Never");
-        let before = match &self.local(name).image {
+        if self.local(name).pulling {
+            return Flow::Begun;
+        }
+        let wanted = Wanted {
+            pod: Arc::clone(&self.goal.pod),
+            uid: self.uid.clone(),
+            container,
+            wake: Arc::clone(&self.wake),
+        };
+        if let Some(found) = self.context.pulls.at_hand(&wanted).await {
+            self.local(name).image = present(found);
+            return Flow::Changed;
+        }
+        self.local(name).pulling = true;
+        let context = Arc::clone(&self.context);
+        self.operations.spawn(async move {
+            let result = Box::pin(context.pulls.bring(&wanted)).await;
+            let (container, reference) = (wanted.container.name, wanted.container.image);
+            Done::Imaged {
+                container,
+                reference: reference.unwrap_or_default(),
+                result,
+            }
+        });
+        Flow::Begun
+    }
+
+    fn imaged(&mut self, name: &str, reference: &str, result: Result<Found, Missing>) {
+        let still = self.container(name).and_then(|c| c.image);
+        let local = self.local(name);
+        local.pulling = false;
+        let before = match &local.image {
             ImageState::Failed(failure) => Some(failure.clone()),
             ImageState::Unknown | ImageState::Present { .. } => None,
         };
-        self.local(name).image = match found {
-            Ok(Some(image)) => ImageState::Present {
-                id: image.id,
-                reference,
-            },
-            Ok(None) if never => ImageState::Failed(failure(
-                "ErrImageNeverPull",
-                format!("Container image \"{reference}\" is not present with pull policy of Never"),
-            )),
-            Ok(None) => ImageState::Failed(pull_failure(before.as_ref(), not_found(&reference))),
-            Err(error) => {
-                let reason = if error.is_reference {
-                    "InvalidImageName"
-                } else {
-                    "ErrImagePull"
-                };
-                let failed = pull_failure(before.as_ref(), error.message);
-                ImageState::Failed(Failure {
-                    reason: reason.to_owned(),
-                    ..failed
-                })
-            }
+        local.image = match result {
+            // Another image is wanted meanwhile.
+            _ if still.as_deref().unwrap_or_default() != reference => ImageState::Unknown,
+            Ok(found) => present(found),
+            Err(missing) => ImageState::Failed(pull_failure(before.as_ref(), missing)),
         };
-        Flow::Changed
     }
 
     fn start(&mut self, name: &str) -> Flow {
@@ -297,7 +308,16 @@ impl<U: UnitManager + 'static> Worker<U> {
                 let local = self.local(&container);
                 local.starting = false;
                 local.failure = result.err();
+                if local.failure.is_some() && matches!(local.image, ImageState::Present { .. }) {
+                    // Looked up anew before the next try: it may have left the store, or policy be Always.
+                    local.image = ImageState::Unknown;
+                }
             }
+            Ok(Done::Imaged {
+                container,
+                reference,
+                result,
+            }) => self.imaged(&container, &reference, result),
             Ok(Done::Stopped { container, result }) => {
                 let local = self.local(&container);
                 local.hurry = None;
@@ -354,7 +374,7 @@ fn failure(reason: &str, message: String) -> Failure {
 }
 
 /// A failed pull, its wait doubled from the one before.
-fn pull_failure(before: Option<&Failure>, message: String) -> Failure {
+fn pull_failure(before: Option<&Failure>, missing: Missing) -> Failure {
     let failed_at = now();
     let last = before.map(|failure| failure.retry_at.duration_since(failure.failed_at));
     let wait = last.map_or(backoff::FIRST, |last| {
@@ -367,16 +387,16 @@ fn pull_failure(before: Option<&Failure>, message: String) -> Failure {
         .checked_add(SignedDuration::try_from(wait).unwrap_or(RETRY))
         .unwrap_or(failed_at);
     Failure {
-        reason: "ErrImagePull".to_owned(),
-        message,
+        reason: missing.reason.to_owned(),
+        message: missing.message,
         failed_at,
         retry_at,
     }
 }
 
-fn not_found(reference: &str) -> String {
-    format!(
-        "image \"{reference}\" is not in the node's store and no registry can be asked yet; load it with \
-         `floe image load ARCHIVE`"
-    )
+fn present(found: Found) -> ImageState {
+    ImageState::Present {
+        id: found.id,
+        reference: found.reference,
+    }
 }

@@ -25,6 +25,7 @@ use super::worker::{Goal, Worker};
 use crate::config::Config;
 use crate::events::Events;
 use crate::objects::Objects;
+use crate::pulls::Pulls;
 use crate::wake::Wake;
 
 /// What all workers share.
@@ -34,6 +35,7 @@ pub(crate) struct Context<U> {
     pub(crate) units: U,
     pub(crate) paths: NodePaths,
     pub(crate) images: ImageStore,
+    pub(crate) pulls: Pulls,
     pub(crate) objects: Objects,
     pub(crate) events: Events,
     pub(crate) registry: Arc<Registry>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::{EventDraft, Failure, StopMode};
-use agent_images::{Image, ImageError};
+use agent_images::Image;
 use agent_run::PID_FILE;
 use agent_runtime::read_records;
 use agent_systemd::{ActiveState, KillWho, UnitManager, UnitName};
@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use super::Context;
 use super::action::{self, Target};
 use super::publish::Told;
+use crate::pulls::{Found, Missing};
 
 /// Signals by number.
 const SIGTERM: i32 = 15;
@@ -36,6 +37,13 @@ pub(super) enum Done {
     Started {
         container: String,
         result: Result<(), Failure>,
+    },
+    /// An image is there, or is not.
+    Imaged {
+        container: String,
+        /// As the pod named it when it was asked for.
+        reference: String,
+        result: Result<Found, Missing>,
     },
     Stopped {
         container: String,
@@ -61,29 +69,16 @@ pub(super) struct StopOrder {
     pub(super) mode: StopMode,
 }
 
-/// Why an image could not be looked up.
-pub(super) struct ImageProblem {
-    pub(super) is_reference: bool,
-    pub(super) message: String,
-}
-
 /// Looks `reference` up in the node's store, off the async threads.
 pub(super) async fn resolve_image<U: UnitManager + 'static>(
     context: &Arc<Context<U>>,
     reference: &str,
-) -> Result<Option<Image>, ImageProblem> {
+) -> Result<Option<Image>, String> {
     let (images, reference) = (context.images.clone(), reference.to_owned());
-    let asked = tokio::task::spawn_blocking(move || images.resolve(&reference)).await;
-    match asked {
+    match tokio::task::spawn_blocking(move || images.resolve(&reference)).await {
         Ok(Ok(image)) => Ok(image),
-        Ok(Err(error)) => Err(ImageProblem {
-            is_reference: matches!(error, ImageError::Reference { .. }),
-            message: format!("{:#}", anyhow::Error::from(error)),
-        }),
-        Err(error) => Err(ImageProblem {
-            is_reference: false,
-            message: error.to_string(),
-        }),
+        Ok(Err(error)) => Err(format!("{:#}", anyhow::Error::from(error))),
+        Err(error) => Err(error.to_string()),
     }
 }
 

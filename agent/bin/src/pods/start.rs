@@ -123,16 +123,16 @@ async fn image<U: UnitManager + 'static>(
     let reference = order.container.image.clone().unwrap_or_default();
     match resolve_image(context, &reference).await {
         Ok(Some(image)) => Ok(ImageFacts {
+            id: image.status_id().to_owned(),
             layers: image.layers,
             config: image.config,
             reference,
-            id: image.id,
         }),
         Ok(None) => Err(failure(
             "CreateContainerError",
             format!("image \"{reference}\" has left the node's store"),
         )),
-        Err(problem) => Err(failure("CreateContainerError", problem.message)),
+        Err(problem) => Err(failure("CreateContainerError", problem)),
     }
 }
 

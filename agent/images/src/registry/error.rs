@@ -177,6 +177,11 @@ pub(crate) enum Remedy {
 }
 
 impl RegistryError {
+    /// Whether there was no connection at all.
+    pub(crate) fn is_nobody_there(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if source.is_connect())
+    }
+
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             Self::Unreachable { source, .. } if source.is_redirect() || source.is_builder() => {

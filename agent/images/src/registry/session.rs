@@ -92,8 +92,14 @@ impl Session {
             });
             let Err(error) = result else { return result };
             failures += 1;
+            // Somebody who is not there is seldom there a second later, and is asked again by the back-off.
+            let tries = if error.is_nobody_there() {
+                2
+            } else {
+                self.patience.tries
+            };
             match error.remedy() {
-                Remedy::Again(asked) if failures < self.patience.tries => {
+                Remedy::Again(asked) if failures < tries => {
                     tokio::time::sleep(self.patience.pause_after(failures, asked)).await;
                 }
                 Remedy::Again(_) | Remedy::OtherCredentials | Remedy::Elsewhere | Remedy::Nothing => {

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::events::{Events, Report};
 use crate::objects::Objects;
 use crate::pods::Registry;
+use crate::pulls::Pulls;
 
 /// What the agent asked of the API.
 #[derive(Debug)]
@@ -103,7 +104,8 @@ fn config(dir: &Path) -> Config {
         state_dir: dir.join("state"),
         run_dir: dir.join("run"),
         listen: ([127, 0, 0, 1], 0).into(),
-        pod_cidr: "10.42.0.0/24".to_owned(),
+        pod_cidr: None,
+        cluster_cidr: "10.42.0.0/16".parse().unwrap(),
         service_cidr: "10.43.0.0/16".to_owned(),
         cluster_dns: IpAddr::from([10, 43, 0, 10]),
         cluster_domain: "cluster.local".to_owned(),
@@ -111,6 +113,8 @@ fn config(dir: &Path) -> Config {
         cni_conf_dir: dir.join("net.d"),
         max_pods: 110,
         reserved: Reserved::default(),
+        registries_file: dir.join("registries.toml"),
+        image_gc: crate::image_gc::Thresholds { high: 85, low: 80 },
         log: "info".to_owned(),
     }
 }
@@ -162,7 +166,10 @@ impl Node {
         let (client, asked) = api();
         let (events, told) = Events::channel();
         let unit = unit_name(&pod, "c").unwrap();
+        let objects = Objects::new(client.clone());
+        let puller = agent_images::Puller::new(images.clone(), config.registries_file.clone());
         let context = Arc::new(Context {
+            pulls: Pulls::new(images.clone(), puller, objects.clone(), events.clone()),
             units: MemoryUnits::default(),
             paths: NodePaths {
                 run_dir: config.run_dir.clone(),
@@ -170,7 +177,7 @@ impl Node {
                 floe_run: floe_run(dir.path()),
                 crun: "/bin/false".into(),
             },
-            objects: Objects::new(client.clone()),
+            objects,
             events,
             registry: Arc::new(Registry::default()),
             allocatable: BTreeMap::new(),
@@ -316,6 +323,24 @@ async fn a_pod_is_started_and_its_end_is_told_from_its_record() {
     assert_eq!(
         failed["containerStatuses"][0]["state"]["terminated"]["exitCode"],
         3
+    );
+    assert_eq!(node.context.units.starts(&node.unit), 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_end_was_not_recorded_is_not_run_again() {
+    let mut node = Node::with(pod());
+    node.started().await;
+    node.run();
+    node.told(|status| phase(status, "Running")).await;
+    node.context.units.end(&node.unit, ActiveState::Failed);
+    node.wake.stir();
+    let failed = node.told(|status| phase(status, "Failed")).await;
+    let ended = &failed["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!(ended["exitCode"], 137);
+    assert!(
+        ended["message"].as_str().unwrap().contains("not known"),
+        "{ended}"
     );
     assert_eq!(node.context.units.starts(&node.unit), 1);
 }
@@ -475,9 +500,9 @@ async fn a_full_disk_is_told_in_one_sentence_and_the_pod_starts_when_there_is_sp
 }
 
 #[tokio::test]
-async fn an_image_that_is_not_there_is_told_with_what_to_do() {
+async fn an_image_that_no_registry_gives_is_told_with_the_reason() {
     let mut other = pod();
-    other.spec.as_mut().unwrap().containers[0].image = Some("nginx:9".to_owned());
+    other.spec.as_mut().unwrap().containers[0].image = Some("127.0.0.1:1/nginx:9".to_owned());
     let mut node = Node::with(other);
     let waits =
         |status: &Value| status["containerStatuses"][0]["state"]["waiting"]["reason"] == "ErrImagePull";
@@ -485,5 +510,5 @@ async fn an_image_that_is_not_there_is_told_with_what_to_do() {
     let message = status["containerStatuses"][0]["state"]["waiting"]["message"]
         .as_str()
         .unwrap();
-    assert!(message.contains("floe image load"), "{message}");
+    assert!(message.contains("registry 127.0.0.1:1") && message.contains("refused"), "{message}");
 }
