@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use controlplane_machine::Keep;
+
 use crate::cluster::{Cluster, ClusterName};
 use crate::{demo, down, image, kubeconfig, man, nodes, shell, status, up, verbs};
 
@@ -96,14 +98,7 @@ impl Args {
         let cluster = Cluster::new(self.name);
         match self.command {
             Command::Up(options) => Box::pin(up::run(&cluster, &options)).await?,
-            Command::Down { keep } => down::run(
-                &cluster,
-                if keep {
-                    down::Keep::State
-                } else {
-                    down::Keep::Nothing
-                },
-            )?,
+            Command::Down { keep } => down::run(&cluster, if keep { Keep::State } else { Keep::Nothing })?,
             Command::Status => status::run(&cluster).await?,
             Command::Kubeconfig => kubeconfig::run(&cluster)?,
             Command::Shell { node, command } => return shell::run(&cluster, &node, &command),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use controlplane_machine::{Bridge, Machine, Subnet};
+use controlplane_machine::{Bridge, Machine, Place, Subnet};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,9 @@ pub(crate) struct Record {
     /// Its nodes by number; the control plane runs on [`FIRST`].
     #[serde(default = "only_first")]
     pub(crate) nodes: BTreeSet<u8>,
+    /// The name of this host, where it is itself the cluster's only node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) on_host: Option<String>,
 }
 
 /// Number of the node that runs the control plane.
@@ -104,13 +107,17 @@ impl Cluster {
         Bridge::of_cluster(self.name())
     }
 
-    /// The cluster's machines, running or not: those of the record, and what else lies in its folder,
-    /// so that `down` finds all even where the record is damaged.
-    pub(crate) fn machines(&self) -> Vec<Machine> {
+    /// The cluster's nodes, running or not, the one with the control plane first: those of the record, and
+    /// what else lies in its folder, so that `down` finds all even where the record is damaged.
+    pub(crate) fn nodes(&self) -> Vec<Place> {
         let record = self.record().ok().flatten();
+        if let Some(name) = record.as_ref().and_then(|record| record.on_host.clone()) {
+            return vec![Place::Host(name)];
+        }
         let mut numbers = record.map_or_else(only_first, |record| record.nodes);
         numbers.extend(self.numbers_on_disk());
-        numbers.into_iter().map(|number| self.numbered(number)).collect()
+        let machines = numbers.into_iter().map(|number| self.numbered(number));
+        machines.map(Place::Machine).collect()
     }
 
     fn numbers_on_disk(&self) -> Vec<u8> {
@@ -134,17 +141,18 @@ impl Cluster {
         (self.numbered(number).name() == node).then_some(number)
     }
 
-    /// The machine that runs the control plane.
-    pub(crate) fn first_machine(&self) -> Machine {
-        self.numbered(FIRST)
+    /// The node that runs the control plane.
+    pub(crate) fn first(&self) -> Place {
+        let first = self.nodes().into_iter().next();
+        first.unwrap_or_else(|| Place::Machine(self.numbered(FIRST)))
     }
 
-    /// The machine called `node`.
-    pub(crate) fn machine(&self, node: &str) -> anyhow::Result<Machine> {
-        let machines = self.machines();
-        let names: Vec<_> = machines.iter().map(|machine| machine.name().to_owned()).collect();
-        match machines.into_iter().find(|machine| machine.name() == node) {
-            Some(machine) => Ok(machine),
+    /// The node called `node`.
+    pub(crate) fn node(&self, node: &str) -> anyhow::Result<Place> {
+        let nodes = self.nodes();
+        let names: Vec<_> = nodes.iter().map(|place| place.name().to_owned()).collect();
+        match nodes.into_iter().find(|place| place.name() == node) {
+            Some(place) => Ok(place),
             None => bail!(
                 "cluster {} has no node {node}; its nodes are {}",
                 self.name(),
@@ -155,14 +163,14 @@ impl Cluster {
 
     /// Where the control plane leaves the administrator's kubeconfig, as a path on this host.
     pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
-        self.first_machine()
+        self.first()
             .state()
             .join("controlplane/kubeconfig/admin.kubeconfig")
     }
 
-    /// Whether any of its machines runs.
+    /// Whether any of its nodes runs.
     pub(crate) fn is_running(&self) -> bool {
-        self.machines().iter().any(|machine| machine.leader().is_some())
+        self.nodes().iter().any(Place::is_running)
     }
 
     /// An error for commands that need the cluster to run.
@@ -204,10 +212,26 @@ impl Cluster {
 
     /// Takes the lock of every cluster on this host, which `up` and `down` hold: they share subnets.
     pub(crate) fn lock() -> anyhow::Result<File> {
-        std::fs::create_dir_all(CLUSTERS).with_context(|| format!("create {CLUSTERS}"))?;
-        let file = File::open(CLUSTERS).with_context(|| format!("open {CLUSTERS}"))?;
-        flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {CLUSTERS}"))?;
-        Ok(file)
+        loop {
+            std::fs::create_dir_all(CLUSTERS).with_context(|| format!("create {CLUSTERS}"))?;
+            let file = File::open(CLUSTERS).with_context(|| format!("open {CLUSTERS}"))?;
+            flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {CLUSTERS}"))?;
+            // The last cluster takes the folder along, maybe while others wait for the lock on it.
+            let (held, there) = (
+                file.metadata()?.ino(),
+                std::fs::metadata(CLUSTERS).map(|found| found.ino()),
+            );
+            if there.is_ok_and(|there| there == held) {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Removes the folders that clusters share, where none is left; the lock must be held.
+    pub(crate) fn remove_shared_folders() {
+        let shared = [Path::new(CLUSTERS), Path::new("/var/lib/floe")];
+        // One that is not empty stays, and with it those above.
+        let _emptied = shared.iter().all(|folder| std::fs::remove_dir(folder).is_ok());
     }
 
     /// The token with which nodes join, made once; only root can read it.

@@ -3,20 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use controlplane_machine::Machine;
+use controlplane_machine::{Keep, Place};
 
 use crate::cluster::Cluster;
 use crate::host;
 use crate::progress::Progress;
-
-/// What `down` leaves behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// Nothing at all.
-    Nothing,
-    /// Objects and images, for the next `up`.
-    State,
-}
 
 /// Stops the machines of `cluster` and removes its links and files, also after a half-failed `up`.
 pub(crate) fn run(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
@@ -42,28 +33,27 @@ pub(crate) fn run(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
 
 /// Every part is taken down even where one before it failed; the first failure is reported.
 fn take_down(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
-    let machines = cluster.machines();
-    let stopped: Vec<_> = machines.iter().map(|machine| stop(machine, keep)).collect();
+    let nodes = cluster.nodes();
+    let stopped: Vec<_> = nodes.iter().map(|place| stop(place, keep)).collect();
     let unlinked = cluster.bridge().remove().context("remove the cluster's bridge");
     stopped.into_iter().collect::<anyhow::Result<()>>()?;
     unlinked?;
     if keep == Keep::Nothing && cluster.dir().exists() {
         std::fs::remove_dir_all(cluster.dir())
             .with_context(|| format!("remove {}", cluster.dir().display()))?;
+        Cluster::remove_shared_folders();
     }
     Ok(())
 }
 
-fn stop(machine: &Machine, keep: Keep) -> anyhow::Result<()> {
-    let name = machine.name();
+fn stop(place: &Place, keep: Keep) -> anyhow::Result<()> {
+    let name = place.name();
     // Pods whose state is kept get the grace they ask for by default; others have nothing to save.
     let patience = Duration::from_secs(if keep == Keep::State { 40 } else { 5 });
-    machine
+    place
         .stop(patience)
-        .with_context(|| format!("stop machine {name}"))?;
-    match keep {
-        Keep::Nothing => machine.remove(),
-        Keep::State => machine.remove_keeping_state(),
-    }
-    .with_context(|| format!("remove the files of machine {name}"))
+        .with_context(|| format!("stop node {name}"))?;
+    place
+        .remove(keep)
+        .with_context(|| format!("remove what is left of node {name}"))
 }

@@ -6,14 +6,21 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use controlplane_machine::{Tool, run};
 
-/// Programs that `up` uses on the host.
-const TOOLS: [Tool; 6] = [
+/// Programs that booting machines takes.
+pub(crate) const FOR_MACHINES: &[Tool] = &[
     tool("systemd-nspawn", "systemd-container", "systemd"),
     tool("mmdebstrap", "mmdebstrap", "mmdebstrap"),
     tool("ip", "iproute2", "iproute2"),
     tool("nsenter", "util-linux", "util-linux"),
     tool("setsid", "util-linux", "util-linux"),
     tool("kill", "procps", "procps"),
+];
+
+/// Programs that being a node takes.
+pub(crate) const FOR_NODES: &[Tool] = &[
+    tool("crun", "crun", "crun"),
+    tool("nft", "nftables", "nftables"),
+    tool("ip", "iproute2", "iproute2"),
 ];
 
 const fn tool(program: &'static str, debian: &'static str, nix: &'static str) -> Tool {
@@ -28,9 +35,13 @@ pub(crate) fn require_root() -> anyhow::Result<()> {
     bail!("machines, bridges and mounts need root; run the same command with sudo")
 }
 
-/// Sees that every tool is there, installing missing ones on Debian and Ubuntu; says what it did.
-pub(crate) fn prepare() -> anyhow::Result<String> {
-    let missing: Vec<Tool> = TOOLS.into_iter().filter(|tool| !tool.is_installed()).collect();
+/// Sees that every one of `tools` is there, installing missing ones on Debian and Ubuntu; says what it did.
+pub(crate) fn prepare(tools: &[Tool]) -> anyhow::Result<String> {
+    let missing: Vec<Tool> = tools
+        .iter()
+        .copied()
+        .filter(|tool| !tool.is_installed())
+        .collect();
     if missing.is_empty() {
         return Ok("every tool is installed".to_owned());
     }
@@ -97,8 +108,8 @@ mod tests {
 
     #[test]
     fn the_advice_names_every_missing_program_once() {
-        let text = advice(&TOOLS);
-        for tool in TOOLS {
+        let text = advice(FOR_MACHINES);
+        for tool in FOR_MACHINES {
             assert!(text.contains(tool.program), "{text}");
         }
         assert_eq!(text.matches("util-linux").count(), 1, "{text}");

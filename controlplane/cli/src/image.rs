@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use controlplane_machine::{Machine, run};
+use controlplane_machine::{Place, run};
 
 use crate::cluster::Cluster;
 use crate::progress::Progress;
@@ -20,13 +20,9 @@ pub(crate) fn load(cluster: &Cluster, source: &Path) -> anyhow::Result<()> {
     }
     let progress = Progress::new();
     // A node that is stopped now gets nothing; `floe node start` says so.
-    for machine in cluster
-        .machines()
-        .iter()
-        .filter(|machine| machine.leader().is_some())
-    {
-        let loaded = load_on(machine, source)?;
-        progress.line(&format!("{}: {}", machine.name(), loaded.trim()));
+    for place in cluster.nodes().iter().filter(|place| place.is_running()) {
+        let loaded = load_on(place, source)?;
+        progress.line(&format!("{}: {}", place.name(), loaded.trim()));
     }
     Ok(())
 }
@@ -34,8 +30,8 @@ pub(crate) fn load(cluster: &Cluster, source: &Path) -> anyhow::Result<()> {
 /// Loads `source` on one node and returns what its agent says of it.
 ///
 /// The archive is copied into the node's state first: the machine sees nothing else of this host.
-pub(crate) fn load_on(machine: &Machine, source: &Path) -> anyhow::Result<String> {
-    let incoming = machine.state().join("incoming");
+pub(crate) fn load_on(place: &Place, source: &Path) -> anyhow::Result<String> {
+    let incoming = place.state().join("incoming");
     std::fs::create_dir_all(&incoming).with_context(|| format!("create {}", incoming.display()))?;
     let folder =
         tempfile::tempdir_in(&incoming).with_context(|| format!("create in {}", incoming.display()))?;
@@ -44,9 +40,9 @@ pub(crate) fn load_on(machine: &Machine, source: &Path) -> anyhow::Result<String
         .args(["--recursive", "--reflink=auto"])
         .arg(source)
         .arg(&copy))
-    .with_context(|| format!("copy {} to node {}", source.display(), machine.name()))?;
-    let inside = Path::new("/var/lib/floe").join(copy.strip_prefix(machine.state()).unwrap_or(&copy));
-    machine
-        .run(&["floe-agent", "image", "load", &inside.to_string_lossy()])
-        .with_context(|| format!("load {} on node {}", source.display(), machine.name()))
+    .with_context(|| format!("copy {} to node {}", source.display(), place.name()))?;
+    let inside = place.seen_inside(&copy);
+    place
+        .agent(&["image", "load", &inside.to_string_lossy()])
+        .with_context(|| format!("load {} on node {}", source.display(), place.name()))
 }

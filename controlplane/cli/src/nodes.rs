@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use controlplane_machine::Machine;
+use controlplane_machine::{Machine, Place};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -75,6 +75,11 @@ async fn add(cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {
     let mut record = cluster
         .record()?
         .context("the cluster's record is missing; take it down and up again")?;
+    ensure!(
+        record.on_host.is_none(),
+        "cluster {} is this host alone; a cluster of machines can have more nodes: `floe up --nodes 3`",
+        cluster.name()
+    );
     let number = record.free_number()?;
     let parts = up::parts(progress).await?;
     // Written down first, so that `down` and `rm` find what is left of a boot that failed.
@@ -109,14 +114,14 @@ async fn boot_and_join(
     let client = client::admin(cluster).await?;
     progress
         .step("node", async {
-            up::wait_ready(&client, &machine, since).await?;
+            up::wait_ready(&client, &Place::Machine(machine.clone()), since).await?;
             Ok(((), format!("{} is Ready", machine.name())))
         })
         .await
 }
 
 async fn remove(cluster: &Cluster, node: &str, force: bool, progress: &Progress) -> anyhow::Result<()> {
-    let machine = cluster.machine(node)?;
+    let machine = machine(cluster, node)?;
     let number = cluster.number_of(node).unwrap_or(FIRST);
     ensure!(
         number != FIRST,
@@ -222,7 +227,7 @@ async fn forget(client: &Client, node: &str) -> anyhow::Result<()> {
 }
 
 fn stop(cluster: &Cluster, node: &str, force: bool, progress: &Progress) -> anyhow::Result<()> {
-    let machine = cluster.machine(node)?;
+    let machine = machine(cluster, node)?;
     if machine.leader().is_none() {
         progress.line(&format!("Node {node} is stopped already."));
         return Ok(());
@@ -238,7 +243,7 @@ fn stop(cluster: &Cluster, node: &str, force: bool, progress: &Progress) -> anyh
 }
 
 async fn start(cluster: &Cluster, node: &str, progress: &Progress) -> anyhow::Result<()> {
-    let machine = cluster.machine(node)?;
+    let machine = machine(cluster, node)?;
     if machine.leader().is_some() {
         progress.line(&format!("Node {node} runs already."));
         return Ok(());
@@ -268,11 +273,20 @@ fn heal(cluster: &Cluster, node: &str, progress: &Progress) -> anyhow::Result<()
 }
 
 fn running(cluster: &Cluster, node: &str) -> anyhow::Result<Machine> {
-    let machine = cluster.machine(node)?;
+    let machine = machine(cluster, node)?;
     ensure!(
         machine.leader().is_some(),
         "node {node} is stopped; `floe node start {node} --name {}` boots it",
         cluster.name()
     );
     Ok(machine)
+}
+
+fn machine(cluster: &Cluster, node: &str) -> anyhow::Result<Machine> {
+    match cluster.node(node)? {
+        Place::Machine(machine) => Ok(machine),
+        Place::Host(name) => {
+            bail!("{name} is this host itself; `floe node` works on machines that `floe up` made")
+        }
+    }
 }

@@ -13,8 +13,8 @@ pub(crate) fn run(cluster: &Cluster, node: &str, command: &[String]) -> anyhow::
         [] => vec!["/bin/bash", "--login"],
         given => given.iter().map(String::as_str).collect(),
     };
-    let machine = cluster.machine(node)?;
-    let status = machine.enter(&words)?.status().context("start nsenter")?;
+    let place = cluster.node(node)?;
+    let status = place.enter(&words)?.status().context("start nsenter")?;
     Ok(status
         .code()
         .and_then(|code| u8::try_from(code).ok())

@@ -1,6 +1,6 @@
 //! `floe status`: a cluster's machines, daemons and pods.
 
-use controlplane_machine::Machine;
+use controlplane_machine::Place;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -21,8 +21,8 @@ pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    for machine in cluster.machines() {
-        progress.line(&machine_line(&machine));
+    for place in cluster.nodes() {
+        progress.line(&place_line(&place));
     }
     let client = client::admin(cluster).await?;
     for line in nodes(&client).await?.into_iter().chain(pods(&client).await?) {
@@ -31,14 +31,17 @@ pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the machine runs, whether it is cut off, and how the daemons are that it is to run.
-fn machine_line(machine: &Machine) -> String {
-    let name = machine.name();
-    if machine.leader().is_none() {
-        return format!("machine {name}: stopped");
+/// Whether the node runs, whether it is cut off, and how the daemons are that it is to run.
+fn place_line(place: &Place) -> String {
+    let (name, kind) = match place {
+        Place::Machine(machine) => (machine.name(), "machine"),
+        Place::Host(name) => (name.as_str(), "this host"),
+    };
+    if !place.is_running() {
+        return format!("{kind} {name}: stopped");
     }
-    let is = |verb, unit| machine.run(&["systemctl", verb, unit]).is_ok();
-    let daemons = DAEMONS.into_iter().filter(|unit| is("is-enabled", unit));
+    let is = |verb, unit| place.run(&["systemctl", verb, unit]).is_ok();
+    let daemons = DAEMONS.into_iter().filter(|unit| is("cat", unit));
     let mut words: Vec<_> = daemons
         .map(|unit| {
             format!(
@@ -47,10 +50,10 @@ fn machine_line(machine: &Machine) -> String {
             )
         })
         .collect();
-    if machine.is_isolated() {
+    if matches!(place, Place::Machine(machine) if machine.is_isolated()) {
         words.push("cut off from the network".to_owned());
     }
-    format!("machine {name}: {}", words.join(", "))
+    format!("{kind} {name}: {}", words.join(", "))
 }
 
 /// A line for each node: its name, whether it is ready, its address.

@@ -54,6 +54,9 @@ pub enum MachineError {
     /// The machine's end of its link names no link of this host.
     #[error("machine {0} has no link to this host")]
     NoLink(String),
+    /// This host cannot be a node.
+    #[error("this host cannot become a node: {0}")]
+    Host(&'static str),
     /// Every candidate network is in use.
     #[error("no free network in 10.88.0.0/16: every /24 is used by a cluster or by this host")]
     NoSubnet,

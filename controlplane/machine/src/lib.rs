@@ -13,13 +13,17 @@ mod cgroup;
 mod command;
 mod disk;
 mod error;
+mod host;
 mod link;
 mod network;
+mod place;
 mod process;
 mod rootfs;
 
 pub use boot::{Contents, Machine, MachineSpec, SeedFile};
 pub use command::{Tool, run, succeeds};
 pub use error::MachineError;
+pub use host::HostSpec;
 pub use network::{Bridge, Subnet, free_subnet};
+pub use place::{Keep, Place, host_file, install_on_host};
 pub use rootfs::{RootFs, RootSpec};

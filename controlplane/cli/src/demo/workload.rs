@@ -112,7 +112,7 @@ pub(crate) async fn fetch(client: &Client, cluster: &Cluster) -> anyhow::Result<
     };
     let url = format!("http://{address}/");
     let fetch = ["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url];
-    let page = cluster.machine(&node)?.run(&fetch);
+    let page = cluster.node(&node)?.run(&fetch);
     page.map(Some)
         .with_context(|| format!("fetch the demo's page from {url} on node {node}"))
 }

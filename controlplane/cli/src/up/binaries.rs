@@ -19,8 +19,7 @@ pub(super) const PROGRAMS: [(&str, &str); 4] = [
 /// Under `cargo run` they are built with the same profile as `floe` itself, since cargo builds only
 /// what it runs.
 pub(super) fn locate() -> anyhow::Result<(PathBuf, String)> {
-    let own = std::env::current_exe().context("find this program's own path")?;
-    let folder = own.parent().context("find this program's own folder")?.to_owned();
+    let folder = folder()?;
     if let Some(cargo) = std::env::var_os("CARGO") {
         build(Path::new(&cargo), &folder)?;
         return Ok((folder, "built".to_owned()));
@@ -38,6 +37,12 @@ pub(super) fn locate() -> anyhow::Result<(PathBuf, String)> {
         );
     }
     Ok((folder.clone(), format!("from {}", folder.display())))
+}
+
+/// The folder that this program lies in.
+pub(super) fn folder() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program's own path")?;
+    Ok(own.parent().context("find this program's own folder")?.to_owned())
 }
 
 fn build(cargo: &Path, folder: &Path) -> anyhow::Result<()> {

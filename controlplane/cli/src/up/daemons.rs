@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use controlplane_machine::Machine;
+use controlplane_machine::Place;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
@@ -19,19 +19,23 @@ pub(super) const AGENT: &str = "floe-agent.service";
 /// A daemon that was started again this often will not come up by waiting.
 const HOPELESS_RESTARTS: u32 = 5;
 
-/// Whether the daemons that `machine` is to run are active.
-pub(super) fn all_active(machine: &Machine) -> bool {
-    let enabled = |unit: &&str| machine.run(&["systemctl", "is-enabled", unit]).is_ok();
-    let active = |unit: &str| machine.run(&["systemctl", "is-active", unit]).is_ok();
+/// Whether the daemons that `place` is to run are active.
+pub(super) fn all_active(place: &Place) -> bool {
+    let installed = |unit: &&str| place.run(&["systemctl", "cat", unit]).is_ok();
+    let active = |unit: &str| place.run(&["systemctl", "is-active", unit]).is_ok();
     let units = [AGENT, CONTROL_PLANE];
-    machine.leader().is_some() && units.iter().filter(|unit| enabled(unit)).all(|unit| active(unit))
+    place.is_running()
+        && units
+            .iter()
+            .filter(|unit| installed(unit))
+            .all(|unit| active(unit))
 }
 
 /// Waits until `unit` is active; shows its last words where it does not come up.
-pub(super) fn wait_active(machine: &Machine, unit: &str) -> anyhow::Result<()> {
+pub(super) fn wait_active(place: &Place, unit: &str) -> anyhow::Result<()> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
-        let shown = machine.run(&[
+        let shown = place.run(&[
             "systemctl",
             "show",
             "--value",
@@ -56,13 +60,13 @@ pub(super) fn wait_active(machine: &Machine, unit: &str) -> anyhow::Result<()> {
     }
     bail!(
         "{unit} does not come up on {}: {}",
-        machine.name(),
-        last_words(machine, unit)
+        place.name(),
+        last_words(place, unit)
     )
 }
 
 /// The end of what `unit` wrote to the journal.
-fn last_words(machine: &Machine, unit: &str) -> String {
+fn last_words(place: &Place, unit: &str) -> String {
     let words = [
         "journalctl",
         "--unit",
@@ -71,25 +75,21 @@ fn last_words(machine: &Machine, unit: &str) -> String {
         "--output=cat",
         "--no-pager",
     ];
-    machine
+    place
         .run(&words)
         .map_or_else(|err| err.to_string(), |text| text.trim().replace('\n', " | "))
 }
 
-/// Waits until the agent of `machine` has told the API that it lives, not before `since`, and its Node is
+/// Waits until the agent of `place` has told the API that it lives, not before `since`, and its Node is
 /// Ready: that of a node that was stopped still says so from before.
-pub(super) async fn wait_node_ready(
-    client: &Client,
-    machine: &Machine,
-    since: Timestamp,
-) -> anyhow::Result<()> {
+pub(super) async fn wait_node_ready(client: &Client, place: &Place, since: Timestamp) -> anyhow::Result<()> {
     let leases = Api::<Lease>::namespaced(client.clone(), "kube-node-lease");
-    let alive = await_condition(leases, machine.name(), |lease: Option<&Lease>| {
+    let alive = await_condition(leases, place.name(), |lease: Option<&Lease>| {
         let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone());
         renewed.is_some_and(|time| time.0 >= since)
     });
     let nodes = Api::<Node>::all(client.clone());
-    let ready = await_condition(nodes, machine.name(), |node: Option<&Node>| {
+    let ready = await_condition(nodes, place.name(), |node: Option<&Node>| {
         node.is_some_and(is_ready)
     });
     let both = async {
@@ -100,8 +100,8 @@ pub(super) async fn wait_node_ready(
         Ok(waited) => waited,
         Err(_) => bail!(
             "node {} does not become Ready: {}",
-            machine.name(),
-            last_words(machine, AGENT)
+            place.name(),
+            last_words(place, AGENT)
         ),
     }
 }

@@ -2,14 +2,16 @@
 
 mod binaries;
 mod daemons;
+mod machines;
 mod node;
+mod on_host;
 mod summary;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use controlplane_machine::{Machine, MachineSpec, RootSpec, free_subnet};
+use anyhow::{Context, bail, ensure};
+use controlplane_machine::{Place, free_subnet};
 use jiff::Timestamp;
 use kube::Client;
 
@@ -17,26 +19,11 @@ use crate::cluster::{CACHE, Cluster, FIRST, Record};
 use crate::progress::{self, Progress};
 use crate::{client, demo, host};
 
+pub(crate) use machines::{boot_beside, parts};
 pub(crate) use node::Parts;
 
 /// How long a daemon or a pod may take before `up` gives up and shows why.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Root file system of a node: a systemd, and what pods and their network need.
-const NODE_ROOT: RootSpec = RootSpec {
-    suite: "bookworm",
-    variant: "minbase",
-    packages: &[
-        "busybox-static",
-        "crun",
-        "dbus",
-        "iproute2",
-        "nftables",
-        "procps",
-        "systemd",
-        "systemd-sysv",
-    ],
-};
 
 /// Options of `floe up`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +34,9 @@ pub(crate) struct UpArgs {
     /// How many nodes the cluster gets, 1 to 5; as many as it had where it is started again, else 1.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=5))]
     nodes: Option<u8>,
+    /// Make this host itself the node, where its PID 1 is systemd; `down` gives it back as it was.
+    #[arg(long, conflicts_with = "nodes")]
+    on_host: bool,
 }
 
 /// Starts `cluster`; on one that is up already, changes nothing and says so.
@@ -54,8 +44,8 @@ pub(crate) async fn run(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<(
     host::require_root()?;
     let progress = Progress::new();
     let _guard = Cluster::lock()?;
-    refuse_other_number(cluster, options)?;
-    if cluster.machines().iter().all(daemons::all_active) {
+    refuse_other_nodes(cluster, options)?;
+    if cluster.nodes().iter().all(daemons::all_active) {
         let client = client::admin(cluster).await?;
         progress.line(&format!(
             "Cluster {} is up already; nothing was changed.",
@@ -63,7 +53,7 @@ pub(crate) async fn run(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<(
         ));
         return summary::print(cluster, &client, &progress).await;
     }
-    let client = start(cluster, options, &progress).await?;
+    let client = Box::pin(start(cluster, options, &progress)).await?;
     if !options.no_demo {
         Box::pin(run_demo(cluster, &client, &progress)).await?;
     }
@@ -75,11 +65,16 @@ pub(crate) async fn run(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<(
     summary::print(cluster, &client, &progress).await
 }
 
-/// A cluster that is there has as many nodes as it has.
-fn refuse_other_number(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<()> {
+/// A cluster that is there has the nodes it has.
+fn refuse_other_nodes(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<()> {
     let Some(record) = cluster.record()? else {
         return Ok(());
     };
+    ensure!(
+        !options.on_host || record.on_host.is_some(),
+        "cluster {0} has machines of its own; take it down first, or give the one on this host another --name",
+        cluster.name()
+    );
     match options.nodes {
         Some(wanted) if usize::from(wanted) != record.nodes.len() => bail!(
             "cluster {0} has {1} node(s) and --nodes asks for {wanted}; use `floe node add --name {0}` or \
@@ -91,131 +86,52 @@ fn refuse_other_number(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<()
     }
 }
 
-/// Sees to the host, the daemons and the root file system, a progress line each.
-pub(crate) async fn parts(progress: &Progress) -> anyhow::Result<Parts> {
-    progress
-        .step("host", async { host::prepare().map(|said| ((), said)) })
-        .await?;
-    let binaries = progress.step("daemons", async { binaries::locate() }).await?;
-    let root = progress.step("root file system", async { root() }).await?;
-    Ok(Parts { root, binaries })
-}
-
 async fn start(cluster: &Cluster, options: &UpArgs, progress: &Progress) -> anyhow::Result<Client> {
-    let parts = parts(progress).await?;
     let since = progress::moment();
-    let record = decide(cluster, options.nodes.unwrap_or(FIRST))?;
-    let machine = cluster.first_machine();
-    progress
-        .step("machine", async {
-            cluster
-                .bridge()
-                .create(record.subnet)
-                .context("make the cluster's bridge")?;
-            let spec = node::spec(cluster, &record, &parts, FIRST)?;
-            boot(&machine, &spec)?;
-            Ok(((), format!("{} at {}", machine.name(), spec.address)))
-        })
-        .await?;
+    let record = if options.on_host {
+        on_host::begin(cluster, progress).await?
+    } else {
+        machines::begin(cluster, options.nodes.unwrap_or(FIRST), progress).await?
+    };
     progress
         .step("control plane", async {
-            daemons::wait_active(&machine, daemons::CONTROL_PLANE)?;
+            daemons::wait_active(&cluster.first(), daemons::CONTROL_PLANE)?;
             Ok(((), "API server answers".to_owned()))
         })
         .await?;
     let client = client::admin(cluster).await?;
-    let further: Vec<u8> = record
-        .nodes
-        .iter()
-        .copied()
-        .filter(|number| *number != FIRST)
-        .collect();
-    if !further.is_empty() {
-        let booted = async {
-            boot_beside(cluster, &record, &parts, &further)?;
-            Ok(((), format!("{} more", further.len())))
-        };
-        progress.step("machines", booted).await?;
-    }
+    machines::join(cluster, &record, progress).await?;
     let joined = Box::pin(wait_joined(&client, cluster, since));
     progress.step("nodes", joined).await?;
     Ok(client)
 }
 
-fn boot(machine: &Machine, spec: &MachineSpec) -> anyhow::Result<()> {
-    machine
-        .boot(spec)
-        .with_context(|| format!("boot machine {}", machine.name()))
+/// Waits until the agent of `place` runs and, told since `since`, its node is Ready.
+pub(crate) async fn wait_ready(client: &Client, place: &Place, since: Timestamp) -> anyhow::Result<()> {
+    daemons::wait_active(place, daemons::AGENT)?;
+    Box::pin(daemons::wait_node_ready(client, place, since)).await
 }
 
-/// Boots the machines of `numbers` beside each other; the control plane must run.
-pub(crate) fn boot_beside(
-    cluster: &Cluster,
-    record: &Record,
-    parts: &Parts,
-    numbers: &[u8],
-) -> anyhow::Result<()> {
-    let boot_one = |number: u8| {
-        boot(
-            &cluster.numbered(number),
-            &node::spec(cluster, record, parts, number)?,
-        )
-    };
-    std::thread::scope(|scope| {
-        let running: Vec<_> = numbers
-            .iter()
-            .map(|&number| scope.spawn(move || boot_one(number)))
-            .collect();
-        let ended = running.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| bail!("the thread that boots a machine panicked"))
-        });
-        ended.collect()
-    })
-}
-
-/// Waits until the agent of `machine` runs and, told since `since`, its node is Ready.
-pub(crate) async fn wait_ready(client: &Client, machine: &Machine, since: Timestamp) -> anyhow::Result<()> {
-    daemons::wait_active(machine, daemons::AGENT)?;
-    Box::pin(daemons::wait_node_ready(client, machine, since)).await
-}
-
-/// Waits until the nodes of all running machines are Ready.
+/// Waits until all running nodes are Ready.
 async fn wait_joined(client: &Client, cluster: &Cluster, since: Timestamp) -> anyhow::Result<((), String)> {
-    let machines = cluster.machines();
-    let running: Vec<_> = machines
-        .iter()
-        .filter(|machine| machine.leader().is_some())
-        .collect();
-    let ready = running.iter().map(|machine| wait_ready(client, machine, since));
+    let nodes = cluster.nodes();
+    let running: Vec<_> = nodes.iter().filter(|place| place.is_running()).collect();
+    let ready = running.iter().map(|place| wait_ready(client, place, since));
     futures::future::try_join_all(ready).await?;
-    let names: Vec<_> = running.iter().map(|machine| machine.name()).collect();
+    let names: Vec<_> = running.iter().map(|place| place.name()).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     Ok(((), format!("{} {verb} Ready", names.join(", "))))
 }
 
-fn root() -> anyhow::Result<(PathBuf, String)> {
-    let cache = Path::new(CACHE);
-    let said = if NODE_ROOT.is_cached(cache) {
-        "cached"
-    } else {
-        "made with mmdebstrap"
-    };
-    let root = NODE_ROOT
-        .ensure(cache)
-        .context("make the nodes' root file system")?;
-    Ok((root.path, format!("{} ({said})", NODE_ROOT.suite)))
-}
-
 /// The record of an earlier `up`, or a new one.
-fn decide(cluster: &Cluster, nodes: u8) -> anyhow::Result<Record> {
+fn decide(cluster: &Cluster, nodes: u8, on_host: Option<String>) -> anyhow::Result<Record> {
     if let Some(record) = cluster.record()? {
         return Ok(record);
     }
     let record = Record {
         subnet: free_subnet(&Cluster::subnets_in_use()?)?,
         nodes: (FIRST..=nodes).collect(),
+        on_host,
     };
     std::fs::create_dir_all(cluster.dir()).with_context(|| format!("create {}", cluster.dir().display()))?;
     cluster.save(&record)?;
@@ -226,8 +142,8 @@ async fn run_demo(cluster: &Cluster, client: &Client, progress: &Progress) -> an
     progress
         .step("demo image", async {
             let (archive, said) = demo::archive(Path::new(CACHE))?;
-            for machine in cluster.machines() {
-                crate::image::load_on(&machine, &archive)?;
+            for place in cluster.nodes() {
+                crate::image::load_on(&place, &archive)?;
             }
             Ok(((), said))
         })

@@ -10,7 +10,7 @@ use super::binaries::PROGRAMS;
 use crate::cluster::{Cluster, FIRST, Record};
 
 /// Units of every node.
-const UNITS: [(&str, &str); 2] = [
+pub(super) const UNITS: [(&str, &str); 2] = [
     (
         "/usr/lib/systemd/system/floe-agent.service",
         include_str!("../../../../systemd/floe-agent.service"),
@@ -21,12 +21,12 @@ const UNITS: [(&str, &str); 2] = [
     ),
 ];
 /// The unit of the first node alone.
-const CONTROL_PLANE: (&str, &str) = (
+pub(super) const CONTROL_PLANE: (&str, &str) = (
     "/usr/lib/systemd/system/floe-controlplane.service",
     include_str!("../../../../systemd/floe-controlplane.service"),
 );
 
-const CNI_PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
+pub(super) const CNI_PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "vxlan"];
 const TOKEN_FILE: &str = "/etc/floe/bootstrap-token";
 /// Where the first node's own daemon keeps the authority, and where the others are given it.
 const OWN_AUTHORITY: &str = "/var/lib/floe/controlplane/pki/ca/ca.crt";
@@ -88,7 +88,7 @@ fn address(record: &Record, number: u8) -> Ipv4Addr {
 
 /// The certificate of the cluster's authority, from the first node's state.
 fn authority(cluster: &Cluster) -> anyhow::Result<String> {
-    let path = cluster.first_machine().state().join("controlplane/pki/ca/ca.crt");
+    let path = cluster.first().state().join("controlplane/pki/ca/ca.crt");
     std::fs::read_to_string(&path).with_context(|| format!("read the cluster's authority {}", path.display()))
 }
 

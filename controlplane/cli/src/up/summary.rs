@@ -22,7 +22,7 @@ pub(super) async fn print(cluster: &Cluster, client: &Client, progress: &Progres
         "floe" => String::new(),
         other => format!(" --name {other}"),
     };
-    let node = cluster.first_machine();
+    let node = cluster.first();
     progress.line("Next:");
     progress.line(&format!(
         "  floe{name} kubeconfig > kubeconfig && kubectl --kubeconfig kubeconfig get pods -A"

@@ -1,6 +1,6 @@
 //! Limits, in a virtual machine: its kernel has cgroup v2, which the machines of this host lack.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,7 +18,12 @@ const TESTS: &[VmTest] = &[
     ("a_container_killed_for_memory_is_oom_killed", oom_killed),
     ("more_tasks_than_the_limit_are_refused", tasks_are_limited),
     ("the_node_says_that_limits_are_enforced", node_condition),
+    // The last one, since nothing is left after it.
+    ("a_host_that_was_a_node_is_given_back_untouched", host_given_back),
 ];
+
+/// Where the programs lie, as a build leaves them: beside each other.
+const PROGRAMS: &str = "/opt/floe";
 
 const KUBECTL: &str = "kubectl --kubeconfig /var/lib/floe/controlplane/kubeconfig/admin.kubeconfig";
 
@@ -61,7 +66,7 @@ fn run() -> Result<bool> {
     Ok(!libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect()).has_failed())
 }
 
-/// A node in a virtual machine: the same units and programs that a package installs.
+/// A virtual machine that is a node.
 fn boot() -> Result<Vm> {
     let root = VM_ROOT
         .ensure(Path::new("/var/cache/floe"))
@@ -69,19 +74,13 @@ fn boot() -> Result<Vm> {
     let scratch = tempfile::tempdir()?;
     let image = busybox_archive(scratch.path())?;
     let kubectl = std::env::var_os("FLOE_KUBECTL").context("FLOE_KUBECTL is not set; use tests/run")?;
-    let mut files = config(scratch.path())?;
-    files.extend([
+    let mut files = vec![
         (image, "/root/busybox".to_owned()),
         (kubectl.into(), "/usr/bin/kubectl".to_owned()),
-    ]);
+    ];
     let binaries = floe_binaries()?;
-    for name in ["floe-controlplane", "floe-agent", "floe-run", "floe-cni"] {
-        files.push((binaries.join(name), format!("/usr/bin/{name}")));
-    }
-    let units = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../systemd"));
-    for name in ["floe-controlplane", "floe-agent", "floe-mounts"] {
-        let unit = format!("{name}.service");
-        files.push((units.join(&unit), format!("/usr/lib/systemd/system/{unit}")));
+    for name in ["floe", "floe-controlplane", "floe-agent", "floe-run", "floe-cni"] {
+        files.push((binaries.join(name), format!("{PROGRAMS}/{name}")));
     }
     let vm = Vm::boot(
         "limits",
@@ -96,42 +95,40 @@ fn boot() -> Result<Vm> {
     Ok(vm)
 }
 
-fn config(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let texts = [
-        ("bootstrap-token", "abcdef.0123456789abcdef\n"),
-        (
-            "controlplane.toml",
-            "advertise_address = \"10.88.0.2\"\nbootstrap_token_file = \"/etc/floe/bootstrap-token\"\n",
-        ),
-        (
-            "agent.toml",
-            "node_name = \"limits\"\nnode_ip = \"10.88.0.2\"\nserver = \"https://10.88.0.2:6443\"\n\
-             ca_file = \"/var/lib/floe/controlplane/pki/ca/ca.crt\"\n\
-             bootstrap_token_file = \"/etc/floe/bootstrap-token\"\n",
-        ),
-    ];
-    let mut files = Vec::new();
-    for (name, text) in texts {
-        let path = folder.join(name);
-        std::fs::write(&path, text)?;
-        std::process::Command::new("chmod")
-            .arg("600")
-            .arg(&path)
-            .status()?;
-        files.push((path, format!("/etc/floe/{name}")));
-    }
-    Ok(files)
+/// The virtual machine itself becomes the node, as an operator makes it one.
+fn start_node(vm: &Vm) -> Result<()> {
+    vm.succeed("ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up")?;
+    vm.succeed("ip address add 10.88.0.2/24 dev up0 && ip route add default via 10.88.0.1")?;
+    vm.succeed("modprobe -a overlay bridge veth vxlan nf_tables br_netfilter")?;
+    vm.succeed(&format!("{{ {TRACES}; }} > /root/before"))?;
+    let said = vm.succeed(&format!("{PROGRAMS}/floe up --on-host --no-demo"))?;
+    ensure!(said.contains("is up in"), "{said}");
+    vm.succeed(&format!("{PROGRAMS}/floe image load /root/busybox"))?;
+    Ok(())
 }
 
-fn start_node(vm: &Vm) -> Result<()> {
-    vm.succeed("ip link set lo up && ip address add 10.88.0.2/32 dev lo")?;
-    vm.succeed("modprobe -a overlay bridge veth nf_tables br_netfilter")?;
-    vm.succeed("mkdir -p /usr/lib/floe/cni && for name in bridge host-local loopback; do ln -s /usr/bin/floe-cni /usr/lib/floe/cni/$name; done")?;
-    vm.succeed("systemctl start floe-controlplane.service floe-agent.service")?;
-    vm.succeed("floe-agent image load /root/busybox")?;
+/// What a node could leave on its host.
+const TRACES: &str = "ip -brief link; ip route; ip -brief address show dev lo; nft list ruleset; \
+    cut -d' ' -f5 /proc/self/mountinfo | sort; ls /run/netns /run/systemd/system 2>/dev/null; \
+    find /etc /var/lib/floe /var/lib/cni /run/floe -xdev 2>/dev/null | sort; \
+    systemctl list-units --all --plain --no-legend 'floe*'; pgrep -l 'floe|crun'; \
+    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.bridge.bridge-nf-call-iptables";
+
+fn host_given_back(vm: &Vm) -> Result<()> {
+    apply(vm, "left", "memory: 64Mi", "sleep 3600")?;
     vm.wait_until_succeeds(&format!(
-        "{KUBECTL} wait --for=condition=Ready node/limits --timeout=60s"
+        "{KUBECTL} wait --for=condition=Ready pod/left --timeout=60s"
     ))?;
+    let again = vm.succeed(&format!("{PROGRAMS}/floe up --on-host --no-demo"))?;
+    ensure!(again.contains("nothing was changed"), "{again}");
+    let second = vm.fail(&format!("{PROGRAMS}/floe --name second up --on-host --no-demo"))?;
+    ensure!(second.contains("it is a node already"), "{second}");
+    vm.succeed(&format!(
+        "{PROGRAMS}/floe --name second down && {PROGRAMS}/floe down"
+    ))?;
+    vm.succeed(&format!("{{ {TRACES}; }} > /root/after"))?;
+    let changed = vm.execute("diff /root/before /root/after")?;
+    ensure!(changed.code == 0, "the host is not as it was: {}", changed.output);
     Ok(())
 }
 
@@ -199,7 +196,7 @@ fn tasks_are_limited(vm: &Vm) -> Result<()> {
 
 fn node_condition(vm: &Vm) -> Result<()> {
     let conditions = vm.succeed(&format!(
-        "{KUBECTL} get node limits -o jsonpath='{{.status.conditions}}'"
+        "{KUBECTL} get nodes -o jsonpath='{{.items[*].status.conditions}}'"
     ))?;
     ensure!(!conditions.contains("CgroupV1"), "{conditions}");
     Ok(())

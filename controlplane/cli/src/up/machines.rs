@@ -1,0 +1,123 @@
+//! The machines of a cluster, booted.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use controlplane_machine::{Machine, MachineSpec, RootSpec};
+
+use super::node::{self, Parts};
+use super::{binaries, decide};
+use crate::cluster::{CACHE, Cluster, FIRST, Record};
+use crate::host;
+use crate::progress::Progress;
+
+/// Root file system of a node: a systemd, and what pods and their network need.
+const NODE_ROOT: RootSpec = RootSpec {
+    suite: "bookworm",
+    variant: "minbase",
+    packages: &[
+        "busybox-static",
+        "crun",
+        "dbus",
+        "iproute2",
+        "nftables",
+        "procps",
+        "systemd",
+        "systemd-sysv",
+    ],
+};
+
+/// Sees to the host, the daemons and the root file system, a progress line each.
+pub(crate) async fn parts(progress: &Progress) -> anyhow::Result<Parts> {
+    progress
+        .step("host", async {
+            host::prepare(host::FOR_MACHINES).map(|said| ((), said))
+        })
+        .await?;
+    let binaries = progress.step("daemons", async { binaries::locate() }).await?;
+    let root = progress.step("root file system", async { root() }).await?;
+    Ok(Parts { root, binaries })
+}
+
+/// Makes the cluster's bridge and boots the machine of its first node.
+pub(super) async fn begin(cluster: &Cluster, nodes: u8, progress: &Progress) -> anyhow::Result<Record> {
+    let parts = parts(progress).await?;
+    let record = decide(cluster, nodes, None)?;
+    let machine = cluster.numbered(FIRST);
+    progress
+        .step("machine", async {
+            cluster
+                .bridge()
+                .create(record.subnet)
+                .context("make the cluster's bridge")?;
+            let spec = node::spec(cluster, &record, &parts, FIRST)?;
+            boot(&machine, &spec)?;
+            Ok(((), format!("{} at {}", machine.name(), spec.address)))
+        })
+        .await?;
+    Ok(record)
+}
+
+/// Boots the machines of the other nodes, which need what the control plane has made.
+pub(super) async fn join(cluster: &Cluster, record: &Record, progress: &Progress) -> anyhow::Result<()> {
+    let others = record.nodes.iter().copied().filter(|number| *number != FIRST);
+    let others: Vec<u8> = others.collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let parts = Parts {
+        root: root()?.0,
+        binaries: binaries::folder()?,
+    };
+    let booted = async {
+        boot_beside(cluster, record, &parts, &others)?;
+        Ok(((), format!("{} more", others.len())))
+    };
+    progress.step("machines", booted).await
+}
+
+fn boot(machine: &Machine, spec: &MachineSpec) -> anyhow::Result<()> {
+    machine
+        .boot(spec)
+        .with_context(|| format!("boot machine {}", machine.name()))
+}
+
+/// Boots the machines of `numbers` beside each other; the control plane must run.
+pub(crate) fn boot_beside(
+    cluster: &Cluster,
+    record: &Record,
+    parts: &Parts,
+    numbers: &[u8],
+) -> anyhow::Result<()> {
+    let boot_one = |number: u8| {
+        boot(
+            &cluster.numbered(number),
+            &node::spec(cluster, record, parts, number)?,
+        )
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = numbers
+            .iter()
+            .map(|&number| scope.spawn(move || boot_one(number)))
+            .collect();
+        let ended = running.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|_| bail!("the thread that boots a machine panicked"))
+        });
+        ended.collect()
+    })
+}
+
+fn root() -> anyhow::Result<(PathBuf, String)> {
+    let cache = Path::new(CACHE);
+    let said = if NODE_ROOT.is_cached(cache) {
+        "cached"
+    } else {
+        "made with mmdebstrap"
+    };
+    let root = NODE_ROOT
+        .ensure(cache)
+        .context("make the nodes' root file system")?;
+    Ok((root.path, format!("{} ({said})", NODE_ROOT.suite)))
+}

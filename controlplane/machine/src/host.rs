@@ -1,0 +1,320 @@
+//! This host as a node, and this host given back.
+//!
+//! Programs, configuration and the record of how the host was lie in one folder under `/var/lib/floe`; the
+//! units lie under `/run/systemd/system`, so that a reboot, too, leaves a host that runs none of it.
+//! Everything else the node makes on its way (pods, links, rules, mounts) is found by its fixed name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::mount::{UnmountFlags, unmount};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{clear_way, remove_tree, write_file};
+use crate::{Keep, MachineError, run, succeeds};
+
+/// The host's `/var/lib/floe`.
+pub(crate) const STATE: &str = "/var/lib/floe";
+/// What this module puts there.
+const HOME: &str = "/var/lib/floe/host";
+const UNITS: &str = "/run/systemd/system";
+const RUN: &str = "/run/floe";
+const NAMESPACES: &str = "/run/netns";
+/// Where network plugins keep their state.
+const CNI_STATE: &str = "/var/lib/cni";
+/// The slice above all pods.
+const SLICE: &str = "floe.slice";
+/// Links that a node makes; pods' links go with their namespaces.
+const LINKS: [&str; 2] = ["floe.vx", "floe0"];
+/// Kernel settings that a node changes.
+const SETTINGS: [&str; 4] = [
+    "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+];
+
+/// All that makes this host a node.
+#[derive(Debug, Clone)]
+pub struct HostSpec {
+    /// Programs by name, and where they are built.
+    pub programs: Vec<(&'static str, PathBuf)>,
+    /// Names by which the program `floe-cni` is called.
+    pub plugins: Vec<&'static str>,
+    /// Units by file name, as a package installs them.
+    pub units: Vec<(&'static str, &'static str)>,
+    /// Configuration by file name; readable by root alone.
+    pub files: Vec<(&'static str, String)>,
+}
+
+/// How the host was.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    settings: BTreeMap<String, String>,
+    namespaces_mounted: bool,
+    cni_state: bool,
+}
+
+/// The path of a file of the node on this host.
+pub(crate) fn path(name: &str) -> PathBuf {
+    Path::new(HOME).join(name)
+}
+
+/// Whether this host is a node by this module's doing.
+pub(crate) fn is_node() -> bool {
+    Path::new(UNITS).join("floe-agent.service").exists()
+}
+
+/// Why this host cannot become a node.
+///
+/// # Errors
+///
+/// When its PID 1 is not systemd, or it is a node in another way.
+fn refuse() -> Result<(), MachineError> {
+    if !Path::new(UNITS).parent().is_some_and(Path::exists) {
+        return Err(MachineError::Host(
+            "its PID 1 is not systemd; without --on-host the node is a machine of its own",
+        ));
+    }
+    if succeeds(Command::new("systemctl").args(["cat", "--quiet", "floe-agent.service"])) {
+        return Err(MachineError::Host(
+            "it is a node already: floe-agent.service is installed (`systemctl status floe-agent`)",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes this host a node and starts its units.
+///
+/// # Errors
+///
+/// When it cannot be one, or the file system or systemd refuses; what was made until then is [`remove`]'s.
+pub(crate) fn install(spec: &HostSpec) -> Result<(), MachineError> {
+    refuse()?;
+    for folder in ["", "bin", "cni"] {
+        let folder = path(folder);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+        made.map_err(MachineError::file("create", &folder))?;
+    }
+    remember()?;
+    for (name, built) in &spec.programs {
+        let target = path("bin").join(name);
+        clear_way(&target)?;
+        fs::copy(built, &target).map_err(MachineError::file("copy", built))?;
+    }
+    for name in &spec.plugins {
+        let link = path("cni").join(name);
+        clear_way(&link)?;
+        std::os::unix::fs::symlink(path("bin/floe-cni"), &link).map_err(MachineError::file("link", &link))?;
+    }
+    for (name, text) in &spec.files {
+        write_file(&path(name), text.as_bytes(), 0o600)?;
+    }
+    for (name, text) in &spec.units {
+        write_file(&Path::new(UNITS).join(name), relocated(text).as_bytes(), 0o644)?;
+    }
+    systemctl(&["daemon-reload"])?;
+    let mut start = vec!["start", "--no-block"];
+    start.extend(spec.units.iter().map(|(name, _)| *name));
+    systemctl(&start)
+}
+
+/// A unit's text with this module's paths; it may be stopped by hand, as `down` does.
+fn relocated(unit: &str) -> String {
+    unit.replace("/usr/bin/", &format!("{HOME}/bin/"))
+        .replace("/etc/floe/", &format!("{HOME}/"))
+        .replace("RefuseManualStop=yes", "RefuseManualStop=no")
+}
+
+/// Writes down how the host is, once.
+fn remember() -> Result<(), MachineError> {
+    let file = path("before.json");
+    if file.exists() {
+        return Ok(());
+    }
+    let setting = |name: &&str| {
+        let value = fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+        Some(((*name).to_owned(), value.trim().to_owned()))
+    };
+    let before = Before {
+        settings: SETTINGS.iter().filter_map(setting).collect(),
+        namespaces_mounted: is_mounted(Path::new(NAMESPACES)),
+        cni_state: Path::new(CNI_STATE).exists(),
+    };
+    let text =
+        serde_json::to_vec_pretty(&before).map_err(|err| MachineError::file("write", &file)(err.into()))?;
+    write_file(&file, &text, 0o600)
+}
+
+fn recall() -> Before {
+    let text = fs::read(path("before.json")).unwrap_or_default();
+    // Without it what cannot be told apart is left alone.
+    serde_json::from_slice(&text).unwrap_or(Before {
+        namespaces_mounted: true,
+        cni_state: true,
+        ..Before::default()
+    })
+}
+
+/// Stops pods and daemons, pods by force after `patience`; does nothing where there are none.
+///
+/// # Errors
+///
+/// When systemd cannot be asked.
+pub(crate) fn stop(patience: Duration) -> Result<(), MachineError> {
+    if !is_node() {
+        return Ok(());
+    }
+    // The agent first: it would start again what is stopped.
+    systemctl(&["stop", "floe-agent.service"])?;
+    systemctl(&["stop", "--no-block", SLICE])?;
+    let start = Instant::now();
+    while succeeds(Command::new("systemctl").args(["is-active", "--quiet", SLICE])) {
+        if start.elapsed() > patience {
+            systemctl(&["kill", "--signal=KILL", SLICE])?;
+            systemctl(&["stop", SLICE])?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    systemctl(&["stop", "floe-mounts.service", "floe-controlplane.service"])
+}
+
+/// Removes every trace of a stopped node, but for its objects and images where `keep` says so.
+///
+/// # Errors
+///
+/// The first thing that could not be removed; the others are all the same.
+pub(crate) fn remove(keep: Keep) -> Result<(), MachineError> {
+    let before = recall();
+    let mut steps = vec![remove_units(), remove_mounts(&before), remove_network()];
+    steps.push(remove_tree(Path::new(RUN)));
+    if !before.cni_state {
+        steps.push(remove_tree(Path::new(CNI_STATE)));
+    }
+    for (name, value) in &before.settings {
+        let file = Path::new("/proc/sys").join(name);
+        let now = fs::read_to_string(&file).unwrap_or_default();
+        if now.trim() != value {
+            steps.push(fs::write(&file, value).map_err(MachineError::file("write", &file)));
+        }
+    }
+    let state = ["agent", "controlplane", "libexec", "incoming"];
+    for name in state.iter().filter(|_| keep == Keep::Nothing) {
+        steps.push(remove_tree(&Path::new(STATE).join(name)));
+    }
+    steps.push(remove_tree(Path::new(HOME)));
+    steps.into_iter().collect()
+}
+
+fn remove_units() -> Result<(), MachineError> {
+    let entries = fs::read_dir(UNITS).into_iter().flatten().flatten();
+    let own = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with("floe-"))
+    });
+    for entry in own {
+        fs::remove_file(entry.path()).map_err(MachineError::file("remove", entry.path()))?;
+    }
+    // Units that failed stay known until they are forgotten; there may be none.
+    let reset = succeeds(Command::new("systemctl").args(["reset-failed", "floe-*"]));
+    let _none_failed = !reset;
+    systemctl(&["daemon-reload"])
+}
+
+fn remove_mounts(before: &Before) -> Result<(), MachineError> {
+    let folder = Path::new(NAMESPACES);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with("floe-"))
+        {
+            detach(&entry.path())?;
+            fs::remove_file(entry.path()).map_err(MachineError::file("remove", entry.path()))?;
+        }
+    }
+    if !before.namespaces_mounted {
+        detach(folder)?;
+        // Another's namespaces stay.
+        let _in_use = fs::remove_dir(folder).is_err();
+    }
+    for mount in mounts_below(Path::new(RUN)) {
+        detach(&mount)?;
+    }
+    Ok(())
+}
+
+/// Mount points at or below `folder`, the deepest first.
+fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut found: Vec<PathBuf> = points
+        .map(PathBuf::from)
+        .filter(|at| at.starts_with(folder))
+        .collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
+fn is_mounted(path: &Path) -> bool {
+    mounts_below(path).iter().any(|mount| mount == path)
+}
+
+fn detach(path: &Path) -> Result<(), MachineError> {
+    while is_mounted(path) {
+        unmount(path, UnmountFlags::DETACH).map_err(|err| MachineError::file("unmount", path)(err.into()))?;
+    }
+    Ok(())
+}
+
+fn remove_network() -> Result<(), MachineError> {
+    for link in LINKS {
+        if Path::new("/sys/class/net").join(link).exists() {
+            run(Command::new("ip").args(["link", "delete", "dev", link]))?;
+        }
+    }
+    // The cluster's name server listens at an address of the cluster on `lo`.
+    let addresses = run(Command::new("ip").args(["-brief", "-4", "address", "show", "dev", "lo"]))?;
+    let added = addresses
+        .split_whitespace()
+        .filter(|word| word.starts_with("10.43."));
+    for address in added {
+        run(Command::new("ip").args(["address", "delete", address, "dev", "lo"]))?;
+    }
+    let table = ["table", "inet", "floe"];
+    if succeeds(Command::new("nft").arg("list").args(table)) {
+        run(Command::new("nft").arg("delete").args(table))?;
+    }
+    Ok(())
+}
+
+fn systemctl(words: &[&str]) -> Result<(), MachineError> {
+    run(Command::new("systemctl").args(words)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_of_a_package_run_from_the_folder_of_this_host() {
+        let unit = "RefuseManualStop=yes\nExecStart=/usr/bin/floe-agent --config /etc/floe/agent.toml\n";
+        assert_eq!(
+            relocated(unit),
+            "RefuseManualStop=no\nExecStart=/var/lib/floe/host/bin/floe-agent --config /var/lib/floe/host/agent.toml\n"
+        );
+    }
+
+    #[test]
+    fn the_deepest_mount_is_let_go_first() {
+        let mounts = mounts_below(Path::new("/"));
+        let root = mounts.iter().position(|mount| mount == Path::new("/"));
+        assert_eq!(root, Some(mounts.len() - 1), "{mounts:?}");
+    }
+}
