@@ -1,5 +1,6 @@
 //! Three nodes, real kubectl, real systemd: what needs more than one machine.
 
+mod names;
 mod nodes;
 
 use std::process::ExitCode;
@@ -11,7 +12,14 @@ const SHARED: Shared = Shared {
     nodes: 3,
 };
 
-const TOGETHER: &[ClusterTest] = &[("every_node_is_ready_and_shows_its_address", nodes::shown)];
+const TOGETHER: &[ClusterTest] = &[
+    ("every_node_is_ready_and_shows_its_address", nodes::shown),
+    ("every_dns_policy_finds_the_names_that_it_should", names::policies),
+    (
+        "pods_of_a_headless_service_have_names_on_every_node",
+        names::records,
+    ),
+];
 
 const ALONE: &[ClusterTest] = &[
     ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),
@@ -19,6 +27,7 @@ const ALONE: &[ClusterTest] = &[
         "a_node_that_was_powered_off_comes_back",
         nodes::stopped_and_started,
     ),
+    ("names_are_answered_while_the_api_server_is_away", names::api_away),
 ];
 
 fn main() -> ExitCode {
