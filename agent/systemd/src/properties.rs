@@ -40,6 +40,7 @@ fn description(spec: &ServiceSpec) -> Vec<Property> {
     ];
     match &spec.service_type {
         ServiceType::Exec => all.push(("Type", "exec".into())),
+        ServiceType::Notify => all.push(("Type", "notify".into())),
         ServiceType::Oneshot => all.push(("Type", "oneshot".into())),
         ServiceType::Forking { pid_file } => {
             all.push(("Type", "forking".into()));
@@ -117,7 +118,9 @@ fn logging(spec: &ServiceSpec) -> Vec<Property> {
         .collect();
     let mut all: Vec<Property> = vec![
         ("SyslogLevelPrefix", false.into()),
-        ("LogRateLimitIntervalUSec", 0_u64.into()),
+        // systemd hands a limit of 0, which means none, on to no journald: one that nobody reaches.
+        ("LogRateLimitIntervalUSec", 1_000_u64.into()),
+        ("LogRateLimitBurst", 100_000_000_u32.into()),
         ("LogExtraFields", fields.into()),
     ];
     if let Some(identifier) = &spec.syslog_identifier {

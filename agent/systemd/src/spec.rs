@@ -37,6 +37,8 @@ pub enum ServiceType {
         /// File that holds the main process's id.
         pid_file: PathBuf,
     },
+    /// Started once the program says so, sd_notify(3).
+    Notify,
     /// Runs to its end and then counts as started.
     Oneshot,
 }

@@ -5,7 +5,7 @@ use zbus::DBusError as _;
 use crate::properties::Property;
 
 /// Properties that one version of systemd or one host may refuse and a container can do without.
-const OPTIONAL: [&str; 9] = [
+const OPTIONAL: [&str; 10] = [
     "MemoryMax",
     "MemoryLow",
     "CPUWeight",
@@ -14,6 +14,7 @@ const OPTIONAL: [&str; 9] = [
     "OOMPolicy",
     "OOMScoreAdjust",
     "LogExtraFields",
+    "LogRateLimitBurst",
     "LogRateLimitIntervalUSec",
 ];
 
