@@ -5,11 +5,13 @@
 //! session belongs to the agent: it ends with it.
 
 mod process_file;
+mod refusal;
 mod session;
 mod terminal;
 
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Child;
 
 use self::process_file::ProcessFile;
+use self::refusal::Refusal;
 use self::session::Session;
 use self::terminal::Terminal;
 use crate::NodePaths;
@@ -93,11 +96,12 @@ pub struct ExecProcess {
     pub stdin: Option<Input>,
     /// Its stdout, or its terminal's output.
     pub stdout: Option<Output>,
-    /// Its stderr; with a terminal only what crun itself has to say.
+    /// Its stderr; a terminal has none.
     pub stderr: Option<Output>,
     child: Child,
     terminal: Option<Terminal>,
     pid_file: PathBuf,
+    log: PathBuf,
     /// Kept until the end: crun reads it when it gets to it.
     _process: ProcessFile,
 }
@@ -134,14 +138,24 @@ impl ExecProcess {
             .transpose()
     }
 
-    /// Waits for its end. What crun could not find or execute ends with 255, and stderr says why.
-    /// Cancel-safe.
+    /// Waits for its end. A command that is not there ends with 127, one that cannot be executed with
+    /// 126, and stderr, or the terminal, says why. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// Passes on what waiting refused.
+    /// Passes on what waiting refused, and what crun could not do.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        let status = self.child.wait().await?;
+        if status.success() {
+            return Ok(status);
+        }
+        match Refusal::read(&self.log) {
+            None => Ok(status),
+            Some(refusal) => match refusal.code {
+                Some(code) => Ok(ExitStatus::from_raw(code << 8)),
+                None => Err(io::Error::other(refusal.message(""))),
+            },
+        }
     }
 
     /// Kills the process in the container; does nothing once it has ended.
@@ -167,6 +181,7 @@ impl Drop for ExecProcess {
         // Nobody is left to tell.
         drop(self.kill());
         drop(fs::remove_file(&self.pid_file));
+        drop(fs::remove_file(&self.log));
     }
 }
 
@@ -211,12 +226,14 @@ pub async fn spawn(
             source,
         })?;
     let pid_file = dir.join(format!("exec-{name}.pid"));
+    let log = dir.join(format!("exec-{name}.log"));
     let session = Session {
         paths,
         target,
         request,
         init,
         pid_file,
+        log,
         process,
     };
     if request.tty {

@@ -1,13 +1,14 @@
 //! Starting a session: floe-run, which becomes crun.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::process_file::ProcessFile;
+use super::refusal::{Refusal, Told};
 use super::terminal::ConsoleSocket;
 use super::{ContainerRef, ExecError, ExecProcess, ExecRequest, Input, Output, unique};
 use crate::NodePaths;
@@ -19,6 +20,7 @@ pub(super) struct Session<'a> {
     pub(super) request: &'a ExecRequest,
     pub(super) init: i32,
     pub(super) pid_file: PathBuf,
+    pub(super) log: PathBuf,
     pub(super) process: ProcessFile,
 }
 
@@ -35,10 +37,11 @@ impl Session<'_> {
         Ok(ExecProcess {
             stdin: child.stdin.take().map(|s| Box::new(s) as Input),
             stdout: child.stdout.take().map(|s| Box::new(s) as Output),
-            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
+            stderr: child.stderr.take().map(|s| self.told(Box::new(s), "\n")),
             child,
             terminal: None,
             pid_file: self.pid_file,
+            log: self.log,
             _process: self.process,
         })
     }
@@ -50,7 +53,8 @@ impl Session<'_> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            // What crun says is in its log.
+            .stderr(Stdio::null());
         let mut child = command.spawn().map_err(self.io("start floe-run"))?;
         let received = tokio::select! {
             biased;
@@ -60,18 +64,19 @@ impl Session<'_> {
             _ = child.wait() => None,
         };
         let Some(terminal) = received else {
-            return Err(self.refused(&mut child).await);
+            return Err(self.refused());
         };
         let terminal = terminal.map_err(self.io("receive the terminal"))?;
         let (input, output) = terminal.open().map_err(self.io("open the terminal"))?;
         Ok(ExecProcess {
             // Without stdin nothing is typed, but the terminal stays open.
             stdin: self.request.stdin.then(|| Box::new(input) as Input),
-            stdout: Some(Box::new(output)),
-            stderr: child.stderr.take().map(|s| Box::new(s) as Output),
+            stdout: Some(self.told(Box::new(output), "\r\n")),
+            stderr: None,
             child,
             terminal: Some(terminal),
             pid_file: self.pid_file,
+            log: self.log,
             _process: self.process,
         })
     }
@@ -87,7 +92,9 @@ impl Session<'_> {
             .arg("--cgroup-manager=disabled")
             .arg("--root")
             .arg(self.paths.crun_root())
-            .arg("exec");
+            .arg("--log")
+            .arg(&self.log)
+            .args(["--log-format=json", "exec"]);
         command.arg("--pid-file").arg(&self.pid_file);
         if let Some(socket) = console {
             command.args(["--tty", "--console-socket"]).arg(socket);
@@ -106,15 +113,19 @@ impl Session<'_> {
         }
     }
 
-    async fn refused(&self, child: &mut Child) -> ExecError {
-        let mut said = String::new();
-        if let Some(stderr) = child.stderr.take() {
-            // What cannot be read is not said.
-            drop(stderr.take(4096).read_to_string(&mut said).await);
-        }
+    /// An output that says why the command was not executed, where it was not.
+    fn told(&self, output: Output, line_end: &'static str) -> Output {
+        Box::new(Told::new(output, &self.log, &self.request.command, line_end))
+    }
+
+    fn refused(&self) -> ExecError {
+        let command = self.request.command.first().map_or("", String::as_str);
+        let said = Refusal::read(&self.log).map(|refusal| refusal.message(command));
+        // At worst an empty file stays until the pod goes.
+        drop(fs::remove_file(&self.log));
         ExecError::Refused {
             container: self.target.container.clone(),
-            said: said.trim().to_owned(),
+            said: said.unwrap_or_else(|| "crun ended and left no reason".to_owned()),
         }
     }
 }
