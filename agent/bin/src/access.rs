@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent_runtime::attach::AttachError;
 use agent_runtime::exec::{self, ContainerRef, ExecProcess, ExecRequest};
 use agent_runtime::logs::{self, LogFormat, LogQuery};
 use agent_runtime::{NodePaths, read_records, read_state};
@@ -17,7 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream::unfold;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use crate::attach;
+use crate::attach::Run;
 use crate::pods::Registry;
 
 /// Answers for the workers' pods.
@@ -99,6 +100,14 @@ impl Access {
     }
 }
 
+fn not_running(path: &ContainerPath) -> AccessError {
+    AccessError::NotReady {
+        pod: path.pod.pod.clone(),
+        container: path.container.clone(),
+        reason: "is not running".to_owned(),
+    }
+}
+
 fn waiting_reason(pod: &Pod, container: &str) -> String {
     let status = pod.status.iter();
     let mut all = status.flat_map(|status| {
@@ -158,11 +167,7 @@ impl PodAccess for Access {
         let mut process = exec::spawn(&self.paths, &target, &request)
             .await
             .map_err(|error| match error {
-                exec::ExecError::NotRunning { .. } => AccessError::NotReady {
-                    pod: path.pod.pod.clone(),
-                    container: path.container.clone(),
-                    reason: "is not running".to_owned(),
-                },
+                exec::ExecError::NotRunning { .. } => not_running(path),
                 error => AccessError::Failed {
                     attempted: format!("exec in container \"{}\"", path.container),
                     source: Box::new(error),
@@ -180,19 +185,23 @@ impl PodAccess for Access {
         let (uid, pod) = self.container(path)?;
         let (invocation, over) = self.run_of(&uid, path, &pod, false)?;
         if over {
-            return Err(AccessError::NotReady {
-                pod: path.pod.pod.clone(),
-                container: path.container.clone(),
-                reason: "is not running".to_owned(),
-            });
+            return Err(not_running(path));
         }
-        Ok(attach::session(
-            &self.paths,
-            &uid,
-            &path.container,
+        let run = Run {
+            paths: self.paths.clone(),
+            target: ContainerRef {
+                uid,
+                container: path.container.clone(),
+            },
             invocation,
-            options,
-        ))
+        };
+        run.attach(options).await.map_err(|error| match error {
+            AttachError::NotRunning(_) => not_running(path),
+            error => AccessError::Failed {
+                attempted: format!("attach to container \"{}\"", path.container),
+                source: Box::new(error),
+            },
+        })
     }
 
     async fn network(&self, path: &PodPath) -> Result<PodNetwork, AccessError> {

@@ -1,11 +1,14 @@
-//! Attaching to a container: its output from now on, as the journal gets it, until the run ends.
-//!
-//! A container's stdin is closed from its start, so what is sent to it goes nowhere.
+//! Attaching to a container: to its holder where it has stdin or a terminal, else its output from now
+//! on, as the journal gets it, until the run ends.
 
 use std::io;
+use std::time::Duration;
 
+use agent_run::attach::Wanted;
+use agent_runtime::attach::{AttachError, Attached, Detached, attach};
+use agent_runtime::exec::ContainerRef;
 use agent_runtime::logs::{self, LogFormat, LogLines, LogQuery, Stream};
-use agent_runtime::{Ended, NodePaths, read_records};
+use agent_runtime::{Ended, NodePaths, Record, read_records};
 use agent_server::{ExecOptions, Exit, ProcessControl, Session, TerminalSize};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -15,18 +18,94 @@ use tokio::task::JoinSet;
 /// Bytes that wait for a slow reader; then the journal is read no further.
 const WAITING: usize = 64 << 10;
 
-/// A session with the run `invocation` of the container.
-pub(crate) fn session(
-    paths: &NodePaths,
-    uid: &str,
-    container: &str,
-    invocation: String,
-    options: &ExecOptions,
-) -> Session {
+/// How long the record of a killed container may take after its holder was killed with it.
+const RECORDED: Duration = Duration::from_secs(3);
+
+/// Pause between looks for a record.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One run of a container.
+pub(crate) struct Run {
+    pub(crate) paths: NodePaths,
+    pub(crate) target: ContainerRef,
+    /// systemd's id of it.
+    pub(crate) invocation: String,
+}
+
+impl Run {
+    /// A session with it.
+    ///
+    /// # Errors
+    ///
+    /// Says why its holder does not take one more.
+    pub(crate) async fn attach(self, options: &ExecOptions) -> Result<Session, AttachError> {
+        let wanted = Wanted {
+            stdin: options.stdin,
+            stdout: options.stdout,
+            stderr: options.stderr && !options.tty,
+        };
+        match attach(&self.paths, &self.target, wanted).await? {
+            Some(attached) => Ok(held(attached, self)),
+            None => Ok(from_journal(self, options)),
+        }
+    }
+
+    fn record(&self) -> Option<Record> {
+        let records = read_records(&self.paths, &self.target.uid, &self.target.container).unwrap_or_default();
+        let mut all = records.recent.into_iter();
+        all.find(|record| record.invocation_id == self.invocation)
+    }
+}
+
+fn held(mut attached: Attached, run: Run) -> Session {
+    Session {
+        stdin: attached.stdin.take().map(|stream| Box::pin(stream) as _),
+        stdout: attached.stdout.take().map(|stream| Box::pin(stream) as _),
+        stderr: attached.stderr.take().map(|stream| Box::pin(stream) as _),
+        process: Box::new(Held { attached, run }),
+    }
+}
+
+/// A container with a holder.
+struct Held {
+    attached: Attached,
+    run: Run,
+}
+
+impl ProcessControl for Held {
+    fn resize(&mut self, size: TerminalSize) -> io::Result<()> {
+        self.attached.resize(size.width, size.height);
+        Ok(())
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>> {
+        async move {
+            if self.attached.wait().await == Detached::Done {
+                return Ok(Exit::Code(0));
+            }
+            // A unit that is killed as a whole takes its holder along: the record tells.
+            let recorded = async {
+                while self.run.record().is_none() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            match tokio::time::timeout(RECORDED, recorded).await {
+                Ok(()) => Ok(Exit::Code(0)),
+                Err(_) => Err(io::Error::other(
+                    "attachment cut off: its client read nothing for too long; attach again",
+                )),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A container whose stdin is closed from its start, so that what is sent to it goes nowhere.
+fn from_journal(run: Run, options: &ExecOptions) -> Session {
     let query = LogQuery {
-        uid: uid.to_owned(),
-        container: container.to_owned(),
-        invocation_id: Some(invocation.clone()),
+        uid: run.target.uid.clone(),
+        container: run.target.container.clone(),
+        invocation_id: Some(run.invocation.clone()),
         follow: true,
         tail: Some(0),
         since: None,
@@ -34,18 +113,12 @@ pub(crate) fn session(
     let (out, stdout) = tokio::io::duplex(WAITING);
     let (err, stderr) = tokio::io::duplex(WAITING);
     let mut pump = JoinSet::new();
-    pump.spawn(copy(logs::read(paths, query), out, err));
+    pump.spawn(copy(logs::read(&run.paths, query), out, err));
     Session {
         stdin: options.stdin.then(|| Box::pin(tokio::io::sink()) as _),
         stdout: options.stdout.then(|| Box::pin(stdout) as _),
         stderr: (options.stderr && !options.tty).then(|| Box::pin(stderr) as _),
-        process: Box::new(Attached {
-            paths: paths.clone(),
-            uid: uid.to_owned(),
-            container: container.to_owned(),
-            invocation,
-            pump,
-        }),
+        process: Box::new(Journal { run, pump }),
     }
 }
 
@@ -64,15 +137,13 @@ async fn copy(mut lines: LogLines, mut out: DuplexStream, mut err: DuplexStream)
     }
 }
 
-struct Attached {
-    paths: NodePaths,
-    uid: String,
-    container: String,
-    invocation: String,
+/// A container whose output is read from the journal.
+struct Journal {
+    run: Run,
     pump: JoinSet<()>,
 }
 
-impl ProcessControl for Attached {
+impl ProcessControl for Journal {
     fn resize(&mut self, _: TerminalSize) -> io::Result<()> {
         Ok(())
     }
@@ -80,15 +151,13 @@ impl ProcessControl for Attached {
     fn wait(&mut self) -> BoxFuture<'_, io::Result<Exit>> {
         async move {
             while self.pump.join_next().await.is_some() {}
-            let records = read_records(&self.paths, &self.uid, &self.container).unwrap_or_default();
-            let end = records
-                .recent
-                .iter()
-                .find(|record| record.invocation_id == self.invocation);
-            Ok(end.map_or(Exit::Code(0), |record| match record.ended {
-                Ended::Exited => Exit::Code(record.exit_code),
-                Ended::Killed | Ended::Dumped => Exit::Signal(record.signal),
-            }))
+            Ok(self
+                .run
+                .record()
+                .map_or(Exit::Code(0), |record| match record.ended {
+                    Ended::Exited => Exit::Code(record.exit_code),
+                    Ended::Killed | Ended::Dumped => Exit::Signal(record.signal),
+                }))
         }
         .boxed()
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BackOff, FormatError, file};
+use crate::{BackOff, FormatError, Held, file};
 
 /// Version of the bundle format that this build reads and writes.
 pub const LAUNCH_VERSION: u32 = 1;
@@ -50,6 +50,9 @@ pub struct Launch {
     pub user: UserSpec,
     /// The pause between restarts.
     pub back_off: BackOff,
+    /// The streams that are held for those who attach; absent where the journal has them directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// Whose container it is, as adoption and messages need it.

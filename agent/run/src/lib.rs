@@ -4,6 +4,7 @@
 //! [`State`], all JSON under `/run/floe/pods/<uid>/<container>/`) and the program's own steps.
 //! No async runtime, no D-Bus: this runs inside every container's unit.
 
+pub mod attach;
 mod back_off;
 mod by_name;
 mod cgroup;
@@ -11,7 +12,9 @@ mod clock;
 mod extend;
 mod file;
 mod finish;
+mod hold;
 mod launch;
+mod lost;
 pub mod mount_namespace;
 mod records;
 mod start;
@@ -23,10 +26,12 @@ pub use cgroup::{CgroupError, enter_cgroup};
 pub use extend::{ExtendError, extend_stop};
 pub use file::FormatError;
 pub use finish::{FinishError, ServiceEnd, record};
+pub use hold::Held;
 pub use launch::{
     BUNDLE_FILE, CONFIG_FILE, ERROR_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE,
     PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec, write_bundle,
 };
+pub use lost::recover;
 pub use records::{Ended, MAX_RECORDS, Record, Records};
 pub use start::{StartError, run as start};
 pub use state::{Phase, State};

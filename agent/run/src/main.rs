@@ -17,7 +17,7 @@ The agent and systemd call this; DIR is a container's folder under /run/floe/pod
 
 fn main() -> ExitCode {
     match run(&env::args_os().skip(1).collect::<Vec<_>>()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let mut text = format!("floe-run: {error}");
             let mut cause = error.source();
@@ -32,18 +32,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &[OsString]) -> Result<(), Box<dyn Error>> {
+fn run(args: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
     let (verb, rest) = args.split_first().ok_or(USAGE)?;
     match (verb.to_str(), rest) {
-        (Some("start"), [dir]) => match start(Path::new(dir), &variable("INVOCATION_ID"))? {},
-        (Some("record"), [dir]) => Ok(record(Path::new(dir), &service_end())?),
-        (Some("mounts"), []) => Ok(mount_namespace::pin(Path::new("/run/floe"))?),
-        (Some("mounts"), [dir]) => Ok(mount_namespace::pin(Path::new(dir))?),
-        (Some("copy"), [stdout, stderr]) => Ok(copy(Path::new(stdout), Path::new(stderr))?),
-        (Some("extend"), [pid, seconds]) => extend(pid, seconds),
-        (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments),
-        _ => Err(USAGE.into()),
+        (Some("start"), [dir]) => return Ok(start(Path::new(dir), &variable("INVOCATION_ID"))?.into()),
+        (Some("record"), [dir]) => record(Path::new(dir), &service_end())?,
+        (Some("mounts"), []) => mount_namespace::pin(Path::new("/run/floe"))?,
+        (Some("mounts"), [dir]) => mount_namespace::pin(Path::new(dir))?,
+        (Some("copy"), [stdout, stderr]) => copy(Path::new(stdout), Path::new(stderr))?,
+        (Some("extend"), [pid, seconds]) => extend(pid, seconds)?,
+        (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments)?,
+        _ => return Err(USAGE.into()),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn service_end() -> ServiceEnd {

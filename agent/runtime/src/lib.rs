@@ -4,6 +4,7 @@
 //! and a unit out. Everything else reads what `floe-run` and the journal left, or enters namespaces.
 
 mod adopt;
+pub mod attach;
 pub mod bundle;
 pub mod exec;
 pub mod logs;

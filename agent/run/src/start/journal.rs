@@ -11,7 +11,7 @@ use crate::launch::Identity;
 const SOCKET: &str = "/run/systemd/journal/stdout";
 
 /// syslog's `info` and `err`: how a reader tells the two streams apart.
-const PRIORITIES: (u8, u8) = (6, 3);
+pub(crate) const PRIORITIES: (u8, u8) = (6, 3);
 
 /// Makes fresh streams this program's stdout and stderr. journald files the lines under the unit
 /// (and its `LogExtraFields=`) by the cgroup of whoever opened the stream.
@@ -23,7 +23,8 @@ pub(super) fn open(identity: &Identity) -> Result<(), StartError> {
     rustix::stdio::dup2_stderr(&stderr).map_err(StartError::io("take as stderr", Path::new(SOCKET)))
 }
 
-fn stream(identity: &Identity, priority: u8) -> io::Result<UnixStream> {
+/// A stream of one priority.
+pub(crate) fn stream(identity: &Identity, priority: u8) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(SOCKET)?;
     stream.shutdown(Shutdown::Read)?;
     stream.write_all(header(identity, priority).as_bytes())?;

@@ -2,7 +2,7 @@
 
 mod capabilities;
 mod config;
-mod journal;
+pub(crate) mod journal;
 mod passwd;
 mod rootfs;
 mod seccomp;
@@ -10,7 +10,6 @@ mod share;
 mod skeleton;
 mod sub_path;
 
-use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -20,12 +19,13 @@ use std::thread::sleep;
 
 use nix::sched::{CloneFlags, unshare};
 
+use crate::attach::ATTACH_SOCKET;
 use crate::by_name::{self, Fifos};
 use crate::clock::now;
 use crate::file::replace_bytes;
 use crate::launch::{CONFIG_FILE, ERROR_FILE, LAUNCH_VERSION, Launch, PID_FILE, ROOTFS_DIR};
 use crate::mount_namespace::{self, NamespaceError};
-use crate::{FormatError, Phase, Records, State};
+use crate::{FormatError, Held, Phase, State, hold, recover};
 
 /// Why a container was not handed to crun.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +82,17 @@ impl StartError {
 }
 
 /// Waits the back-off, builds the container's mounts, opens its journal streams and becomes
-/// `crun create`. SIGTERM during the wait ends the program at once: it has no handler.
+/// `crun create`. SIGTERM during the wait ends the program at once: it has no handler. Where the
+/// container's streams are held, this program holds them and comes back with its exit code.
 ///
 /// # Errors
 ///
 /// Says which step failed; the same text is left in [`ERROR_FILE`] for the record.
-pub fn run(dir: &Path, invocation_id: &str) -> Result<Infallible, StartError> {
-    let result =
-        prepare(dir, invocation_id).and_then(|(launch, fifos)| become_crun(dir, &launch, fifos.as_ref()));
+pub fn run(dir: &Path, invocation_id: &str) -> Result<u8, StartError> {
+    let result = prepare(dir, invocation_id).and_then(|(launch, fifos)| match launch.held {
+        Some(held) => hold(dir, &launch, held),
+        None => Err(become_crun(dir, &launch, fifos.as_ref())),
+    });
     if let Err(error) = &result {
         // The record will say less, and the journal has it all the same.
         drop(replace_bytes(&dir.join(ERROR_FILE), chain(error).as_bytes()));
@@ -134,7 +137,8 @@ fn prepare(dir: &Path, invocation_id: &str) -> Result<(Launch, Option<Fifos>), S
 
 /// `/dev/stdout` and `/dev/stderr` as files, where the image needs them.
 fn fifos(launch: &Launch, rootfs: &Path) -> Result<Option<Fifos>, StartError> {
-    if !by_name::wanted(rootfs) {
+    // Held streams are pipes or a terminal, which have names that can be opened.
+    if launch.held.is_some() || !by_name::wanted(rootfs) {
         return Ok(None);
     }
     let scratch = launch.pod.scratch();
@@ -144,7 +148,7 @@ fn fifos(launch: &Launch, rootfs: &Path) -> Result<Option<Fifos>, StartError> {
 
 /// Says in the state file what happens, and waits. Damaged records must not hold a container back.
 fn wait_back_off(dir: &Path, launch: &Launch, invocation_id: &str) -> Result<(), StartError> {
-    let records = Records::read(dir).unwrap_or_default();
+    let records = recover(dir);
     let say = |phase| {
         State {
             invocation_id: invocation_id.to_owned(),
@@ -165,7 +169,8 @@ fn wait_back_off(dir: &Path, launch: &Launch, invocation_id: &str) -> Result<(),
 /// Removes what a run that was not recorded may have left.
 fn forget_last_run(dir: &Path, launch: &Launch) -> Result<(), StartError> {
     let crun_state = launch.crun_root.join(&launch.container_id);
-    for stale in [dir.join(PID_FILE), dir.join(ERROR_FILE), crun_state] {
+    let files = [PID_FILE, ERROR_FILE, ATTACH_SOCKET].map(|name| dir.join(name));
+    for stale in files.into_iter().chain([crun_state]) {
         let removed = match fs::symlink_metadata(&stale) {
             Ok(facts) if facts.is_dir() => fs::remove_dir_all(&stale),
             Ok(_) => fs::remove_file(&stale),
@@ -179,15 +184,36 @@ fn forget_last_run(dir: &Path, launch: &Launch) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Stays, with `crun create` as a child.
+fn hold(dir: &Path, launch: &Launch, held: Held) -> Result<u8, StartError> {
+    let task = hold::Task {
+        dir,
+        identity: &launch.identity,
+        held,
+        create: crun_create(dir, launch),
+        container_id: &launch.container_id,
+    };
+    hold::run(task).map_err(StartError::io("hold the streams of", dir))
+}
+
 /// Replaces this program by `crun create`, whose stdout and stderr are the container's.
-fn become_crun(dir: &Path, launch: &Launch, fifos: Option<&Fifos>) -> Result<Infallible, StartError> {
-    journal::open(&launch.identity)?;
-    if let Some(fifos) = fifos {
+fn become_crun(dir: &Path, launch: &Launch, fifos: Option<&Fifos>) -> StartError {
+    let ready = journal::open(&launch.identity).and_then(|()| {
         fifos
-            .copy()
-            .map_err(StartError::io("start the copying process for", dir))?;
+            .map_or(Ok(()), Fifos::copy)
+            .map_err(StartError::io("start the copying process for", dir))
+    });
+    if let Err(error) = ready {
+        return error;
     }
-    let error = Command::new(&launch.crun)
+    let error = crun_create(dir, launch).arg(&launch.container_id).exec();
+    StartError::io("execute", &launch.crun)(error)
+}
+
+/// `crun create` up to its last argument, the container's id.
+fn crun_create(dir: &Path, launch: &Launch) -> Command {
+    let mut command = Command::new(&launch.crun);
+    command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin")
         .current_dir("/")
@@ -203,8 +229,6 @@ fn become_crun(dir: &Path, launch: &Launch, fifos: Option<&Fifos>) -> Result<Inf
         .arg("--config")
         .arg(dir.join(CONFIG_FILE))
         .arg("--pid-file")
-        .arg(dir.join(PID_FILE))
-        .arg(&launch.container_id)
-        .exec();
-    Err(StartError::io("execute", &launch.crun)(error))
+        .arg(dir.join(PID_FILE));
+    command
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use agent_systemd::UnitManager as _;
 use serde_json::json;
 
+use crate::held::*;
 use crate::live::*;
 use crate::node::Node;
 use crate::pods::*;
@@ -44,6 +45,13 @@ pub(crate) async fn run(node: &Node, only: Option<&str>) -> Outcome {
         a_privileged_container_on_the_hosts_network_runs,
         volumes_are_mounted_and_parts_stay_beneath,
         limits_hold_and_memory_beyond_them_is_an_oom_kill,
+        a_terminal_outlives_those_who_attach,
+        stdin_ends_with_the_first_who_had_it,
+        stdin_stays_open_for_the_next,
+        a_held_container_ends_as_its_process_does,
+        the_last_words_of_a_held_container_are_heard,
+        commands_that_cannot_be_executed_have_the_codes_of_shells,
+        one_who_reads_nothing_is_cut_off,
     );
     Ok(())
 }

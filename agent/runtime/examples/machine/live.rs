@@ -44,7 +44,7 @@ async fn output(process: &mut ExecProcess) -> Result<(String, String), Box<dyn E
     Ok((out, err))
 }
 
-fn check(what: &str, holds: bool) -> Outcome {
+pub(crate) fn check(what: &str, holds: bool) -> Outcome {
     if holds { Ok(()) } else { Err(what.into()) }
 }
 

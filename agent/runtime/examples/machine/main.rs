@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "its output is for who runs it")]
 
 mod claims;
+mod held;
 mod live;
 mod node;
 mod pods;

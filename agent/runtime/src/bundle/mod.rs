@@ -14,7 +14,7 @@ mod write;
 use std::path::PathBuf;
 
 use agent_core::Role;
-use agent_run::{BackOff, Identity, LAUNCH_VERSION, Launch, PodShare, Rootfs};
+use agent_run::{BackOff, Held, Identity, LAUNCH_VERSION, Launch, PodShare, Rootfs};
 use agent_systemd::{ServiceSpec, SliceSpec, UnitNameError};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use oci_spec::OciSpecError;
@@ -262,8 +262,20 @@ fn launch(
         sub_paths: mounts::sub_paths(input, &paths.container_dir(uid, name)),
         user: security.user(image_user)?,
         back_off: BackOff::default(),
+        held: held(input.container),
         identity,
     })
+}
+
+/// What of the container's streams a holder holds; most have none.
+fn held(container: &Container) -> Option<Held> {
+    let held = Held {
+        tty: container.tty.unwrap_or(false),
+        stdin: container.stdin.unwrap_or(false),
+        // Without stdin it says nothing.
+        stdin_once: container.stdin.unwrap_or(false) && container.stdin_once.unwrap_or(false),
+    };
+    (held.tty || held.stdin).then_some(held)
 }
 
 fn identity(input: &ContainerInput<'_>, unit: &str, slice: &str) -> Result<Identity, BundleError> {

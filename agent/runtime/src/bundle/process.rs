@@ -25,7 +25,7 @@ pub(super) fn process(
         .filter(|d| !d.is_empty())
         .or(image_dir);
     Ok(ProcessBuilder::default()
-        .terminal(false)
+        .terminal(input.container.tty.unwrap_or(false))
         // The numbers are filled in at each start, from the image's files.
         .user(UserBuilder::default().uid(0_u32).gid(0_u32).build()?)
         .args(arguments(input)?)
@@ -81,7 +81,7 @@ fn arguments(input: &ContainerInput<'_>) -> Result<Vec<String>, BundleError> {
     }
 }
 
-/// `PATH` and `HOSTNAME`, then the image's variables, then the pod's; a later one of a name takes the
+/// `PATH` and `HOSTNAME`, on a terminal `TERM`, then the image's variables, then the pod's; a later one of a name takes the
 /// place of an earlier one.
 fn environment(input: &ContainerInput<'_>) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
@@ -91,6 +91,9 @@ fn environment(input: &ContainerInput<'_>) -> Vec<(String, String)> {
     };
     set("PATH", DEFAULT_PATH);
     set("HOSTNAME", &input.sandbox.hostname);
+    if input.container.tty.unwrap_or(false) {
+        set("TERM", "xterm");
+    }
     let image = input
         .image
         .config

@@ -37,8 +37,13 @@ pub(super) fn service(
     };
     Ok(ServiceSpec {
         description: description(input, launch),
-        service_type: ServiceType::Forking {
-            pid_file: dir.join(PID_FILE),
+        // A holder is the main process and stays; without one it is the container's own.
+        service_type: if launch.held.is_some() {
+            ServiceType::Notify
+        } else {
+            ServiceType::Forking {
+                pid_file: dir.join(PID_FILE),
+            }
         },
         exec_start_post: vec![crun_start(launch, &dir.join(ERROR_FILE).to_string_lossy())],
         exec_stop_post: vec![Exec::new(&paths.floe_run, ["record", &dir_text])],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agent_core::Role;
-use agent_systemd::Restart;
+use agent_systemd::{Restart, ServiceType};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -255,4 +255,29 @@ fn a_uid_or_name_that_leads_elsewhere_is_refused() {
         node_memory: 1,
     };
     assert!(matches!(bundle(&input, &paths()), Err(BundleError::Folder(_))));
+}
+
+#[test]
+fn only_containers_that_ask_for_stdin_or_a_terminal_have_a_holder() {
+    let of = |container: Value| {
+        let bundle = made(container, json!({"Cmd": ["c"]})).unwrap();
+        let terminal = config(&bundle)["process"]["terminal"] == json!(true);
+        let notifies = bundle.service.service_type == ServiceType::Notify;
+        (bundle.launch.held, notifies, terminal)
+    };
+    let held = |tty, stdin, stdin_once| {
+        Some(Held {
+            tty,
+            stdin,
+            stdin_once,
+        })
+    };
+    assert_eq!(of(json!({"stdinOnce": true})), (None, false, false));
+    assert_eq!(
+        of(json!({"stdin": true})),
+        (held(false, true, false), true, false)
+    );
+    assert_eq!(of(json!({"tty": true})), (held(true, false, false), true, true));
+    let all = json!({"tty": true, "stdin": true, "stdinOnce": true});
+    assert_eq!(of(all), (held(true, true, true), true, true));
 }
