@@ -237,3 +237,40 @@ fn chain(error: &dyn std::error::Error) -> Vec<String> {
         .map(ToString::to_string)
         .collect()
 }
+
+/// What the child of the next test does: its environment names a proxy.
+#[tokio::test]
+#[ignore = "run by another test, with a proxy in the environment"]
+async fn pulls_from_a_registry_that_only_the_proxy_knows() {
+    let node = Node::new("[registry.\"registry.test\"]\nplain_http = true\n");
+    node.pull("registry.test/app:v1").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proxy_of_the_environment_is_used_for_documents_and_layers() {
+    if !root_only() {
+        return;
+    }
+    let (fake, _) = registry().await;
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact"])
+        .arg("registry::tests::access::pulls_from_a_registry_that_only_the_proxy_knows")
+        .env("HTTP_PROXY", format!("http://{}", fake.address))
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
+    let asked: Vec<String> = fake.seen().into_iter().map(|seen| seen.uri).collect();
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    assert!(
+        asked
+            .iter()
+            .all(|uri| uri.starts_with("http://registry.test/v2/app/")),
+        "{asked:?}"
+    );
+}
