@@ -115,27 +115,61 @@ pub(crate) async fn run(client: Client, names: Arc<Names>, stop: CancellationTok
 async fn follow<T: Source>(client: Client, names: Arc<Names>, listed: Arc<AtomicUsize>) {
     let api = Api::<T>::all(client);
     let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
-    let mut seen = BTreeSet::new();
-    let mut first = true;
+    let mut follower = Follower::new(names, listed);
     while let Some(change) = changes.next().await {
         match change {
-            Ok(watcher::Event::Init) => seen.clear(),
-            Ok(watcher::Event::InitApply(object)) => {
-                seen.insert(object.key());
-                names.change(|zone| object.put(zone));
-            }
-            Ok(watcher::Event::InitDone) => {
-                // What was there is answered from until the list is whole.
-                names.change(|zone| forget_others::<T>(zone, &seen));
-                seen.clear();
-                if std::mem::take(&mut first) && listed.fetch_add(1, Ordering::AcqRel) + 1 == KINDS {
-                    names.set_ready();
-                    info!("cluster names are known");
-                }
-            }
-            Ok(watcher::Event::Apply(object)) => names.change(|zone| object.put(zone)),
-            Ok(watcher::Event::Delete(object)) => names.change(|zone| T::remove(&object.key(), zone)),
+            Ok(change) => follower.take::<T>(change),
             Err(error) => debug!(error = &error as &dyn std::error::Error, "watch for names failed"),
+        }
+    }
+}
+
+/// Takes one kind's changes into the zone.
+struct Follower {
+    names: Arc<Names>,
+    /// How many kinds have been listed whole.
+    listed: Arc<AtomicUsize>,
+    is_listed: bool,
+    /// What the list under way has told.
+    seen: BTreeSet<Key>,
+}
+
+impl Follower {
+    fn new(names: Arc<Names>, listed: Arc<AtomicUsize>) -> Self {
+        Self {
+            names,
+            listed,
+            is_listed: false,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn take<T: Source>(&mut self, change: watcher::Event<T>) {
+        match change {
+            watcher::Event::Init => self.seen.clear(),
+            watcher::Event::InitApply(object) => {
+                self.seen.insert(object.key());
+                self.names.change(|zone| object.put(zone));
+            }
+            watcher::Event::InitDone => {
+                // What was there is answered from until the list is whole.
+                let seen = std::mem::take(&mut self.seen);
+                self.names.change(|zone| forget_others::<T>(zone, &seen));
+                self.note_listed();
+            }
+            watcher::Event::Apply(object) => self.names.change(|zone| object.put(zone)),
+            watcher::Event::Delete(object) => self.names.change(|zone| T::remove(&object.key(), zone)),
+        }
+    }
+
+    fn note_listed(&mut self) {
+        if self.is_listed {
+            return;
+        }
+        self.is_listed = true;
+        if self.listed.fetch_add(1, Ordering::AcqRel) + 1 == KINDS {
+            self.names.set_ready();
+            info!("cluster names are known");
         }
     }
 }
@@ -143,5 +177,71 @@ async fn follow<T: Source>(client: Client, names: Arc<Names>, listed: Arc<Atomic
 fn forget_others<T: Source>(zone: &mut Zone, seen: &BTreeSet<Key>) {
     for key in T::known(zone).difference(seen) {
         T::remove(key, zone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::zone::tests::{example, zone};
+
+    fn service(name: &str) -> Service {
+        let meta = json!({"namespace": "default", "name": name});
+        serde_json::from_value(json!({"metadata": meta, "spec": {"clusterIP": "10.43.9.9"}})).unwrap()
+    }
+
+    fn services(names: &Names) -> Vec<String> {
+        let contents = names.read(Zone::contents);
+        contents.services.into_iter().map(|one| one.name).collect()
+    }
+
+    #[test]
+    fn a_new_list_takes_away_what_it_does_not_tell_and_not_before_its_end() {
+        let names = Arc::new(Names::new(example()));
+        let mut follower = Follower::new(Arc::clone(&names), Arc::default());
+        let before = services(&names).len();
+        follower.take::<Service>(watcher::Event::Init);
+        follower.take(watcher::Event::InitApply(service("kubernetes")));
+        assert_eq!(services(&names).len(), before);
+        follower.take::<Service>(watcher::Event::InitDone);
+        assert_eq!(services(&names), ["kubernetes"]);
+        assert!(
+            !names.read(Zone::contents).slices.is_empty(),
+            "another kind's are left alone"
+        );
+        follower.take(watcher::Event::Apply(service("more")));
+        follower.take(watcher::Event::Delete(service("kubernetes")));
+        assert_eq!(services(&names), ["more"]);
+    }
+
+    #[test]
+    fn names_are_known_when_every_kind_has_been_listed_once() {
+        let names = Arc::new(Names::new(zone()));
+        let listed = Arc::new(AtomicUsize::new(0));
+        let follower = || Follower::new(Arc::clone(&names), Arc::clone(&listed));
+        let (mut first, mut second, mut third) = (follower(), follower(), follower());
+        first.take::<Namespace>(watcher::Event::InitDone);
+        first.take::<Namespace>(watcher::Event::InitDone);
+        second.take::<Service>(watcher::Event::InitDone);
+        assert!(!names.is_ready());
+        third.take::<EndpointSlice>(watcher::Event::InitDone);
+        assert!(names.is_ready());
+    }
+
+    #[test]
+    fn a_slice_that_loses_its_service_is_forgotten() {
+        let names = Names::new(example());
+        let slice = EndpointSlice {
+            metadata: kube::api::ObjectMeta {
+                namespace: Some("default".to_owned()),
+                name: Some("headless-x7k2p".to_owned()),
+                ..kube::api::ObjectMeta::default()
+            },
+            ..EndpointSlice::default()
+        };
+        names.change(|zone| slice.put(zone));
+        assert!(names.read(Zone::contents).slices.is_empty());
     }
 }

@@ -1,11 +1,13 @@
 //! The sockets.
 
 mod admission;
+mod handover;
 mod tcp;
 mod udp;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket};
@@ -13,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::resolve::Resolver;
+use handover::Inherited;
 
 /// Both sockets of the server's address.
 #[derive(Debug)]
@@ -22,15 +25,26 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes `address`, or nothing of it.
+    /// Takes `address`, or nothing of it: what the last run of the agent left, else anew.
     ///
     /// # Errors
     ///
     /// The kernel's, such as `AddrInUse`.
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let udp = UdpSocket::bind(address).await?;
-        // A port that the kernel chose (0, in tests) is the same for both.
-        let tcp = TcpListener::bind(udp.local_addr()?).await?;
+        let Inherited { udp, tcp } = handover::inherited(address);
+        let whole = udp.is_some() && tcp.is_some();
+        let udp = match udp {
+            Some(udp) => from_last_run_udp(udp)?,
+            None => UdpSocket::bind(address).await?,
+        };
+        let tcp = match tcp {
+            Some(tcp) => from_last_run_tcp(tcp)?,
+            // A port that the kernel chose (0, in tests) is the same for both.
+            None => TcpListener::bind(udp.local_addr()?).await?,
+        };
+        if !whole {
+            handover::keep(udp.as_fd(), tcp.as_fd());
+        }
         Ok(Self { udp, tcp })
     }
 
@@ -39,6 +53,16 @@ impl Sockets {
     pub(crate) fn address(&self) -> SocketAddr {
         self.udp.local_addr().unwrap()
     }
+}
+
+fn from_last_run_udp(socket: net::UdpSocket) -> io::Result<UdpSocket> {
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+fn from_last_run_tcp(listener: net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Answers until `stop`.
