@@ -49,9 +49,14 @@
         in
         roles // { default.imports = lib.attrValues roles; };
 
-      # One for each file of nix/checks.
+      # One for each file of nix/checks, and `vm-…` for each of tests/vm.
       checks = perSystem (
-        pkgs: lib.mapAttrs (_: file: import file { inherit pkgs lib self; }) (nixFiles ./nix/checks)
+        pkgs:
+        let
+          made = folder: lib.mapAttrs (_: file: import file { inherit pkgs lib self; }) (nixFiles folder);
+          vm = name: test: lib.nameValuePair "vm-${name}" (pkgs.testers.runNixOSTest test);
+        in
+        made ./nix/checks // lib.mapAttrs' vm (made ./tests/vm)
       );
 
       formatter = perSystem (pkgs: pkgs.nixfmt-tree);

@@ -1,4 +1,4 @@
-# A machine with every role evaluates, and its units name programs of the store.
+# Good configurations evaluate, and what the machine gets is what they say.
 {
   pkgs,
   lib,
@@ -6,27 +6,42 @@
   ...
 }:
 let
-  system = lib.nixosSystem {
+  machines = import ../machines.nix {
+    inherit lib self;
     inherit (pkgs.stdenv.hostPlatform) system;
-    modules = [
-      self.nixosModules.default
-      {
-        boot.isContainer = true;
-        system.stateVersion = "25.11";
-        services.floe = {
-          controlplane.enable = true;
-          controlplane.settings.advertise_address = "10.0.0.1";
-          agent.enable = true;
-          agent.settings.server = "https://10.0.0.1:6443";
-        };
-      }
-    ];
   };
+  both = (machines.machine machines.both).config;
+  node = (machines.machine machines.node).config;
+  none = (machines.machine { }).config;
+  expect = what: holds: lib.assertMsg holds "expected: ${what}";
 in
-pkgs.runCommand "floe-modules" { etc = system.config.system.build.etc; } ''
-  for role in controlplane agent; do
-    test -s $etc/etc/floe/$role.toml
-    grep -q '^ExecStart=/nix/store/.*/bin/floe-'$role $etc/etc/systemd/system/floe-$role.service
-  done
-  touch $out
-''
+assert expect "a machine with no role has no daemon" (
+  !none.systemd.services ? floe-agent && none.systemd.packages == [ ]
+);
+assert expect "a machine opens no port unless asked" (
+  !lib.elem 6443 both.networking.firewall.allowedTCPPorts
+);
+assert expect "openFirewall opens the overlay and trusts the pods' links" (
+  lib.elem 8472 node.networking.firewall.allowedUDPPorts
+  && lib.elem "floe0" node.networking.firewall.trustedInterfaces
+);
+assert expect "an agent is not stopped before it is replaced, and the pods' namespace never" (
+  !node.systemd.services.floe-agent.stopIfChanged
+  && !node.systemd.services.floe-mounts.restartIfChanged
+);
+pkgs.runCommand "floe-modules"
+  {
+    both = both.system.build.etc;
+    node = node.system.build.etc;
+  }
+  ''
+    for role in controlplane agent; do
+      test -s $both/etc/floe/$role.toml
+      grep -q '^ExecStart=/nix/store/.*/bin/floe-'$role $both/etc/systemd/system/floe-$role.service
+    done
+    grep -qx 'server = "https://10.0.0.1:6443"' $node/etc/floe/agent.toml
+    grep -qx 'max_pods = 250' $node/etc/floe/agent.toml
+    test ! -e $node/etc/floe/controlplane.toml
+    grep -qx vxlan $node/etc/modules-load.d/nixos.conf
+    touch $out
+  ''

@@ -7,20 +7,20 @@
 }:
 let
   cfg = config.services.floe.agent;
-  toml = pkgs.formats.toml { };
-  configFile = toml.generate "agent.toml" cfg.settings;
+  # Where Services of type NodePort are reached.
+  nodePorts = {
+    from = 30000;
+    to = 32767;
+  };
 in
 {
-  imports = [ ../package-option.nix ];
-
-  options.services.floe.agent = {
-    enable = lib.mkEnableOption "the agent of a Floe cluster, which makes this machine a node";
-    settings = lib.mkOption {
-      description = "Contents of {file}`agent.toml`; a key the daemon does not know keeps it from starting.";
-      default = { };
-      type = lib.types.submodule {
-        freeformType = toml.type;
-        options = {
+  imports = [
+    (import ../role.nix {
+      name = "agent";
+      summary = "the agent of a Floe cluster, which makes this machine a node";
+      keys =
+        { config, lib }:
+        {
           server = lib.mkOption {
             type = lib.types.str;
             example = "https://10.0.0.1:6443";
@@ -32,21 +32,26 @@ in
             example = "/etc/floe/ca.crt";
             description = "Certificate of the cluster's CA; the default is where a control plane on the same machine keeps it.";
           };
-          bootstrap_token_file = lib.mkOption {
-            type = lib.types.str;
-            default = "/etc/floe/bootstrap-token";
-            description = "File with the token by which this node joins; keep it out of the Nix store.";
-          };
           cni_bin_dir = lib.mkOption {
             type = lib.types.str;
             default = "${config.services.floe.package}/lib/floe/cni";
             defaultText = lib.literalExpression ''"''${config.services.floe.package}/lib/floe/cni"'';
+            example = "/opt/cni/bin";
             description = "Folder of the CNI plugins.";
           };
         };
+      firewall = {
+        allowedTCPPorts = [ 10250 ];
+        allowedTCPPortRanges = [ nodePorts ];
+        allowedUDPPorts = [ 8472 ];
+        allowedUDPPortRanges = [ nodePorts ];
+        trustedInterfaces = [
+          "floe0"
+          "floe.vx"
+        ];
       };
-    };
-  };
+    })
+  ];
 
   config = lib.mkIf cfg.enable {
     assertions = [
@@ -58,14 +63,15 @@ in
     boot.kernelModules = [
       "br_netfilter"
       "overlay"
+      "vxlan"
     ];
-    environment.etc."floe/agent.toml".source = configFile;
-    environment.systemPackages = [ config.services.floe.package ];
-    systemd.packages = [ config.services.floe.package ]; # the units with their hardening
+    # Pods have their addresses from the agent.
+    networking.dhcpcd.denyInterfaces = [
+      "floe*"
+      "veth*"
+    ];
     systemd.services = {
       floe-agent = {
-        wantedBy = [ "multi-user.target" ];
-        restartTriggers = [ configFile ];
         # Pods go on while the agent is replaced, so there is nothing to stop beforehand.
         stopIfChanged = false;
         path = [

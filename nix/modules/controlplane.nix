@@ -1,26 +1,16 @@
 # The control plane: API server, store, controllers and scheduler.
-{
-  config,
-  lib,
-  pkgs,
-  ...
-}:
+{ config, lib, ... }:
 let
   cfg = config.services.floe.controlplane;
-  toml = pkgs.formats.toml { };
-  configFile = toml.generate "controlplane.toml" cfg.settings;
 in
 {
-  imports = [ ../package-option.nix ];
-
-  options.services.floe.controlplane = {
-    enable = lib.mkEnableOption "the control plane of a Floe cluster on this machine";
-    settings = lib.mkOption {
-      description = "Contents of {file}`controlplane.toml`; a key the daemon does not know keeps it from starting.";
-      default = { };
-      type = lib.types.submodule {
-        freeformType = toml.type;
-        options = {
+  imports = [
+    (import ../role.nix {
+      name = "controlplane";
+      summary = "the control plane of a Floe cluster on this machine";
+      keys =
+        { lib, ... }:
+        {
           listen = lib.mkOption {
             type = lib.types.str;
             default = "[::]:6443";
@@ -32,29 +22,33 @@ in
             example = "10.0.0.1";
             description = "IP address at which nodes and clients reach the API; it is in the certificate.";
           };
-          bootstrap_token_file = lib.mkOption {
+          pod_cidr = lib.mkOption {
             type = lib.types.str;
-            default = "/etc/floe/bootstrap-token";
-            description = "File with the token by which nodes join; keep it out of the Nix store.";
+            default = "10.42.0.0/16";
+            example = "10.100.0.0/16";
+            description = "Addresses of pods, of which each node gets a part.";
+          };
+          service_cidr = lib.mkOption {
+            type = lib.types.str;
+            default = "10.43.0.0/16";
+            example = "10.101.0.0/16";
+            description = "Addresses of Services; the tenth is the cluster's DNS server.";
           };
         };
-      };
-    };
-  };
+      firewall.allowedTCPPorts = [ 6443 ];
+    })
+  ];
 
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = !lib.hasPrefix builtins.storeDir cfg.settings.bootstrap_token_file;
-        message = "services.floe.controlplane.settings.bootstrap_token_file lies in the Nix store, which everyone can read: name a file that is put on the machine by other means, such as /etc/floe/bootstrap-token.";
+        assertion = cfg.settings.pod_cidr != cfg.settings.service_cidr;
+        message = "services.floe.controlplane.settings.pod_cidr and service_cidr are both ${cfg.settings.pod_cidr}: choose separate ranges.";
+      }
+      {
+        assertion = builtins.match ".*:[0-9]+" cfg.settings.listen != null;
+        message = "services.floe.controlplane.settings.listen is ${cfg.settings.listen}: give an address and a port, such as [::]:6443.";
       }
     ];
-    environment.etc."floe/controlplane.toml".source = configFile;
-    environment.systemPackages = [ config.services.floe.package ];
-    systemd.packages = [ config.services.floe.package ]; # the unit with its hardening
-    systemd.services.floe-controlplane = {
-      wantedBy = [ "multi-user.target" ];
-      restartTriggers = [ configFile ];
-    };
   };
 }

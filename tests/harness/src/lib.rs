@@ -8,6 +8,7 @@ mod images;
 mod kubectl;
 mod machine;
 mod node;
+mod script;
 mod vm;
 
 pub use cluster::{Cluster, floe_binaries};
@@ -15,4 +16,5 @@ pub use images::{BUSYBOX, busybox_archive};
 pub use kubectl::{Kubectl, Namespace};
 pub use machine::MachineNode;
 pub use node::{Executed, Node, eventually};
+pub use script::Script;
 pub use vm::{VM_ROOT, Vm, VmSpec};

@@ -1,4 +1,4 @@
-# The package that every role of this machine runs: one version of Floe on a node.
+# What all roles of a machine share: one version of Floe.
 { lib, pkgs, ... }:
 {
   options.services.floe.package = lib.mkPackageOption pkgs "floe" { };

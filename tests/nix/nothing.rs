@@ -1,0 +1,1 @@
+//! Nothing: this manifest exists to have its dependency fetched.
