@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::{ContainerFacts, Exit, Observation, Outcome, RestartPolicy, Role, Runs, Unit, containers};
-use agent_run::{BackOff, Launch};
+use agent_run::{BackOff, Launch, recover};
 use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
 use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 use tracing::warn;
 
@@ -18,6 +19,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl<U: UnitManager + 'static> Worker<U> {
     pub(super) async fn observe(&mut self) -> Observation {
+        let asked_at = now();
         let units = self.units().await;
         let pod = std::sync::Arc::clone(&self.goal.pod);
         let mut observation = Observation {
@@ -33,11 +35,27 @@ impl<U: UnitManager + 'static> Worker<U> {
             let unit = unit_name(&pod, &container.name)
                 .ok()
                 .and_then(|name| units.get(&name));
+            self.note_lost_end(&container.name, unit, asked_at);
             let facts = self.facts(role, container, unit);
             observation.containers.insert(container.name.clone(), facts);
         }
         self.adopting = false;
         observation
+    }
+
+    /// Notes the end of a run whose `floe-run record` was killed: it began before the units were asked for,
+    /// and there is no unit that could still be at it.
+    fn note_lost_end(&self, name: &str, unit: Option<&UnitState>, asked_at: Timestamp) {
+        let gone = unit.is_none_or(|unit| matches!(unit.active, ActiveState::Inactive | ActiveState::Failed));
+        let starting = self.containers.get(name).is_some_and(|local| local.starting);
+        if !gone || starting {
+            return;
+        }
+        let state = read_state(&self.context.paths, &self.uid, name).ok().flatten();
+        let before = |at| from_micros(at) < asked_at;
+        if state.is_some_and(|state| matches!(state.phase, Phase::Started { at } if before(at))) {
+            drop(recover(&self.context.paths.container_dir(&self.uid, name)));
+        }
     }
 
     async fn units(&self) -> BTreeMap<UnitName, UnitState> {

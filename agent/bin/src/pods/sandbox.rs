@@ -149,7 +149,14 @@ impl<U: UnitManager + 'static> Worker<U> {
         let netns = self.netns.take().unwrap_or_else(|| self.netns_path());
         let config = &self.context.config;
         let deleted = match Cni::load(&config.cni_conf_dir, &config.cni_bin_dir) {
-            Ok(cni) => cni.del(&self.pod_net(netns.clone())).await,
+            Ok(cni) => {
+                let net = self.pod_net(netns.clone());
+                // A plugin that was killed is asked once more, rather than leave its work to the next sweep.
+                match cni.del(&net).await {
+                    Ok(()) => Ok(()),
+                    Err(_) => cni.del(&net).await,
+                }
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = deleted {

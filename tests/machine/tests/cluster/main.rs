@@ -8,6 +8,7 @@
 mod admission;
 mod deletion;
 mod faults;
+mod killed;
 mod kubectl;
 mod lifecycle;
 mod manifests;
@@ -112,6 +113,14 @@ const ALONE: &[ClusterTest] = &[
         faults::ends_while_agent_is_dead,
     ),
     ("an_agent_killed_fifty_times_disturbs_no_pod", faults::fifty_kills),
+    (
+        "helpers_killed_at_any_moment_leave_nothing_behind",
+        killed::helpers,
+    ),
+    (
+        "a_reboot_frees_what_pods_that_went_meanwhile_held",
+        killed::reboot,
+    ),
     (
         "a_control_plane_killed_loses_no_acknowledged_write",
         faults::control_plane_killed,

@@ -510,5 +510,8 @@ async fn an_image_that_no_registry_gives_is_told_with_the_reason() {
     let message = status["containerStatuses"][0]["state"]["waiting"]["message"]
         .as_str()
         .unwrap();
-    assert!(message.contains("registry 127.0.0.1:1") && message.contains("refused"), "{message}");
+    assert!(
+        message.contains("registry 127.0.0.1:1") && message.contains("refused"),
+        "{message}"
+    );
 }

@@ -1,0 +1,143 @@
+//! The small programs that start and stop containers, killed at odd moments.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use tests_harness::{BUSYBOX, Cluster, Node, eventually};
+use tests_machine::pod;
+
+/// For ten seconds, kills whatever helper runs every now and then. The first line keeps it inside the node.
+const KILLER: &str = r#"
+[ "$(cat /proc/1/comm)" = systemd ] || exit 1
+end=$((SECONDS + 10))
+killed=0
+while [ $SECONDS -lt $end ]; do
+  for name in floe-run crun bridge host-local vxlan nft; do
+    killed=$((killed + $(pkill -KILL --count -x $name)))
+  done
+  sleep 0.0$((RANDOM % 9 + 1))
+done
+echo $killed
+"#;
+
+/// Everything that pods make on a node, one thing a line.
+const TRACES: &str = r"
+systemctl list-units --all --plain --no-legend 'floe-killed:*' 'floe-pods*-killed:*' | cut -d' ' -f1
+find /run/netns -name 'floe-*' 2>/dev/null
+ip -o link show master floe0 2>/dev/null | cut -d: -f2
+ls -d /var/lib/cni/results/* /var/lib/cni/networks/*/[0-9]* /run/floe/crun/* 2>/dev/null
+ls -d /run/floe/pods/* /var/lib/floe/agent/pods/* 2>/dev/null
+nsenter --mount=/run/floe/ns/mnt cat /proc/self/mountinfo | cut -d' ' -f5 | grep /run/floe/pods/
+pgrep -lx 'crun|bridge|host-local|vxlan|nft'
+true
+";
+
+fn traces(cluster: &Cluster) -> Result<BTreeSet<String>> {
+    let found = cluster.node().succeed(TRACES)?;
+    Ok(found.lines().map(str::to_owned).collect())
+}
+
+fn web(replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": "web" } },
+            "template": {
+                "metadata": { "labels": { "app": "web" } },
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{
+                        "name": "main", "image": BUSYBOX, "command": ["/bin/sleep", "3600"],
+                        "volumeMounts": [{ "name": "work", "mountPath": "/work" }],
+                    }],
+                    "volumes": [{ "name": "work", "emptyDir": { "medium": "Memory" } }],
+                },
+            },
+        },
+    })
+}
+
+pub(crate) fn helpers(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("killed")?;
+    let before = traces(cluster)?;
+    let killed = std::thread::scope(|scope| -> Result<String> {
+        let killer = scope.spawn(|| cluster.node().succeed(KILLER));
+        ns.apply(&web(4).to_string())?;
+        ns.apply(&pod("once", "Never", "echo ran; sleep 1"))?;
+        for _ in 0..4 {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            ns.succeed(&["delete", "pods", "-l", "app=web", "--wait=false"])?;
+        }
+        killer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the killer panicked"))?
+    })?;
+    ensure!(
+        killed.trim().parse::<u32>().unwrap_or(0) > 5,
+        "next to nothing was killed: {killed:?}"
+    );
+    ns.succeed(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
+    ns.wait_for("pod", "once", |found| {
+        ["Succeeded", "Failed"].contains(&found["status"]["phase"].as_str().unwrap_or_default())
+    })?;
+    let lines = cluster
+        .node()
+        .succeed("journalctl --no-pager -o cat FLOE_POD=once FLOE_NAMESPACE=killed")?;
+    ensure!(
+        lines.matches("ran").count() <= 1,
+        "it ran more than once: {lines}"
+    );
+    ns.succeed(&["delete", "deployment", "web"])?;
+    ns.succeed(&["delete", "pods", "--all"])?;
+    // What a killed DEL left is for the next start of the agent.
+    cluster.node().succeed("systemctl restart floe-agent.service")?;
+    eventually("everything of the pods to be gone", || {
+        let now = traces(cluster)?;
+        let left: Vec<&String> = now.difference(&before).collect();
+        ensure!(left.is_empty(), "left behind: {left:?}");
+        Ok(())
+    })
+}
+
+pub(crate) fn reboot(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("reboot")?;
+    ns.apply(&pod("stays", "Always", "sleep 3600"))?;
+    ns.apply(&pod("goes", "Always", "sleep 3600"))?;
+    ns.succeed(&[
+        "wait",
+        "--for=condition=Ready",
+        "pod/stays",
+        "pod/goes",
+        "--timeout=60s",
+    ])?;
+    let reserved = || -> Result<usize> {
+        let listed = "ls -d /var/lib/cni/networks/*/[0-9]*.* 2>/dev/null | wc -l";
+        Ok(cluster.node().succeed(listed)?.trim().parse()?)
+    };
+    let before = reserved()?;
+    cluster.node().succeed("systemctl stop floe-agent.service")?;
+    ns.succeed(&["delete", "pod", "goes", "--grace-period=0", "--force"])?;
+    let node = cluster.node().name().to_owned();
+    cluster.succeed(&["node", "stop", &node, "--force"])?;
+    cluster.succeed(&["up", "--no-demo"])?;
+    eventually("the pod that stays to run again", || {
+        ns.succeed(&["wait", "--for=condition=Ready", "pod/stays", "--timeout=10s"])
+    })?;
+    let again = ns.get("pod", "stays")?;
+    ensure!(
+        again.pointer("/status/containerStatuses/0/restartCount") == Some(&1.into()),
+        "{}",
+        again["status"]
+    );
+    eventually("the address of the pod that went to be free", || {
+        let now = reserved()?;
+        ensure!(
+            now == before - 1,
+            "{now} addresses are held, {before} were before"
+        );
+        Ok(())
+    })?;
+    ns.succeed(&["delete", "pod", "stays"]).map(drop)
+}
