@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::facts::PodFacts;
-use crate::filter::{Candidate, admit};
+use crate::filter::{Candidate, Others, admit};
 use crate::score::scores;
 use crate::snapshot::Snapshot;
 
@@ -23,6 +23,7 @@ pub(crate) fn decide(pod: &PodFacts, snapshot: &Snapshot, seed: u64) -> Decision
     if pod.gated {
         return Decision::Gated;
     }
+    let others = Others::of(pod, snapshot);
     let mut diagnosis = Diagnosis::default();
     let mut fitting = Vec::new();
     for (facts, state) in snapshot.nodes() {
@@ -30,6 +31,7 @@ pub(crate) fn decide(pod: &PodFacts, snapshot: &Snapshot, seed: u64) -> Decision
             facts,
             state,
             snapshot,
+            others: &others,
         };
         match admit(pod, &candidate) {
             Ok(()) => fitting.push(candidate),

@@ -1,12 +1,16 @@
 //! What the scheduler keeps of pods and nodes: less than the objects, and ready to compute with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, NodeAffinity, ObjectReference, Pod, PodCondition, Taint, Toleration};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 
+use crate::peers::Peer;
 use crate::resources::{Demand, Resources};
+use crate::spread::Spread;
+use crate::{images, spread};
 
 /// A node as filters and scores see it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +20,8 @@ pub(crate) struct NodeFacts {
     pub(crate) taints: Vec<Taint>,
     pub(crate) unschedulable: bool,
     pub(crate) allocatable: Resources,
+    /// Sizes of the images it has.
+    pub(crate) images: BTreeMap<String, i64>,
 }
 
 impl NodeFacts {
@@ -30,6 +36,7 @@ impl NodeFacts {
             taints: spec.and_then(|spec| spec.taints.clone()).unwrap_or_default(),
             unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or(false),
             allocatable: Resources::read(allocatable),
+            images: status.map(images::held).unwrap_or_default(),
         }
     }
 }
@@ -53,10 +60,12 @@ impl HostPort {
 }
 
 /// What a pod takes from the node it is on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Usage {
     pub(crate) demand: Demand,
     pub(crate) ports: Vec<HostPort>,
+    /// What other pods see of it.
+    pub(crate) peer: Arc<Peer>,
 }
 
 /// Where a pod stands.
@@ -83,6 +92,8 @@ pub(crate) struct PodFacts {
     pub(crate) tolerations: Vec<Toleration>,
     pub(crate) node_selector: BTreeMap<String, String>,
     pub(crate) node_affinity: Option<NodeAffinity>,
+    pub(crate) spreads: Vec<Spread>,
+    pub(crate) images: Vec<String>,
     /// `spec.nodeName` wanted before scheduling; only tests and other schedulers set it.
     pub(crate) node_name: Option<String>,
     pub(crate) gated: bool,
@@ -142,13 +153,21 @@ pub(crate) fn usage(pod: &Pod) -> Usage {
     Usage {
         demand: Demand::of(spec),
         ports: ports.collect(),
+        peer: Arc::new(Peer::read(pod)),
     }
 }
 
 impl PodFacts {
+    /// Whether other pods decide where it can go.
+    pub(crate) fn minds_company(&self) -> bool {
+        !self.usage.peer.wishes.is_empty() || self.spreads.iter().any(|spread| spread.hard)
+    }
+
     /// Reads a waiting pod.
     pub(crate) fn read(pod: &Pod) -> Self {
         let spec = pod.spec.clone().unwrap_or_default();
+        let images = images::wanted(&spec);
+        let usage = usage(pod);
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
         Self {
             reference: pod.object_ref(&()),
@@ -161,7 +180,9 @@ impl PodFacts {
                 .creation_timestamp
                 .as_ref()
                 .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-            usage: usage(pod),
+            spreads: spread::constraints(pod, &usage.peer),
+            images,
+            usage,
             tolerations: spec.tolerations.unwrap_or_default(),
             node_selector: spec.node_selector.unwrap_or_default(),
             node_affinity: spec.affinity.and_then(|affinity| affinity.node_affinity),

@@ -3,9 +3,11 @@
 use k8s_openapi::api::core::v1::Taint;
 
 use crate::affinity;
+use crate::company::Company;
 use crate::facts::{NodeFacts, PodFacts};
 use crate::resources::PODS;
 use crate::snapshot::{NodeState, Snapshot};
+use crate::spread::Spreading;
 use crate::tolerations::tolerates;
 
 /// Why a node was refused.
@@ -18,14 +20,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn fixed(reason: impl Into<String>) -> Self {
+    pub(crate) fn fixed(reason: impl Into<String>) -> Self {
         Self {
             reasons: vec![reason.into()],
             room_would_help: false,
         }
     }
 
-    fn room(reasons: Vec<String>) -> Self {
+    pub(crate) fn room(reasons: Vec<String>) -> Self {
         Self {
             reasons,
             room_would_help: true,
@@ -39,18 +41,38 @@ pub(crate) struct Candidate<'a> {
     pub(crate) facts: &'a NodeFacts,
     pub(crate) state: &'a NodeState,
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) others: &'a Others,
+}
+
+/// What a decision needs to know of all pods placed so far, worked out once for all nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    pub(crate) spreading: Spreading,
+    pub(crate) company: Company,
+}
+
+impl Others {
+    /// Looks around for `pod`.
+    pub(crate) fn of(pod: &PodFacts, snapshot: &Snapshot) -> Self {
+        Self {
+            spreading: Spreading::of(pod, snapshot),
+            company: Company::of(pod, snapshot),
+        }
+    }
 }
 
 type Filter = fn(&PodFacts, &Candidate<'_>) -> Result<(), Refusal>;
 
 /// The plugins by upstream's names, in its order; the first refusal counts.
-const FILTERS: [(&str, Filter); 6] = [
+const FILTERS: [(&str, Filter); 8] = [
     ("NodeUnschedulable", node_unschedulable),
     ("NodeName", node_name),
     ("TaintToleration", taint_toleration),
     ("NodeAffinity", node_affinity),
     ("NodePorts", node_ports),
     ("NodeResourcesFit", node_resources_fit),
+    ("PodTopologySpread", pod_topology_spread),
+    ("InterPodAffinity", inter_pod_affinity),
 ];
 
 /// Whether `pod` may run on the candidate, or the first plugin's reasons why not.
@@ -142,6 +164,14 @@ fn node_resources_fit(pod: &PodFacts, candidate: &Candidate<'_>) -> Result<(), R
     })
 }
 
+fn pod_topology_spread(pod: &PodFacts, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    candidate.others.spreading.admit(pod, candidate.facts)
+}
+
+fn inter_pod_affinity(pod: &PodFacts, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    candidate.others.company.admit(pod, candidate.facts)
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Toleration;
@@ -157,6 +187,7 @@ mod tests {
             facts,
             state,
             snapshot,
+            others: &Others::of(pod, snapshot),
         };
         admit(pod, &candidate)
             .err()

@@ -12,14 +12,18 @@
 
 mod affinity;
 mod bind;
+mod company;
 mod decide;
 mod facts;
 mod filter;
+mod images;
+mod peers;
 mod queue;
 mod resources;
 mod run;
 mod score;
 mod snapshot;
+mod spread;
 mod tolerations;
 
 pub use run::run;

@@ -57,12 +57,19 @@ pub(crate) struct Queue {
     entries: BTreeMap<String, Entry>,
     ready: BTreeSet<Turn>,
     alarms: BTreeSet<(Instant, String)>,
+    /// UIDs of the pods that mind who else is where.
+    minding: BTreeSet<String>,
 }
 
 impl Queue {
     /// Adds a pod, or renews what is known of it. News about what a parked pod needs make it ready.
     pub(crate) fn offer(&mut self, pod: PodFacts, now: Instant) {
         let uid = pod.uid.clone();
+        if pod.minds_company() {
+            self.minding.insert(uid.clone());
+        } else {
+            self.minding.remove(&uid);
+        }
         let Some(entry) = self.entries.get(&uid) else {
             let pod = Arc::new(pod);
             let entry = Entry {
@@ -93,6 +100,7 @@ impl Queue {
     pub(crate) fn remove(&mut self, uid: &str) {
         self.unlist(uid);
         self.entries.remove(uid);
+        self.minding.remove(uid);
     }
 
     /// Forgets all pods but those named.
@@ -142,6 +150,14 @@ impl Queue {
             .filter(|(_, entry)| matches!(entry.place, Place::Parked | Place::InHand { .. }))
             .map(|(uid, _)| uid.clone())
             .collect();
+        for uid in uids {
+            self.wake_one(&uid, now);
+        }
+    }
+
+    /// Makes the parked pods ready that mind who else is where.
+    pub(crate) fn wake_minding(&mut self, now: Instant) {
+        let uids: Vec<String> = self.minding.iter().cloned().collect();
         for uid in uids {
             self.wake_one(&uid, now);
         }
@@ -235,7 +251,7 @@ fn same_wish(old: &PodFacts, new: &PodFacts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::pod;
+    use crate::testing::{pod, social_pod};
 
     fn seconds(n: u64) -> Duration {
         Duration::from_secs(n)
@@ -295,6 +311,26 @@ mod tests {
         queue.wake(now);
         queue.failed("a", Failure::Unschedulable, now);
         assert_eq!(queue.next_alarm(), Some(now + seconds(1)));
+    }
+
+    #[test]
+    fn new_company_wakes_only_those_who_mind() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        let term = serde_json::json!({ "topologyKey": "zone", "labelSelector": {} });
+        let near = serde_json::json!({
+            "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [term] },
+        });
+        for pod in [pod("a", 0), social_pod("b", "web", near)] {
+            let uid = pod.uid.clone();
+            queue.offer(pod, now);
+            queue.pop(now).unwrap();
+            queue.failed(&uid, Failure::Unschedulable, now);
+        }
+        let later = now + seconds(60);
+        queue.wake_minding(later);
+        assert_eq!(queue.pop(later).unwrap().uid, "b");
+        assert!(queue.pop(later).is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use controlplane_events::{Recorder, recorder};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -28,7 +28,14 @@ const CALLS: usize = 32;
 /// Decisions made before news are looked at again.
 const BATCH: usize = 64;
 
-type News<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
+type Changes<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
+
+/// What the scheduler watches.
+struct News {
+    nodes: Changes<Node>,
+    pods: Changes<Pod>,
+    namespaces: Changes<Namespace>,
+}
 
 /// Schedules pods of `schedulerName: default-scheduler` until `stop`.
 pub async fn run(client: Client, stop: CancellationToken) {
@@ -47,14 +54,20 @@ pub async fn run(client: Client, stop: CancellationToken) {
         listed_pods: BTreeSet::new(),
         nodes_known: false,
         pods_known: false,
+        namespaces_known: false,
     };
-    scheduler.work(news(&client), news(&client), stop).await;
+    let news = News {
+        nodes: news(&client),
+        pods: news(&client),
+        namespaces: news(&client),
+    };
+    scheduler.work(news, stop).await;
     // Bindings begun are finished: their outcome would otherwise be unknown.
     while scheduler.calls.join_next().await.is_some() {}
     while writers.join_next().await.is_some() {}
 }
 
-fn news<K>(client: &Client) -> News<K>
+fn news<K>(client: &Client) -> Changes<K>
 where
     K: kube::Resource<DynamicType = ()>
         + Clone
@@ -84,13 +97,14 @@ struct Scheduler {
     /// Names of nodes, then UIDs of pods, delivered by a list under way.
     listed_nodes: BTreeSet<String>,
     listed_pods: BTreeSet<String>,
-    /// Nothing is decided before both lists have been read.
+    /// Nothing is decided before all lists have been read.
     nodes_known: bool,
     pods_known: bool,
+    namespaces_known: bool,
 }
 
 impl Scheduler {
-    async fn work(&mut self, mut nodes: News<Node>, mut pods: News<Pod>, stop: CancellationToken) {
+    async fn work(&mut self, mut news: News, stop: CancellationToken) {
         loop {
             self.decide_ready();
             let alarm = self.queue.next_alarm().filter(|_| self.free());
@@ -101,9 +115,11 @@ impl Scheduler {
                 // Cancel-safe: an outcome is taken only when returned.
                 Some(outcome) = self.calls.join_next() => self.finish(outcome),
                 // Cancel-safe: a stream's `next` takes an item only when it returns it.
-                Some(event) = nodes.next() => self.node(event),
+                Some(event) = news.nodes.next() => self.node(event),
                 // Cancel-safe as above.
-                Some(event) = pods.next() => self.pods(event, &mut pods),
+                Some(event) = news.namespaces.next() => self.namespace(event),
+                // Cancel-safe as above.
+                Some(event) = news.pods.next() => self.pods(event, &mut news.pods),
                 // Cancel-safe: a dropped sleep loses nothing.
                 () = sleep_until(alarm) => {}
             }
@@ -111,7 +127,7 @@ impl Scheduler {
     }
 
     fn free(&self) -> bool {
-        self.calls.len() < CALLS && self.nodes_known && self.pods_known
+        self.calls.len() < CALLS && self.nodes_known && self.pods_known && self.namespaces_known
     }
 
     fn decide_ready(&mut self) {
@@ -139,6 +155,7 @@ impl Scheduler {
 
     fn start_binding(&mut self, pod: Arc<PodFacts>, node: String) {
         self.snapshot.assume(&pod.uid, &node, pod.usage.clone());
+        self.wake_on(Change::Company);
         let client = self.client.clone();
         self.calls.spawn(async move {
             let result = bind(&client, &pod, &node).await;
@@ -215,6 +232,7 @@ impl Scheduler {
     fn wake_on(&mut self, change: Change) {
         match change {
             Change::Room => self.queue.wake(Instant::now()),
+            Change::Company => self.queue.wake_minding(Instant::now()),
             Change::None => {}
         }
     }
@@ -241,13 +259,32 @@ impl Scheduler {
         }
     }
 
+    fn namespace(&mut self, event: Result<Event<Namespace>, watcher::Error>) {
+        match event {
+            // One that a later list does not have is empty, and its labels decide nothing.
+            Ok(Event::Init) => {}
+            Ok(Event::InitApply(namespace) | Event::Apply(namespace)) => {
+                let name = namespace.metadata.name.unwrap_or_default();
+                let labels = namespace.metadata.labels.unwrap_or_default();
+                let change = self.snapshot.set_namespace(&name, labels);
+                self.wake_on(change);
+            }
+            Ok(Event::InitDone) => self.namespaces_known = true,
+            Ok(Event::Delete(namespace)) => {
+                let name = namespace.metadata.name.unwrap_or_default();
+                self.snapshot.remove_namespace(&name);
+            }
+            Err(error) => debug!(error = &error as &dyn Error, "watch of namespaces interrupted"),
+        }
+    }
+
     fn set_node(&mut self, facts: NodeFacts) {
         let change = self.snapshot.set_node(facts);
         self.wake_on(change);
     }
 
     /// Takes in one event and all that have arrived with it, so that a burst is decided on as one.
-    fn pods(&mut self, first: Result<Event<Pod>, watcher::Error>, more: &mut News<Pod>) {
+    fn pods(&mut self, first: Result<Event<Pod>, watcher::Error>, more: &mut Changes<Pod>) {
         self.pod(first);
         while let Some(Some(event)) = more.next().now_or_never() {
             self.pod(event);

@@ -5,6 +5,7 @@ use crate::facts::PodFacts;
 use crate::filter::Candidate;
 use crate::resources::{CPU, MEMORY};
 use crate::tolerations::tolerates;
+use crate::{images, spread};
 
 /// The best score of a plugin.
 const MAX: i64 = 100;
@@ -40,9 +41,23 @@ const SCORES: [(&str, i64, Scale, Score); 4] = [
     ("NodeAffinity", 2, Scale::Greatest, affinity_weight),
 ];
 
+type Comparison = fn(&PodFacts, &[Candidate<'_>]) -> Vec<i64>;
+
+/// The plugins that can only judge all candidates together; their scores are from 0 to 100.
+const COMPARISONS: [(&str, i64, Comparison); 3] = [
+    ("PodTopologySpread", 2, spread::scores),
+    ("InterPodAffinity", 2, inter_pod_affinity),
+    ("ImageLocality", 1, images::scores),
+];
+
 /// The weighted score of each candidate, in their order.
 pub(crate) fn scores(pod: &PodFacts, candidates: &[Candidate<'_>]) -> Vec<i64> {
     let mut totals = vec![0_i64; candidates.len()];
+    for (_, weight, compare) in COMPARISONS {
+        for (total, score) in totals.iter_mut().zip(compare(pod, candidates)) {
+            *total += weight * score;
+        }
+    }
     for (_, weight, scale, score) in SCORES {
         let raw: Vec<i64> = candidates.iter().map(|candidate| score(pod, candidate)).collect();
         for (total, score) in totals.iter_mut().zip(normalise(scale, &raw)) {
@@ -107,6 +122,24 @@ fn untolerated_preferences(pod: &PodFacts, candidate: &Candidate<'_>) -> i64 {
         .filter(|taint| taint.effect == "PreferNoSchedule" && !tolerates(&pod.tolerations, taint))
         .count();
     i64::try_from(count).unwrap_or(i64::MAX / MAX)
+}
+
+/// `InterPodAffinity`: the least liked candidate gets nothing, the most liked all.
+fn inter_pod_affinity(_: &PodFacts, candidates: &[Candidate<'_>]) -> Vec<i64> {
+    let likings: Vec<i64> = candidates
+        .iter()
+        .map(|candidate| candidate.others.company.liking(candidate.facts))
+        .collect();
+    let least = likings.iter().copied().min().unwrap_or_default();
+    let range = likings.iter().copied().max().unwrap_or_default() - least;
+    let share = |liking: &i64| {
+        if range == 0 {
+            0
+        } else {
+            MAX * (liking - least) / range
+        }
+    };
+    likings.iter().map(share).collect()
 }
 
 fn affinity_weight(pod: &PodFacts, candidate: &Candidate<'_>) -> i64 {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::{NodeFacts, Usage};
+use crate::peers::{Namespaces, Peer};
 use crate::resources::Resources;
 
 /// One node and the sums over its pods.
@@ -28,6 +29,8 @@ struct Placed {
 pub(crate) enum Change {
     /// Room may have come up for a pod that waits.
     Room,
+    /// Pods have come or changed, which may help those that mind their company.
+    Company,
     /// Nothing that helps a pod that waits.
     None,
 }
@@ -37,6 +40,16 @@ pub(crate) enum Change {
 pub(crate) struct Snapshot {
     nodes: BTreeMap<String, NodeState>,
     pods: BTreeMap<String, Placed>,
+    /// UIDs of the pods that want others near or far.
+    wishing: BTreeSet<String>,
+    namespaces: Namespaces,
+}
+
+/// A placed pod with its node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resident<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) node: &'a NodeFacts,
 }
 
 impl Snapshot {
@@ -55,14 +68,64 @@ impl Snapshot {
             .map(|placed| &placed.usage)
     }
 
-    /// Adds or renews a node.
-    pub(crate) fn set_node(&mut self, facts: NodeFacts) -> Change {
-        let state = self.nodes.entry(facts.name.clone()).or_default();
-        if state.facts.as_ref() == Some(&facts) {
+    /// The pods on a node, as others see them.
+    pub(crate) fn peers_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Peer> {
+        let state = self.nodes.get(node);
+        let usages = state.into_iter().flat_map(|state| self.usages(state));
+        usages.map(|usage| usage.peer.as_ref())
+    }
+
+    /// All placed pods.
+    pub(crate) fn residents(&self) -> impl Iterator<Item = Resident<'_>> {
+        self.pods.values().filter_map(|placed| self.resident(placed))
+    }
+
+    /// The placed pods that want others near or far.
+    pub(crate) fn residents_with_wishes(&self) -> impl Iterator<Item = Resident<'_>> {
+        let placed = self.wishing.iter().filter_map(|uid| self.pods.get(uid));
+        placed.filter_map(|placed| self.resident(placed))
+    }
+
+    fn resident<'a>(&'a self, placed: &'a Placed) -> Option<Resident<'a>> {
+        let node = self.nodes.get(&placed.node)?.facts.as_ref()?;
+        let peer = placed.usage.peer.as_ref();
+        Some(Resident { peer, node })
+    }
+
+    /// The labels of namespaces.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Adds or renews a namespace.
+    pub(crate) fn set_namespace(&mut self, name: &str, labels: BTreeMap<String, String>) -> Change {
+        if self.namespaces.get(name) == Some(&labels) {
             return Change::None;
         }
-        state.facts = Some(facts);
-        Change::Room
+        self.namespaces.insert(name.to_owned(), labels);
+        Change::Company
+    }
+
+    /// Forgets a namespace.
+    pub(crate) fn remove_namespace(&mut self, name: &str) {
+        self.namespaces.remove(name);
+    }
+
+    /// Adds or renews a node. New images alone help nobody who waits.
+    pub(crate) fn set_node(&mut self, facts: NodeFacts) -> Change {
+        let state = self.nodes.entry(facts.name.clone()).or_default();
+        let before = state.facts.replace(facts);
+        let bare = |facts: Option<&NodeFacts>| {
+            facts.cloned().map(|facts| NodeFacts {
+                images: BTreeMap::new(),
+                ..facts
+            })
+        };
+        if bare(before.as_ref()) == bare(state.facts.as_ref()) {
+            Change::None
+        } else {
+            Change::Room
+        }
     }
 
     /// Forgets a node; pods still on it are remembered.
@@ -117,7 +180,7 @@ impl Snapshot {
         }
         let moved = before.is_some();
         self.put(uid, node, usage, false);
-        if moved { Change::Room } else { Change::None }
+        if moved { Change::Room } else { Change::Company }
     }
 
     /// Notes that a pod takes nothing any more.
@@ -125,6 +188,7 @@ impl Snapshot {
         let Some(placed) = self.pods.remove(uid) else {
             return Change::None;
         };
+        self.wishing.remove(uid);
         if let Some(state) = self.nodes.get_mut(&placed.node) {
             state.requested.subtract(&placed.usage.demand.requests);
             state.likely.subtract(&placed.usage.demand.likely);
@@ -158,6 +222,9 @@ impl Snapshot {
         state.requested.add(&usage.demand.requests);
         state.likely.add(&usage.demand.likely);
         state.pods.insert(uid.to_owned());
+        if !usage.peer.wishes.is_empty() {
+            self.wishing.insert(uid.to_owned());
+        }
         self.pods.insert(
             uid.to_owned(),
             Placed {

@@ -1,5 +1,7 @@
 //! Small builders for tests.
 
+use serde_json::{Value, json};
+
 use crate::facts::{NodeFacts, PodFacts, Usage};
 use crate::resources::{CPU, MEMORY, PODS, Resources};
 
@@ -33,4 +35,28 @@ pub(crate) fn pod(uid: &str, cpu: i64) -> PodFacts {
         usage: usage(cpu),
         ..PodFacts::default()
     }
+}
+
+/// A roomy node with labels.
+pub(crate) fn labelled_node(name: &str, labels: &[(&str, &str)]) -> NodeFacts {
+    let labels = labels
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let mut node = node(name, 4000);
+    node.allocatable.set(PODS, 1000);
+    node.labels = labels.collect();
+    node
+}
+
+/// Reads a pod.
+pub(crate) fn read(pod: Value) -> PodFacts {
+    PodFacts::read(&serde_json::from_value(pod).unwrap())
+}
+
+/// A pod of an app with an affinity.
+pub(crate) fn social_pod(uid: &str, app: &str, affinity: Value) -> PodFacts {
+    read(json!({
+        "metadata": { "name": uid, "uid": uid, "namespace": "default", "labels": { "app": app } },
+        "spec": { "containers": [], "affinity": affinity },
+    }))
 }

@@ -130,7 +130,7 @@ impl Cluster {
         let resources = json!({ "cpu": cores.to_string(), "memory": "8Gi", "pods": "110" });
         let node = json!({
             "apiVersion": "v1", "kind": "Node",
-            "metadata": { "name": name },
+            "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
             "status": {
                 "capacity": resources, "allocatable": resources,
                 "conditions": [{ "type": "Ready", "status": "True", "lastHeartbeatTime": Timestamp::now().to_string() }],

@@ -1,10 +1,13 @@
 //! The scheduler.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{Cluster, pod};
+use crate::harness::{Cluster, deployment, pod};
 
 async fn condition(cluster: &Cluster, name: &str) -> Option<PodCondition> {
     let pod: Pod = cluster.api().get(name).await.unwrap();
@@ -129,6 +132,62 @@ async fn gated_pods_are_scheduled_once_their_gates_open() {
         .await
         .unwrap();
     placed(&cluster, "gated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_of_a_deployment_land_on_different_nodes() {
+    let cluster = Cluster::start().await;
+    for name in ["n1", "n2", "n3"] {
+        cluster.add_node(name, 8).await;
+    }
+    cluster.create::<Deployment>(deployment(3, "nginx")).await;
+    let nodes = || async {
+        let pods: Vec<Pod> = cluster.list().await;
+        let nodes = pods.into_iter().filter_map(|pod| pod.spec?.node_name);
+        nodes.collect::<BTreeSet<String>>().len()
+    };
+    cluster
+        .until("each has a node of its own", || async { nodes().await == 3 })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_wants_to_be_alone_or_near_another_waits_until_it_can() {
+    let cluster = Cluster::start().await;
+    cluster.add_node("n1", 8).await;
+    let rule = |kind: &str, app: &str| {
+        json!({ kind: { "requiredDuringSchedulingIgnoredDuringExecution": [{
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": { "matchLabels": { "app": app } },
+        }] } })
+    };
+    let social = |name: &str, app: &str, affinity: serde_json::Value| {
+        let mut object = pod(name, 10);
+        object["metadata"]["labels"] = json!({ "app": app });
+        object["spec"]["affinity"] = affinity;
+        object
+    };
+    let alone = rule("podAntiAffinity", "db");
+    cluster.create::<Pod>(social("db-0", "db", alone.clone())).await;
+    placed(&cluster, "db-0").await;
+    cluster.create::<Pod>(social("db-1", "db", alone)).await;
+    let message = refused(&cluster, "db-1").await;
+    assert!(
+        message.contains("didn't match pod anti-affinity rules"),
+        "{message}"
+    );
+    cluster.add_node("n2", 8).await;
+    placed(&cluster, "db-1").await;
+    assert_eq!(node_of(&cluster, "db-1").await.as_deref(), Some("n2"));
+    cluster
+        .create::<Pod>(social("web", "web", rule("podAffinity", "cache")))
+        .await;
+    let message = refused(&cluster, "web").await;
+    assert!(message.contains("didn't match pod affinity rules"), "{message}");
+    cluster.create::<Pod>(social("cache", "cache", json!({}))).await;
+    placed(&cluster, "cache").await;
+    placed(&cluster, "web").await;
+    assert_eq!(node_of(&cluster, "web").await, node_of(&cluster, "cache").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
