@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use controlplane_machine::RootSpec;
 use serde_json::Value;
 
 use crate::command::succeed;
@@ -29,7 +30,36 @@ pub fn busybox_archive(folder: &Path) -> Result<PathBuf> {
             .arg("/"),
     )?;
     succeed(Command::new("umoci").args(["config", "--image", &image, "--config.cmd", "/bin/sh"]))?;
-    rename(&layout)?;
+    rename(&layout, BUSYBOX)?;
+    Ok(layout)
+}
+
+/// Makes an OCI layout of Debian's `packages` with the name `reference` in `folder` and returns its path.
+///
+/// # Errors
+///
+/// When mmdebstrap or umoci fails.
+pub fn debian_image(folder: &Path, reference: &str, packages: &'static [&'static str]) -> Result<PathBuf> {
+    let spec = RootSpec {
+        suite: "bookworm",
+        variant: "extract",
+        packages,
+    };
+    let root = spec
+        .ensure(Path::new("/var/cache/floe"))
+        .context("unpack Debian's packages")?;
+    let name: String = reference.chars().filter(char::is_ascii_alphanumeric).collect();
+    let layout = folder.join(&name);
+    let image = format!("{}:image", layout.display());
+    succeed(Command::new("umoci").args(["init", "--layout"]).arg(&layout))?;
+    succeed(Command::new("umoci").args(["new", "--image", &image]))?;
+    succeed(
+        Command::new("umoci")
+            .args(["insert", "--image", &image])
+            .arg(&root.path)
+            .arg("/"),
+    )?;
+    rename(&layout, reference)?;
     Ok(layout)
 }
 
@@ -53,10 +83,10 @@ fn fill(root: &Path) -> Result<()> {
 }
 
 /// umoci knows tags alone; the archive's name becomes a whole reference.
-fn rename(layout: &Path) -> Result<()> {
+fn rename(layout: &Path, reference: &str) -> Result<()> {
     let path = layout.join("index.json");
     let mut index: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
     let name = index.pointer_mut("/manifests/0/annotations/org.opencontainers.image.ref.name");
-    *name.context("umoci wrote no name into the index")? = BUSYBOX.into();
+    *name.context("umoci wrote no name into the index")? = reference.into();
     Ok(std::fs::write(&path, serde_json::to_vec(&index)?)?)
 }

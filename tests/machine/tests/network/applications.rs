@@ -1,0 +1,337 @@
+//! What people run: several parts that find each other by name, and a chart.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tests_harness::{Cluster, Namespace, Node, debian_image, eventually};
+
+const REDIS: &str = "localhost/redis:1";
+const DEMO: &str = "localhost/floe-demo";
+
+/// A Redis, a client that finds it by name, and a web front, as the Kubernetes documentation's guestbook has
+/// them: a Deployment and a Service each.
+fn guestbook() -> String {
+    format!(
+        r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: redis-leader, labels: {{app: redis}}}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{app: redis, role: leader}}}}
+  template:
+    metadata: {{labels: {{app: redis, role: leader, tier: backend}}}}
+    spec:
+      containers:
+      - name: leader
+        image: {REDIS}
+        command: [redis-server, --bind, 0.0.0.0, --protected-mode, "no", --dir, /tmp]
+        resources: {{requests: {{cpu: 100m, memory: 100Mi}}}}
+        ports: [{{containerPort: 6379}}]
+        readinessProbe: {{tcpSocket: {{port: 6379}}, periodSeconds: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: redis-leader, labels: {{app: redis}}}}
+spec:
+  ports: [{{port: 6379, targetPort: 6379}}]
+  selector: {{app: redis, role: leader, tier: backend}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: counter}}
+spec:
+  replicas: 3
+  selector: {{matchLabels: {{app: counter}}}}
+  template:
+    metadata: {{labels: {{app: counter}}}}
+    spec:
+      topologySpreadConstraints:
+      - {{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {{matchLabels: {{app: counter}}}}}}
+      containers:
+      - name: client
+        image: {REDIS}
+        env: [{{name: GET_HOSTS_FROM, value: dns}}]
+        command: [redis-cli, -h, redis-leader, -r, "-1", -i, "1", incr, visits]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: page}}
+data: {{index.html: "guestbook"}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: frontend}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: guestbook, tier: frontend}}}}
+  template:
+    metadata: {{labels: {{app: guestbook, tier: frontend}}}}
+    spec:
+      containers:
+      - name: web
+        image: {DEMO}:1
+        ports: [{{containerPort: 80, name: http}}]
+        readinessProbe: {{httpGet: {{path: /, port: http}}, periodSeconds: 1}}
+        volumeMounts: [{{name: page, mountPath: /usr/share/nginx/html}}]
+      volumes: [{{name: page, configMap: {{name: page}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: frontend}}
+spec:
+  type: NodePort
+  ports: [{{port: 80, targetPort: http}}]
+  selector: {{app: guestbook, tier: frontend}}
+"#
+    )
+}
+
+pub(crate) fn several_parts(cluster: &Cluster) -> Result<()> {
+    images(cluster)?;
+    let kubectl = cluster.kubectl()?.namespace("guestbook")?;
+    kubectl.apply(&guestbook())?;
+    for name in ["redis-leader", "counter", "frontend"] {
+        kubectl.succeed(&[
+            "rollout",
+            "status",
+            &format!("deployment/{name}"),
+            "--timeout=90s",
+        ])?;
+    }
+    eventually("every client to have found redis by its name", || {
+        let said = kubectl.succeed(&["logs", "-l", "app=counter", "--prefix", "--tail=50"])?;
+        let counted = |line: &&str| {
+            line.split_whitespace()
+                .last()
+                .is_some_and(|n| n.parse::<u32>().is_ok())
+        };
+        let clients: std::collections::BTreeSet<_> = said
+            .lines()
+            .filter(counted)
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        ensure!(clients.len() == 3, "{said}");
+        Ok(())
+    })?;
+    let port = kubectl.succeed(&[
+        "get",
+        "service",
+        "frontend",
+        "-o",
+        "jsonpath={.spec.ports[0].nodePort}",
+    ])?;
+    for address in node_addresses(&kubectl)? {
+        let page = fetch(&format!("http://{address}:{port}/"))?;
+        ensure!(page.contains("guestbook"), "{address}: {page}");
+    }
+    Ok(())
+}
+
+fn node_addresses(kubectl: &Namespace) -> Result<Vec<String>> {
+    let path = "jsonpath={.items[*].status.addresses[?(@.type==\"InternalIP\")].address}";
+    let said = kubectl.succeed(&["get", "nodes", "-o", path])?;
+    Ok(said.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Fetches `url` from this host, which is outside of the cluster.
+fn fetch(url: &str) -> Result<String> {
+    let done = Command::new("curl")
+        .args(["--silent", "--fail", "--max-time", "5", url])
+        .output()?;
+    ensure!(done.status.success(), "fetch {url}: {}", done.status);
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+pub(crate) fn chart(cluster: &Cluster) -> Result<()> {
+    images(cluster)?;
+    let kubectl = cluster.kubectl()?.namespace("charts")?;
+    let helm = Helm::new(cluster, kubectl.name())?;
+    let chart = cluster.scratch().join("shop");
+    if !chart.exists() {
+        helm.run(&["create", &chart.to_string_lossy()])?;
+    }
+    let chart = chart.to_string_lossy().into_owned();
+    let image = format!("image.repository={DEMO}");
+    let common = [
+        "--server-side=false",
+        "--wait",
+        "--timeout=90s",
+        "--set",
+        &image,
+        "--set",
+        "image.tag=1",
+    ];
+    let with = |words: &[&'static str]| -> Vec<String> {
+        let words = words.iter().copied().chain(common);
+        words.map(str::to_owned).collect()
+    };
+    helm.call("install", &chart, with(&["--set", "replicaCount=1"]))?;
+    ensure!(replicas(&kubectl)? == "1", "installed");
+    helm.call("upgrade", &chart, with(&["--set", "replicaCount=3"]))?;
+    ensure!(replicas(&kubectl)? == "3", "upgraded");
+    let history = helm.run(&["history", "shop"])?;
+    ensure!(
+        history.contains("superseded") && history.contains("deployed"),
+        "{history}"
+    );
+    helm.run(&[
+        "rollback",
+        "shop",
+        "1",
+        "--server-side=false",
+        "--wait",
+        "--timeout=90s",
+    ])?;
+    ensure!(replicas(&kubectl)? == "1", "rolled back");
+    let status = helm.run(&["status", "shop"])?;
+    ensure!(status.contains("STATUS: deployed"), "{status}");
+    helm.run(&["uninstall", "shop", "--wait", "--timeout=90s"])?;
+    let left = kubectl.succeed(&[
+        "get",
+        "all,configmaps,secrets,serviceaccounts",
+        "-l",
+        "app.kubernetes.io/instance=shop",
+    ])?;
+    ensure!(left.contains("No resources found"), "{left}");
+    Ok(())
+}
+
+fn replicas(kubectl: &Namespace) -> Result<String> {
+    kubectl.succeed(&[
+        "get",
+        "deployment",
+        "shop",
+        "-o",
+        "jsonpath={.status.readyReplicas}",
+    ])
+}
+
+/// The real Helm, in one namespace of the cluster.
+struct Helm {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    namespace: String,
+    home: PathBuf,
+}
+
+impl Helm {
+    fn new(cluster: &Cluster, namespace: &str) -> Result<Self> {
+        let program = std::env::var_os("FLOE_HELM").context("FLOE_HELM is not set; use tests/run")?;
+        Ok(Self {
+            program: program.into(),
+            kubeconfig: cluster.kubeconfig(),
+            namespace: namespace.to_owned(),
+            home: cluster.scratch().join("helm"),
+        })
+    }
+
+    fn call(&self, verb: &str, chart: &str, options: Vec<String>) -> Result<String> {
+        let mut words = vec![verb, "shop", chart];
+        words.extend(options.iter().map(String::as_str));
+        self.run(&words)
+    }
+
+    fn run(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--namespace", &self.namespace]);
+        command
+            .args(words)
+            .env("HOME", &self.home)
+            .env_remove("KUBECONFIG");
+        let done = command.output().context("start helm")?;
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        ensure!(
+            done.status.success(),
+            "helm {}: {said}{}",
+            words.join(" "),
+            String::from_utf8_lossy(&done.stderr)
+        );
+        Ok(said)
+    }
+}
+
+/// Brings the images of these tests onto every node, once.
+fn images(cluster: &Cluster) -> Result<()> {
+    static LOADED: std::sync::Mutex<bool> = std::sync::Mutex::new(false);
+    let mut loaded = LOADED
+        .lock()
+        .map_err(|_| anyhow::anyhow!("loading the images failed before"))?;
+    if *loaded {
+        return Ok(());
+    }
+    let redis = debian_image(cluster.scratch(), REDIS, &["redis-server", "redis-tools"])?;
+    let demo = cluster.scratch().join("demo.tar");
+    cluster.succeed(&["image", "demo", &demo.to_string_lossy()])?;
+    for image in [redis.as_path(), &demo] {
+        load(cluster, image)?;
+    }
+    *loaded = true;
+    Ok(())
+}
+
+fn load(cluster: &Cluster, image: &Path) -> Result<()> {
+    cluster
+        .succeed(&["image", "load", &image.to_string_lossy()])
+        .map(drop)
+}
+
+pub(crate) fn cut_off_and_healed(cluster: &Cluster) -> Result<()> {
+    images(cluster)?;
+    let kubectl = cluster.kubectl()?.namespace("cut")?;
+    kubectl.apply(&guestbook())?;
+    kubectl.succeed(&["rollout", "status", "deployment/redis-leader", "--timeout=90s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/counter", "--timeout=90s"])?;
+    let leader = kubectl.succeed(&[
+        "get",
+        "pods",
+        "-l",
+        "app=redis",
+        "-o",
+        "jsonpath={.items[0].spec.nodeName}",
+    ])?;
+    let other = (2..=3)
+        .map(|number| cluster.numbered(number))
+        .find(|node| node.name() != leader);
+    let other = other.context("no node without redis")?;
+    let path = format!(
+        "jsonpath={{.items[?(@.spec.nodeName==\"{}\")].metadata.name}}",
+        other.name()
+    );
+    let client = kubectl.succeed(&["get", "pods", "-l", "app=counter", "-o", &path])?;
+    let starts = |node: &dyn Fn(&str) -> Result<String>| {
+        node("systemctl show -p ActiveEnterTimestamp 'floe-cut:counter-*.service'")
+    };
+    let before = starts(&|command| other.succeed(command))?;
+    cluster.succeed(&["node", "isolate", other.name()])?;
+    // Alone it keeps its pods and its names; the others keep what they have of each other.
+    ensure!(
+        starts(&|command| other.succeed(command))? == before,
+        "its pods were disturbed"
+    );
+    let said = kubectl.execute(&[
+        "exec",
+        "deployment/redis-leader",
+        "--",
+        "redis-cli",
+        "-h",
+        "redis-leader",
+        "ping",
+    ])?;
+    ensure!(said.output.contains("PONG"), "{}", said.output);
+    cluster.succeed(&["node", "heal", other.name()])?;
+    eventually("the client on the healed node to reach redis again", || {
+        let said = kubectl.succeed(&["exec", &client, "--", "redis-cli", "-h", "redis-leader", "ping"])?;
+        ensure!(said.contains("PONG"), "{said}");
+        Ok(())
+    })?;
+    ensure!(
+        starts(&|command| other.succeed(command))? == before,
+        "healing disturbed its pods"
+    );
+    Ok(())
+}
