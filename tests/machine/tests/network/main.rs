@@ -2,6 +2,7 @@
 
 mod names;
 mod nodes;
+mod registry;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,19 @@ const TOGETHER: &[ClusterTest] = &[
         "pods_of_a_headless_service_have_names_on_every_node",
         names::records,
     ),
+    (
+        "every_node_pulls_an_image_and_tells_how_long_it_took",
+        registry::anonymous,
+    ),
+    (
+        "a_private_image_needs_the_right_secret_and_the_reason_is_told",
+        registry::secrets,
+    ),
+    (
+        "a_pulled_image_starts_while_its_registry_is_away",
+        registry::registry_away,
+    ),
+    ("a_mirror_gives_the_image_that_docker_hub_would", registry::mirror),
 ];
 
 const ALONE: &[ClusterTest] = &[
