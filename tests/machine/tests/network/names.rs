@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
 
-/// What the test's upstream says to every name below `floe.test`.
+/// What the test's upstream says to `www.floe.test`.
 const OUTSIDE: &str = "192.0.2.80";
 
 /// A name server on the host, for names that are not the cluster's.
@@ -49,13 +49,14 @@ fn answer_all(socket: &UdpSocket) {
     }
 }
 
-/// [`OUTSIDE`] for a name below `floe.test`, else that there is no such name.
+/// [`OUTSIDE`] for `www.floe.test`, else that there is no such name. (Every name: the search list of a
+/// pod tries each of the cluster's names below `floe.test`, too.)
 fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let labels = query.get(12..)?;
     let end = 12 + labels.iter().position(|byte| *byte == 0)? + 5;
     let question = query.get(12..end)?;
     let name = question.get(..question.len() - 5)?.to_ascii_lowercase();
-    let is_ours = name.ends_with(b"\x04floe\x04test");
+    let is_ours = name == b"\x03www\x04floe\x04test";
     let is_address = question.ends_with(&[0, 1, 0, 1]);
     let (code, answers) = (if is_ours { 0x80 } else { 0x83 }, u8::from(is_ours && is_address));
     let mut message = query.get(..2)?.to_vec();
