@@ -1,8 +1,12 @@
 //! Three nodes, real kubectl, real systemd: what needs more than one machine.
 
+mod lifecycle;
+mod applications;
 mod names;
 mod nodes;
+mod overlay;
 mod registry;
+mod services;
 
 use std::process::ExitCode;
 
@@ -14,7 +18,29 @@ const SHARED: Shared = Shared {
 };
 
 const TOGETHER: &[ClusterTest] = &[
+    (
+        "a_client_finds_redis_by_name_and_a_web_front_is_reached_from_outside",
+        applications::several_parts,
+    ),
+    (
+        "helm_installs_upgrades_rolls_back_and_removes_a_chart",
+        applications::chart,
+    ),
     ("every_node_is_ready_and_shows_its_address", nodes::shown),
+    ("pods_and_nodes_reach_every_pod_and_are_seen_as_themselves", overlay::matrix),
+    ("the_largest_packet_of_a_pod_fits_through_the_overlay", overlay::large_packets),
+    (
+        "endpoint_slices_follow_readiness_scale_and_their_service",
+        lifecycle::endpoints,
+    ),
+    (
+        "what_an_owner_owned_follows_it_as_kubectl_asks",
+        lifecycle::cascades,
+    ),
+    (
+        "a_namespace_says_what_holds_it_and_takes_all_along",
+        lifecycle::namespaces,
+    ),
     ("every_dns_policy_finds_the_names_that_it_should", names::policies),
     (
         "pods_of_a_headless_service_have_names_on_every_node",
@@ -33,15 +59,44 @@ const TOGETHER: &[ClusterTest] = &[
         registry::registry_away,
     ),
     ("a_mirror_gives_the_image_that_docker_hub_would", registry::mirror),
+    (
+        "every_kind_of_service_is_reached_from_pods_and_nodes",
+        services::matrix,
+    ),
+    (
+        "a_node_port_is_reached_from_outside_from_pods_and_from_nodes",
+        services::node_ports,
+    ),
+    ("a_service_follows_its_pods_and_its_selector", services::changes),
+    (
+        "the_kubernetes_service_leads_to_the_api_server",
+        services::kubernetes,
+    ),
 ];
 
 const ALONE: &[ClusterTest] = &[
+    (
+        "a_node_cut_off_keeps_its_pods_and_is_reached_again_once_healed",
+        applications::cut_off_and_healed,
+    ),
+    ("an_overlay_that_others_changed_is_repaired_and_reported", overlay::vandalised),
+    ("a_node_that_comes_is_reached_and_one_that_goes_is_forgotten", overlay::comes_and_goes),
+    ("pods_reach_each_other_while_the_api_server_is_away", overlay::api_away),
     ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),
     (
         "a_node_that_was_powered_off_comes_back",
         nodes::stopped_and_started,
     ),
+    (
+        "pods_of_a_lost_node_are_replaced_and_it_comes_back_clean",
+        lifecycle::lost_node,
+    ),
     ("names_are_answered_while_the_api_server_is_away", names::api_away),
+    ("a_flushed_ruleset_is_repaired_and_reported", services::vandalised),
+    (
+        "services_are_served_while_the_api_server_is_away",
+        services::api_away,
+    ),
 ];
 
 fn main() -> ExitCode {
