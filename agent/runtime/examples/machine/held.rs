@@ -73,9 +73,11 @@ async fn ended(node: &Node, pod: &Pod) -> Result<agent_runtime::Record, Box<dyn 
     Ok(node.records(pod)?.last().cloned().ok_or("no record")?)
 }
 
-fn journal(unit: &str) -> Result<String, Box<dyn Error>> {
+/// What is logged of a run.
+fn journal(record: &agent_runtime::Record) -> Result<String, Box<dyn Error>> {
+    let run = format!("_SYSTEMD_INVOCATION_ID={}", record.invocation_id);
     let shown = Command::new("journalctl")
-        .args(["-o", "cat", "--no-pager", "-u", unit])
+        .args(["-o", "cat", "--no-pager", &run])
         .output()?;
     Ok(String::from_utf8_lossy(&shown.stdout).into_owned())
 }
@@ -83,7 +85,7 @@ fn journal(unit: &str) -> Result<String, Box<dyn Error>> {
 pub(crate) async fn a_terminal_outlives_those_who_attach(node: &Node) -> Outcome {
     let more = json!({"tty": true, "stdin": true});
     let pod = node.pod(50, "echo up; exec sh", "Never", &more)?;
-    let bundle = node.start(&pod).await?;
+    node.start(&pod).await?;
     let mut first = enter(node, &pod).await?;
     first.resize(100, 40);
     type_in(
@@ -110,7 +112,7 @@ pub(crate) async fn a_terminal_outlives_those_who_attach(node: &Node) -> Outcome
     )?;
     let record = ended(node, &pod).await?;
     check("the code", record.exit_code == 3)?;
-    let logged = journal(bundle.service.name.as_str())?;
+    let logged = journal(&record)?;
     check("logged", logged.contains("up\n") && logged.contains("kept-again"))?;
     node.remove(&pod).await
 }
@@ -119,7 +121,7 @@ pub(crate) async fn stdin_ends_with_the_first_who_had_it(node: &Node) -> Outcome
     let more = json!({"stdin": true, "stdinOnce": true});
     let script = "printf 'early\\n\\n  '; cat; echo bad >&2; printf done; exit 4";
     let pod = node.pod(51, script, "Never", &more)?;
-    let bundle = node.start(&pod).await?;
+    node.start(&pod).await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut attached = enter(node, &pod).await?;
     type_in(&mut attached, "typed\n").await?;
@@ -128,8 +130,9 @@ pub(crate) async fn stdin_ends_with_the_first_who_had_it(node: &Node) -> Outcome
     println!("  {out:?} {err:?} {end:?}");
     check("every byte", out == "early\n\n  typed\ndone")?;
     check("stderr apart", err == "bad\n" && end == Detached::Done)?;
-    check("the code", ended(node, &pod).await?.exit_code == 4)?;
-    let logged = journal(bundle.service.name.as_str())?;
+    let record = ended(node, &pod).await?;
+    check("the code", record.exit_code == 4)?;
+    let logged = journal(&record)?;
     check(
         "logged",
         ["early", "typed", "bad", "done"]
@@ -192,12 +195,13 @@ pub(crate) async fn the_last_words_of_a_held_container_are_heard(node: &Node) ->
         (56, json!({"stdin": true, "stdinOnce": true, "tty": true})),
     ] {
         let pod = node.pod(n, "read go; seq 1 60000; exit 7", "Never", &more)?;
-        let bundle = node.start(&pod).await?;
+        node.start(&pod).await?;
         let mut attached = enter(node, &pod).await?;
         type_in(&mut attached, "go\n").await?;
         let begin = Instant::now();
         let (out, _, end) = rest(&mut attached).await?;
         println!("  {} bytes in {} ms", out.len(), begin.elapsed().as_millis());
+        let record = ended(node, &pod).await?;
         let numbers: Vec<&str> = out
             .split_ascii_whitespace()
             .filter(|word| *word != "go")
@@ -206,12 +210,9 @@ pub(crate) async fn the_last_words_of_a_held_container_are_heard(node: &Node) ->
             "every line once",
             numbers.len() == 60_000 && numbers.last() == Some(&"60000"),
         )?;
-        check(
-            "the end",
-            end == Detached::Done && ended(node, &pod).await?.exit_code == 7,
-        )?;
+        check("the end", end == Detached::Done && record.exit_code == 7)?;
         node.wait("every line in the journal", async || {
-            let logged = journal(bundle.service.name.as_str())?;
+            let logged = journal(&record)?;
             Ok(logged.lines().filter(|line| line.parse::<u32>().is_ok()).count() == 60_000)
         })
         .await?;
