@@ -13,6 +13,7 @@ mod kubectl;
 mod lifecycle;
 mod manifests;
 mod pods;
+mod terminals;
 mod writes;
 
 use std::process::ExitCode;
@@ -34,6 +35,18 @@ const TOGETHER: &[ClusterTest] = &[
         kubectl::logs,
     ),
     ("exec_passes_output_exit_code_and_a_terminal", kubectl::exec),
+    (
+        "exec_of_what_cannot_be_executed_ends_as_in_a_shell",
+        terminals::exec_codes,
+    ),
+    (
+        "attach_gives_stdin_to_a_container_and_hears_its_answer",
+        terminals::attach_by_a_pipe,
+    ),
+    (
+        "run_with_stdin_or_a_terminal_loses_no_byte_and_removes_its_pod",
+        terminals::run,
+    ),
     ("cp_copies_a_file_in_and_out", kubectl::copy),
     (
         "port_forward_reaches_a_port_inside_the_pod",
@@ -100,6 +113,10 @@ const TOGETHER: &[ClusterTest] = &[
 ];
 
 const ALONE: &[ClusterTest] = &[
+    (
+        "a_terminal_outlives_its_client_and_the_agent",
+        terminals::attach_on_a_terminal,
+    ),
     (
         "init_containers_that_exit_at_once_run_exactly_once",
         pods::quick_init_containers,
