@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+NEEDS_CLUSTER = False
 ROUNDS = 100
 WARM_UP = 5
 GO = "/usr/lib/cni"
@@ -54,6 +55,7 @@ def vxlan(name):
         "device": "floe.vx",
         "local": "192.0.2.1",
         "subnet": "10.98.0.0/16",
+        "mtu": 1450,
     }
 
 
@@ -87,40 +89,75 @@ def spawn():
     return (time.perf_counter() - start) * 1000
 
 
-def one_round(container, networks, times):
+def one_round(container, networks, taken):
     """ADD and DEL of one container on each network in turn."""
-    times.setdefault("spawn", []).append(spawn())
+    taken.setdefault("spawn", []).append(spawn())
     for kind, (plugins, config, chained) in networks.items():
         answer, took = call(plugins, "ADD", container, config)
-        times.setdefault(f"{kind}_add", []).append(took)
+        taken.setdefault(f"{kind}_add", []).append(took)
         if chained:
             _, took = call(plugins, "ADD", container, chained, answer)
-            times.setdefault("vxlan_add", []).append(took)
+            taken.setdefault("vxlan_add", []).append(took)
             call(plugins, "DEL", container, chained, answer)
         _, took = call(plugins, "DEL", container, config, answer)
-        times.setdefault(f"{kind}_del", []).append(took)
+        taken.setdefault(f"{kind}_del", []).append(took)
 
 
 def inside(folder):
     """Measures within the node's namespace; prints the times as JSON."""
     ours = os.path.join(folder, "plugins")
-    chained = vxlan("bench-ours") if os.environ.get("BENCH_VXLAN") else None
-    networks = {"ours": (ours, bridge("bench-ours", "10.98.0.0/16", f"{folder}/ours"), chained)}
-    if os.path.exists(f"{GO}/bridge"):
-        networks["go"] = (GO, bridge("bench-go", "10.99.0.0/16", f"{folder}/go"), None)
-    times = {}
+    configured = bridge("bench-ours", "10.98.0.0/16", f"{folder}/ours")
+    networks = {
+        "ours": (ours, configured, vxlan("bench-ours")),
+        "go": (GO, bridge("bench-go", "10.99.0.0/16", f"{folder}/go"), None),
+    }
+    taken = {}
     for number in range(WARM_UP + ROUNDS):
         container = f"c{number}"
         run("ip", "netns", "add", f"{NODE}-{container}")
         try:
-            one_round(container, networks, times)
+            one_round(container, networks, taken)
         finally:
             run("ip", "netns", "del", f"{NODE}-{container}")
-    print(json.dumps({name: values[WARM_UP:] for name, values in times.items()}))
+    print(json.dumps({name: values[WARM_UP:] for name, values in taken.items()}))
+
+
+def percentiles(values):
+    """Median and 99th percentile, by nearest rank."""
+    ordered = sorted(values)
+    at = [max(0, -(-len(ordered) * share // 100) - 1) for share in (50, 99)]
+    return {"p50_ms": ordered[at[0]], "p99_ms": ordered[at[1]], "samples": len(ordered)}
 
 
 def measure():
-    """Milliseconds of each kind of call."""
+    """Figures of each kind of call, and ours as parts of Go's."""
+    if not os.path.exists(f"{GO}/bridge"):
+        raise RuntimeError("missing: apt-get install containernetworking-plugins iptables")
+    figures = {name: percentiles(values) for name, values in times().items()}
+    for verb in ("add", "del"):
+        figures[f"{verb}_to_go"] = figures[f"ours_{verb}"]["p50_ms"] / figures[f"go_{verb}"]["p50_ms"]
+    return figures
+
+
+def show(figures):
+    """Prints the figures as a table."""
+    rows = (
+        ("starting a process that does nothing", "spawn", ""),
+        ("Go bridge + host-local, ADD", "go_add", ""),
+        ("our bridge + host-local, ADD", "ours_add", "a third"),
+        ("our vxlan behind it, ADD", "vxlan_add", ""),
+        ("Go bridge + host-local, DEL", "go_del", ""),
+        ("our bridge + host-local, DEL", "ours_del", "a third"),
+    )
+    print(f"{'CNI':<40} {'p50 ms':>9} {'p99 ms':>9}  goal")
+    for what, name, goal in rows:
+        of = figures[name]
+        print(f"{what:<40} {of['p50_ms']:9.2f} {of['p99_ms']:9.2f}  {goal}".rstrip())
+    print(f"of Go's p50: ADD {figures['add_to_go']:.2f}, DEL {figures['del_to_go']:.2f}")
+
+
+def times():
+    """Milliseconds of each call, by its kind."""
     folder = tempfile.mkdtemp(prefix="floe-bench-cni-")
     program = os.path.join(os.environ["FLOE_BIN_DIR"], "floe-cni")
     os.mkdir(os.path.join(folder, "plugins"))
