@@ -5,11 +5,15 @@
 
 mod query;
 mod render;
+mod settle;
+mod waiter;
 
+use std::io;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
+use self::waiter::Gone;
 use crate::NodePaths;
 
 pub use render::LogFormat;
@@ -63,20 +67,57 @@ pub struct LogError {
     uid: String,
     container: String,
     #[source]
-    source: sdjournal::SdJournalError,
+    source: JournalError,
 }
 
-/// Lines as they are found; an error is the last of them.
-pub type LogLines = mpsc::Receiver<Result<LogLine, LogError>>;
+/// What the journal's files refused.
+#[derive(Debug, thiserror::Error)]
+enum JournalError {
+    /// They could not be read.
+    #[error(transparent)]
+    Read(#[from] sdjournal::SdJournalError),
+    /// They could not be watched.
+    #[error("watch the journal's folders")]
+    Watch(#[from] io::Error),
+}
+
+/// Lines as they are found; an error is the last of them. Dropping it ends the reading thread at once.
+#[derive(Debug)]
+pub struct LogLines {
+    lines: mpsc::Receiver<Result<LogLine, LogError>>,
+    gone: Option<Gone>,
+}
+
+impl LogLines {
+    /// The next line; `None` after the last. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Result<LogLine, LogError>> {
+        self.lines.recv().await
+    }
+}
+
+impl Drop for LogLines {
+    fn drop(&mut self) {
+        // First, so that the thread finds the channel closed when it is woken.
+        self.lines.close();
+        if let Some(gone) = &self.gone {
+            gone.tell();
+        }
+    }
+}
 
 /// Reads lines. The stream ends after the last one, or when the followed run has ended.
 #[must_use]
 pub fn read(paths: &NodePaths, query: LogQuery) -> LogLines {
     let (sender, receiver) = mpsc::channel(WAITING);
     let dir: PathBuf = paths.container_dir(&query.uid, &query.container);
+    let gone = Gone::new();
+    let told = gone.as_ref().ok().cloned();
     std::thread::spawn(move || {
-        let reader = query::Reader::new(&query, &dir, &sender);
-        if let Err(source) = reader.run() {
+        let read = gone.map_err(JournalError::from).and_then(|gone| {
+            let reader = query::Reader::new(&query, &dir, &sender);
+            reader.run(gone)
+        });
+        if let Err(source) = read {
             let error = LogError {
                 uid: query.uid.clone(),
                 container: query.container.clone(),
@@ -86,5 +127,8 @@ pub fn read(paths: &NodePaths, query: LogQuery) -> LogLines {
             drop(sender.blocking_send(Err(error)));
         }
     });
-    receiver
+    LogLines {
+        lines: receiver,
+        gone: told,
+    }
 }

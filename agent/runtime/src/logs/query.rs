@@ -9,11 +9,17 @@ use sdjournal::{
     EntryRef, Journal, JournalConfig, JournalQuery, LiveJournal, LiveSubscription, SdJournalError,
 };
 use tokio::sync::mpsc::Sender;
+use tracing::debug;
 
-use super::{LogError, LogLine, LogQuery, Stream};
+use super::settle::settle;
+use super::waiter::{Gone, Waiter};
+use super::{JournalError, LogError, LogLine, LogQuery, Stream};
 
-/// Longest wait before looking whether the reader or the run is gone.
-const LOOK: Duration = Duration::from_millis(250);
+/// Longest wait for a change that nothing tells of, such as a folder of the journal that is made anew.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// How long the last lines of a run are waited for where journald does not say that it has them.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// Entries remembered while history passes over into what comes.
 const OVERLAP: usize = 4096;
@@ -51,20 +57,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<(), SdJournalError> {
+    pub(super) fn run(mut self, gone: Gone) -> Result<(), JournalError> {
         let journal = open()?;
         // Subscribed before history is read, so that no line falls between.
         let live = if self.query.follow {
-            Some(self.subscribe(&journal)?)
+            let waiter = Waiter::new(self.dir, gone)?;
+            Some((self.subscribe(&journal)?, waiter))
         } else {
             None
         };
+        if self.ended() {
+            self.settle();
+        }
         if self.history(&journal)? == Next::Stop {
             return Ok(());
         }
         match live {
             None => Ok(()),
-            Some((live, subscription)) => self.follow(live, &subscription),
+            Some(((live, subscription), mut waiter)) => self.follow(live, &subscription, &mut waiter),
         }
     }
 
@@ -123,12 +133,13 @@ impl<'a> Reader<'a> {
         &mut self,
         mut live: LiveJournal,
         subscription: &LiveSubscription,
-    ) -> Result<(), SdJournalError> {
+        waiter: &mut Waiter,
+    ) -> Result<(), JournalError> {
         loop {
             // Looked at before the journal: what the run wrote last is then still read.
             let ended = self.ended();
             if ended {
-                std::thread::sleep(LOOK);
+                self.settle();
             }
             live.poll_once()?;
             while let Ok(entry) = subscription.try_recv() {
@@ -143,10 +154,20 @@ impl<'a> Reader<'a> {
             if ended || self.lines.is_closed() {
                 return Ok(());
             }
+            waiter.wait(LOOK)?;
         }
     }
 
-    /// Whether the followed run has ended.
+    /// Waits for the last lines of a run that has ended.
+    fn settle(&self) {
+        if let Err(error) = settle() {
+            let error = &error as &dyn std::error::Error;
+            debug!(error, container = %self.query.container, "last lines may be missing");
+            std::thread::sleep(LINGER);
+        }
+    }
+
+    /// Whether the run that is read has ended.
     fn ended(&self) -> bool {
         let Some(id) = &self.query.invocation_id else {
             return false;
@@ -208,7 +229,8 @@ impl<'a> Reader<'a> {
 
 fn open() -> Result<Journal, SdJournalError> {
     Journal::open_default_with_config(JournalConfig {
-        poll_interval: LOOK,
+        // The waiter waits.
+        poll_interval: Duration::ZERO,
         ..JournalConfig::default()
     })
 }
