@@ -12,6 +12,7 @@ use crate::zone::{Contents, Zone};
 pub(crate) struct Names {
     zone: RwLock<Zone>,
     ready: AtomicBool,
+    became_ready: Notify,
     changed: Notify,
 }
 
@@ -20,6 +21,7 @@ impl Names {
         Self {
             zone: RwLock::new(zone),
             ready: AtomicBool::new(false),
+            became_ready: Notify::new(),
             changed: Notify::new(),
         }
     }
@@ -46,6 +48,17 @@ impl Names {
 
     pub(crate) fn set_ready(&self) {
         self.ready.store(true, Ordering::Release);
+        self.became_ready.notify_waiters();
+    }
+
+    /// Waits until the zone can be answered from. Cancel-safe.
+    pub(crate) async fn known(&self) {
+        let mut notice = std::pin::pin!(self.became_ready.notified());
+        // Asked for before the look, so that what happens between the two is not missed.
+        notice.as_mut().enable();
+        if !self.is_ready() {
+            notice.await;
+        }
     }
 
     /// Waits for a change. Cancel-safe: one that nobody waited for is remembered.

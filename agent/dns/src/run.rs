@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hickory_proto::rr::Name;
 use kube::Client;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -28,6 +28,8 @@ use crate::{address, snapshot, upstream_files, watch};
 const PORT: u16 = 53;
 /// Between two attempts to take the port.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long the first questions wait for the cluster's names: less than resolvers wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often the address is looked after: somebody may have taken it from `lo`.
 const LOOK_AFTER: Duration = Duration::from_secs(30);
 
@@ -108,7 +110,10 @@ async fn listen(address: SocketAddr, resolver: Arc<Resolver>, stop: Cancellation
     let Some(sockets) = stop.run_until_cancelled(take(address)).await else {
         return;
     };
-    info!(%address, "name server answers");
+    // Questions wait in the sockets meanwhile: better late than SERVFAIL.
+    stop.run_until_cancelled(timeout(PATIENCE, resolver.names.known()))
+        .await;
+    info!(%address, ready = resolver.names.is_ready(), "name server answers");
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(sockets, Arc::clone(&resolver), stop.clone()));
     let mut tick = tokio::time::interval(LOOK_AFTER);

@@ -15,7 +15,7 @@ use crate::zone::Contents;
 /// Version of the file; one of another version is not read.
 const VERSION: u32 = 1;
 /// Changes within this time are written together.
-const GATHER: Duration = Duration::from_secs(5);
+const GATHER: Duration = Duration::from_secs(1);
 /// The file is not written more often than this.
 const REST: Duration = Duration::from_secs(25);
 

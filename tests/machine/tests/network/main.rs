@@ -92,6 +92,7 @@ const ALONE: &[ClusterTest] = &[
         lifecycle::lost_node,
     ),
     ("names_are_answered_while_the_api_server_is_away", names::api_away),
+    ("names_are_answered_while_the_agent_is_restarted", names::agent_restarted),
     ("a_flushed_ruleset_is_repaired_and_reported", services::vandalised),
     (
         "services_are_served_while_the_api_server_is_away",

@@ -325,3 +325,17 @@ pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
     node.wait_until_succeeds(&format!("! busybox nslookup {name} 10.43.0.10"))?;
     Ok(())
 }
+
+pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {
+    let node = cluster.numbered(2);
+    node.wait_until_succeeds("test -s /var/lib/floe/agent/dns.json")?;
+    for how in ["kill --signal=KILL", "restart"] {
+        // The question is asked once: a port that refuses would end it.
+        let said = node.succeed(&format!(
+            "systemctl {how} floe-agent.service; busybox nslookup kubernetes.default.svc.cluster.local 10.43.0.10"
+        ))?;
+        ensure!(said.contains("10.43.0.1\n"), "{how}: {said}");
+        node.wait_for_unit("floe-agent.service")?;
+    }
+    Ok(())
+}
