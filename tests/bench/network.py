@@ -17,7 +17,7 @@ import sys
 from cluster import Cluster
 from pods import machine
 
-PARTS = ("cni", "dns")
+PARTS = ("cni", "dns", "services")
 NODES = "3"
 
 
