@@ -1,13 +1,13 @@
 //! The agent's parts, wired.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_images::{ImageStore, Puller, Settings};
+use agent_images::{ImageStore, Settings};
 use agent_runtime::NodePaths;
 use agent_systemd::Systemd;
 use anyhow::Context as _;
+use kube::Client;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::events::{self, Events};
 use crate::identity::Identity;
 use crate::image_gc::Collector;
+use crate::network::Network;
 use crate::node::Reporter;
 use crate::objects::Objects;
 use crate::pods::{self, Registry};
@@ -66,7 +67,6 @@ async fn prepare(config: &Config) -> anyhow::Result<Node> {
         .unwrap_or(&config.state_dir)
         .join("libexec");
     let paths = config.paths(libexec::pin(&libexec_dir)?);
-    write_default_network(config)?;
     if let Err(error) = Settings::load(&config.registries_file) {
         // Pods whose images are here run all the same; the others tell it as the reason.
         warn!(error = &error as &dyn std::error::Error, "no image can be pulled");
@@ -104,12 +104,14 @@ async fn begin(
     let Node { paths, images, units } = node;
     let (events, queue) = Events::channel();
     let client = identity.client.clone();
+    let network = Arc::new(Network::new(&config)?);
     let reporter = Reporter::new(
         &config,
         images.clone(),
         events.clone(),
         units.version(),
         &paths.crun,
+        network.unready(),
     )?;
     let reporter = Arc::new(reporter);
     let registry = Arc::new(Registry::default());
@@ -119,10 +121,10 @@ async fn begin(
         .with_context(|| format!("listen on {}; set the key listen", config.listen))?;
     let tls = agent_server::tls_config(Arc::clone(&identity.serving), &identity.ca_pem)?;
     let objects = Objects::new(client.clone());
-    let puller = Puller::new(images.clone(), config.registries_file.clone());
     let collector = Collector::new(&config, images.clone(), Arc::clone(&registry), events.clone());
+    tasks.spawn(collector.run(stop.clone()));
     let context = Arc::new(pods::Context {
-        pulls: Pulls::new(images.clone(), puller, objects.clone(), events.clone()),
+        pulls: Pulls::new(images.clone(), &config.registries_file, objects.clone(), events.clone()),
         objects,
         allocatable: reporter.allocatable().units(),
         node_memory: reporter.memory(),
@@ -134,7 +136,7 @@ async fn begin(
         events,
         registry,
     });
-    let dns_config = config.clone();
+    let network_config = config.clone();
     tasks.spawn(events::send_all(
         queue,
         client.clone(),
@@ -147,12 +149,24 @@ async fn begin(
         reporter.registered(),
         stop.clone(),
     ));
-    tasks.spawn(crate::dns::serve(client.clone(), dns_config, stop.clone()));
+    serve_network(tasks, &client, network_config, network, stop);
     tasks.spawn(reporter.run(client, stop.clone()));
     tasks.spawn(serve(listener, tls, access, stop.clone()));
-    tasks.spawn(collector.run(stop.clone()));
     tasks.spawn(pods::run(context, stop.clone()));
     Ok(())
+}
+
+/// Addresses, services and names.
+fn serve_network(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    config: Config,
+    network: Arc<Network>,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(network.run(client.clone(), stop.clone()));
+    tasks.spawn(crate::proxy::serve(client.clone(), config.clone(), stop.clone()));
+    tasks.spawn(crate::dns::serve(client.clone(), config, stop.clone()));
 }
 
 async fn serve(
@@ -204,45 +218,6 @@ async fn feed_watchdog(stop: CancellationToken) {
     while stop.run_until_cancelled(beat.tick()).await.is_some() {
         notify(&[NotifyState::Watchdog]);
     }
-}
-
-/// Writes our network's configuration where the folder has none.
-fn write_default_network(config: &Config) -> anyhow::Result<()> {
-    let dir = &config.cni_conf_dir;
-    std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-    let is_conf = |path: &Path| {
-        path.extension()
-            .is_some_and(|ext| ["conf", "conflist", "json"].iter().any(|known| ext == *known))
-    };
-    let taken = std::fs::read_dir(dir)
-        .with_context(|| format!("list {}", dir.display()))?
-        .flatten()
-        .any(|entry| is_conf(&entry.path()));
-    if taken {
-        return Ok(());
-    }
-    let path = dir.join("10-floe.conflist");
-    let text = serde_json::to_vec_pretty(&default_network(config))?;
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
-}
-
-fn default_network(config: &Config) -> serde_json::Value {
-    serde_json::json!({
-        "cniVersion": "1.1.0",
-        "name": "floe",
-        "plugins": [{
-            "type": "bridge",
-            "bridge": "floe0",
-            "isGateway": true,
-            "ipMasq": true,
-            "hairpinMode": true,
-            "ipam": {
-                "type": "host-local",
-                "ranges": [[{"subnet": config.pod_cidr}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        }],
-    })
 }
 
 #[cfg(test)]

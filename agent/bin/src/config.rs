@@ -7,6 +7,7 @@ use agent_core::node::Reserved;
 use agent_core::quantity;
 use agent_runtime::NodePaths;
 use anyhow::{Context as _, anyhow};
+use ipnet::Ipv4Net;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Deserialize;
 
@@ -27,8 +28,9 @@ struct Raw {
     run_dir: PathBuf,
     #[serde(default = "defaults::listen")]
     listen: SocketAddr,
-    #[serde(default = "defaults::pod_cidr")]
-    pod_cidr: String,
+    pod_cidr: Option<String>,
+    #[serde(default = "defaults::cluster_cidr")]
+    cluster_cidr: String,
     #[serde(default = "defaults::service_cidr")]
     service_cidr: String,
     #[serde(default = "defaults::cluster_dns")]
@@ -66,8 +68,8 @@ mod defaults {
     pub(super) fn listen() -> SocketAddr {
         SocketAddr::from((Ipv6Addr::UNSPECIFIED, 10250))
     }
-    pub(super) fn pod_cidr() -> String {
-        "10.42.0.0/24".to_owned()
+    pub(super) fn cluster_cidr() -> String {
+        "10.42.0.0/16".to_owned()
     }
     pub(super) fn service_cidr() -> String {
         "10.43.0.0/16".to_owned()
@@ -112,7 +114,10 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) listen: SocketAddr,
-    pub(crate) pod_cidr: String,
+    /// Network of this node's pods, where it is not the one of the Node object.
+    pub(crate) pod_cidr: Option<Ipv4Net>,
+    /// Networks of all nodes' pods: they see each other's own addresses.
+    pub(crate) cluster_cidr: Ipv4Net,
     pub(crate) service_cidr: String,
     pub(crate) cluster_dns: IpAddr,
     pub(crate) cluster_domain: String,
@@ -146,7 +151,7 @@ impl Config {
                 raw.server
             ));
         }
-        check_cidr("pod_cidr", &raw.pod_cidr)?;
+        let pod_cidr = raw.pod_cidr.as_deref().map(|text| network("pod_cidr", text));
         check_cidr("service_cidr", &raw.service_cidr)?;
         let reserved = Reserved {
             milli_cpu: amount("reserved_cpu", raw.reserved_cpu.as_deref(), quantity::milli)?,
@@ -162,7 +167,8 @@ impl Config {
             state_dir: raw.state_dir,
             run_dir: raw.run_dir,
             listen: raw.listen,
-            pod_cidr: raw.pod_cidr,
+            pod_cidr: pod_cidr.transpose()?,
+            cluster_cidr: network("cluster_cidr", &raw.cluster_cidr)?,
             service_cidr: raw.service_cidr,
             cluster_dns: raw.cluster_dns,
             cluster_domain: raw.cluster_domain,
@@ -208,6 +214,15 @@ fn amount(key: &str, text: Option<&str>, read: impl Fn(&Quantity) -> Option<u64>
         .ok_or_else(|| anyhow!("key {key} = {text:?}: no quantity such as \"100m\" or \"512Mi\""))
 }
 
+/// A network of IPv4 with room for pods.
+fn network(key: &str, text: &str) -> anyhow::Result<Ipv4Net> {
+    let parsed = text.parse::<Ipv4Net>().ok();
+    let usable = |net: &Ipv4Net| *net == net.trunc() && (8..=30).contains(&net.prefix_len());
+    parsed.filter(usable).ok_or_else(|| {
+        anyhow!("key {key} = {text:?}: no network of IPv4 with room for pods such as \"10.42.0.0/24\"")
+    })
+}
+
 fn check_cidr(key: &str, text: &str) -> anyhow::Result<()> {
     let parts = text.split_once('/').and_then(|(ip, length)| {
         let ip: IpAddr = ip.parse().ok()?;
@@ -245,8 +260,13 @@ fn address_towards(server: &http::Uri) -> anyhow::Result<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The least that can be configured.
+    pub(crate) fn least() -> Config {
+        Config::parse(LEAST).unwrap()
+    }
 
     const LEAST: &str = "server = \"https://127.0.0.1:6443\"\nca_file = \"/ca\"\nnode_name = \"n\"\n";
 
@@ -262,6 +282,7 @@ mod tests {
     fn an_unknown_key_and_a_bad_value_are_named() {
         let error = |extra: &str| format!("{:#}", Config::parse(&format!("{LEAST}{extra}")).unwrap_err());
         assert!(error("colour = 1").contains("colour"));
+        assert!(error("pod_cidr = \"10.42.0.1/24\"").contains("pod_cidr = \"10.42.0.1/24\""));
         assert!(error("reserved_cpu = \"lots\"").contains("reserved_cpu = \"lots\""));
         assert!(error("image_gc_low_percent = 90").contains("image_gc_low_percent = 90"));
         let http = LEAST.replace("https", "http");

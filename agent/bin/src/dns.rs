@@ -15,7 +15,7 @@ const SNAPSHOT: &str = "dns.json";
 
 /// Answers at the cluster's DNS address until `stop`.
 pub(crate) async fn serve(client: Client, config: Config, stop: CancellationToken) {
-    let ranges = [&config.service_cidr, &config.pod_cidr];
+    let ranges = [config.service_cidr.clone(), config.cluster_cidr.to_string()];
     let settings = agent_dns::Config {
         address: config.cluster_dns,
         domain: config.cluster_domain,

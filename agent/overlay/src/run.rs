@@ -203,6 +203,7 @@ impl<'a> Overlay<'a> {
 
     async fn done(&mut self, outcome: Outcome, cause: Cause) {
         self.retry = RETRY.0;
+        let refused = matches!(outcome, Outcome::Refused(_));
         let state = match outcome {
             Outcome::Waiting(why) | Outcome::Refused(why) => State::Unready(why),
             Outcome::Ready { site, mtu, changed } => {
@@ -216,9 +217,10 @@ impl<'a> Overlay<'a> {
         let now = state.clone();
         let changed = |old: &mut State| std::mem::replace(old, state) != now;
         if self.state.send_if_modified(changed)
+            && refused
             && let State::Unready(why) = &now
         {
-            warn!(reason = why, "overlay is not ready");
+            warn!(reason = why, "overlay is refused");
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Reporter {
     machine: Machine,
     info: NodeSystemInfo,
     registered: watch::Sender<bool>,
+    /// Why the network cannot take pods, where it cannot.
+    network: watch::Receiver<Option<String>>,
 }
 
 impl Reporter {
@@ -55,6 +57,7 @@ impl Reporter {
         events: Events,
         systemd: u32,
         crun: &Path,
+        network: watch::Receiver<Option<String>>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             config: config.clone(),
@@ -63,6 +66,7 @@ impl Reporter {
             machine: machine(&config.state_dir, config.max_pods)?,
             info: machine::info(systemd, crun),
             registered: watch::channel(false).0,
+            network,
         })
     }
 
@@ -126,9 +130,10 @@ impl Reporter {
                 labels: Some(labels),
                 ..ObjectMeta::default()
             },
-            spec: Some(NodeSpec {
-                pod_cidr: Some(self.config.pod_cidr.clone()),
-                pod_cidrs: Some(vec![self.config.pod_cidr.clone()]),
+            // Where none is configured, the control plane gives one.
+            spec: self.config.pod_cidr.map(|subnet| NodeSpec {
+                pod_cidr: Some(subnet.to_string()),
+                pod_cidrs: Some(vec![subnet.to_string()]),
                 ..NodeSpec::default()
             }),
             status: None,
@@ -153,6 +158,7 @@ impl Reporter {
     async fn keep_status(&self, api: &Api<Node>, node: &Node) {
         let mut sent: Option<(NodeStatus, tokio::time::Instant)> = None;
         let mut previous = node.status.clone();
+        let mut network = self.network.clone();
         loop {
             let status = self.status(previous.as_ref());
             let due = sent
@@ -174,12 +180,17 @@ impl Reporter {
                     Err(error) => warn!(error = %error, "node status not sent"),
                 }
             }
-            tokio::time::sleep(if sent.is_some() {
+            let pause = if sent.is_some() {
                 LOOK
             } else {
                 Duration::from_secs(1)
-            })
-            .await;
+            };
+            tokio::select! {
+                // Cancel-safe: a dropped sleep loses nothing.
+                () = tokio::time::sleep(pause) => {}
+                // Cancel-safe: a value counts as seen only once `changed` returns.
+                Ok(()) = network.changed() => {}
+            }
         }
     }
 
@@ -197,8 +208,13 @@ impl Reporter {
     }
 
     fn status(&self, previous: Option<&NodeStatus>) -> NodeStatus {
-        let unready = agent_cni::Cni::load(&self.config.cni_conf_dir, &self.config.cni_bin_dir).err();
-        let unready = unready.map(|error| format!("network plugin is not ready: {error}"));
+        // In the kubelet's words, which tools look for.
+        let unready = self.network.borrow().as_ref().map(|why| {
+            format!(
+                "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+                 message:Network plugin returns error: {why}"
+            )
+        });
         let health = machine::health(&self.config.state_dir, unready);
         let old = previous
             .and_then(|status| status.conditions.as_deref())
@@ -227,7 +243,9 @@ impl Reporter {
     }
 
     fn image_list(&self) -> Vec<ContainerImage> {
-        let images = self.images.list().unwrap_or_default();
+        let mut images = self.images.list().unwrap_or_default();
+        // The largest are what a scheduler wants to know of.
+        images.sort_by_key(|image| std::cmp::Reverse(image.size));
         let shown = images.into_iter().take(IMAGES).map(|image| ContainerImage {
             names: Some(image.repo_digests.into_iter().chain(image.repo_tags).collect()),
             size_bytes: i64::try_from(image.size).ok(),
