@@ -1,6 +1,7 @@
 # A machine with every role becomes a node that runs a pod, and a restart of the daemons leaves the pod alone.
 { pkgs, self, ... }:
 let
+  kubectl = "kubectl --kubeconfig /var/lib/floe/controlplane/kubeconfig/admin.kubeconfig";
   token = "abcdef.0123456789abcdef";
   busybox = pkgs.runCommand "busybox-image" { nativeBuildInputs = [ pkgs.umoci ]; } ''
     mkdir -p root/bin
@@ -58,14 +59,13 @@ in
     machine.wait_for_unit("floe-controlplane.service")
     machine.wait_for_open_port(6443)
     machine.wait_for_unit("floe-agent.service")
-    machine.succeed("install -D /var/lib/floe/controlplane/kubeconfig/admin.kubeconfig /root/.kube/config")
-    machine.wait_until_succeeds("kubectl wait --for=condition=Ready node --all --timeout=5s")
+    machine.wait_until_succeeds("${kubectl} wait --for=condition=Ready node --all --timeout=5s")
     machine.succeed("floe-agent image load /etc/test/busybox/")
-    machine.wait_until_succeeds("kubectl apply --server-side=false -f /etc/test/pod.json")
-    machine.wait_until_succeeds("kubectl wait --for=condition=Ready pod/sleeper --timeout=5s")
+    machine.wait_until_succeeds("${kubectl} apply --server-side=false -f /etc/test/pod.json")
+    machine.wait_until_succeeds("${kubectl} wait --for=condition=Ready pod/sleeper --timeout=5s")
     machine.succeed("systemctl show --property=MainPID 'floe-default:sleeper:*:main.service' > /tmp/before")
     machine.succeed("systemctl restart floe-controlplane.service floe-agent.service")
-    machine.wait_until_succeeds("kubectl wait --for=condition=Ready pod/sleeper --timeout=5s")
+    machine.wait_until_succeeds("${kubectl} wait --for=condition=Ready pod/sleeper --timeout=5s")
     machine.succeed("systemctl show --property=MainPID 'floe-default:sleeper:*:main.service' | cmp - /tmp/before")
     machine.fail("systemctl --failed --quiet --no-legend | grep .")
   '';
