@@ -4,11 +4,13 @@
 //! the low one is reached. Never one that a pod uses, that was in use within two minutes, or that was loaded by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::EventDraft;
 use agent_images::{Image, ImageError, ImageStore};
+use agent_run::{LAUNCH_FILE, Rootfs};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
@@ -57,6 +59,8 @@ struct Candidate {
 pub(crate) struct Collector {
     images: ImageStore,
     registry: Arc<Registry>,
+    /// Where the bundles of containers lie.
+    pods_dir: PathBuf,
     events: Events,
     thresholds: Thresholds,
     node: Node,
@@ -112,6 +116,7 @@ impl Collector {
         Self {
             images,
             registry,
+            pods_dir: config.run_dir.join("pods"),
             events,
             thresholds: config.image_gc,
             node,
@@ -158,7 +163,7 @@ impl Collector {
     fn round(&mut self) -> Result<(), String> {
         let text = |error: ImageError| format!("{:#}", anyhow::Error::from(error));
         let images = self.images.list().map_err(text)?;
-        let in_use = self.in_use().map_err(text)?;
+        let in_use = self.in_use(&images).map_err(text)?;
         let now = Instant::now();
         self.note(&images, &in_use, now);
         let disk = self.disk()?;
@@ -166,13 +171,13 @@ impl Collector {
             return Ok(());
         };
         info!(excess, "disk is full: unused images are removed");
-        let mut freed = self.images.collect(&in_use).map_err(text)?;
+        let mut freed = 0_u64;
         for candidate in candidates(&images, &in_use, &self.uses, now) {
             if freed >= excess {
                 break;
             }
             // A pod may have come since.
-            if self.in_use().map_err(text)?.contains(&candidate.id) {
+            if self.in_use(&images).map_err(text)?.contains(&candidate.id) {
                 continue;
             }
             freed = freed.saturating_add(self.images.evict(&candidate.id).map_err(text)?);
@@ -206,8 +211,9 @@ impl Collector {
         }
     }
 
-    /// The IDs of the images that pods name or run.
-    fn in_use(&self) -> Result<BTreeSet<String>, ImageError> {
+    /// The IDs of the images that pods name, and of those that containers are made of, whatever became of
+    /// their names: the bundles tell, also of pods that the agent has yet to adopt.
+    fn in_use(&self, images: &[Image]) -> Result<BTreeSet<String>, ImageError> {
         let mut names = BTreeSet::new();
         for view in self.registry.all() {
             let spec = view.pod.spec.iter().flat_map(agent_core::containers);
@@ -218,7 +224,9 @@ impl Collector {
             let all = init.into_iter().chain(main).flatten();
             names.extend(all.map(|status| status.image_id).filter(|id| !id.is_empty()));
         }
-        let mut ids = BTreeSet::new();
+        let held = held_layers(&self.pods_dir);
+        let runs = |image: &&Image| image.layers.last().is_some_and(|top| held.contains(top));
+        let mut ids: BTreeSet<String> = images.iter().filter(runs).map(|image| image.id.clone()).collect();
         for name in names {
             match self.images.resolve(&name) {
                 Ok(image) => ids.extend(image.map(|image| image.id)),
@@ -238,6 +246,27 @@ impl Collector {
             available: measured.f_bavail.saturating_mul(measured.f_frsize),
         })
     }
+}
+
+/// The layers that the bundles under `pods_dir` mount.
+fn held_layers(pods_dir: &Path) -> BTreeSet<PathBuf> {
+    let folders = |dir: &Path| {
+        std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    let containers = folders(pods_dir).flat_map(|pod| folders(&pod).collect::<Vec<_>>());
+    let read = |dir: PathBuf| serde_json::from_slice(&std::fs::read(dir.join(LAUNCH_FILE)).ok()?).ok();
+    let launches = containers.filter_map(read);
+    launches.flat_map(|launch: Mounts| launch.rootfs.layers).collect()
+}
+
+/// What a bundle of any version says of its layers.
+#[derive(serde::Deserialize)]
+struct Mounts {
+    rootfs: Rootfs,
 }
 
 #[cfg(test)]
@@ -320,5 +349,104 @@ mod tests {
         ]);
         let in_use = BTreeSet::from(["used".to_owned()]);
         assert_eq!(candidates(&images, &in_use, &uses, now), []);
+    }
+
+    /// A folder in OCI layout with one image: `name`, or one that has none.
+    fn layout(dir: &Path, name: Option<&str>) -> PathBuf {
+        use serde_json::json;
+        use sha2::Digest as _;
+        let layout = dir.join(name.unwrap_or("nameless"));
+        let blobs = layout.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let blob = |bytes: &[u8], media: &str| {
+            let hex: String = sha2::Sha256::digest(bytes)
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
+            std::fs::write(blobs.join(&hex), bytes).unwrap();
+            json!({"digest": format!("sha256:{hex}"), "size": bytes.len(), "mediaType": media})
+        };
+        let layer = blob(&[0; 1024], "application/vnd.oci.image.layer.v1.tar");
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let config = json!({
+            "architecture": architecture, "os": "linux", "config": {"Cmd": [name.unwrap_or_default()]},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        });
+        let config = blob(
+            config.to_string().as_bytes(),
+            "application/vnd.oci.image.config.v1+json",
+        );
+        let media = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": media, "config": config, "layers": [layer]});
+        let mut entry = blob(manifest.to_string().as_bytes(), media);
+        if let Some(name) = name {
+            entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+        }
+        let index = json!({"schemaVersion": 2, "manifests": [entry]});
+        std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+        std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        layout
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_is_told_and_nothing_loaded_or_running_is_removed() {
+        // On a disk: unpacking needs what a file system of containers may lack.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let images = ImageStore::open(dir.path().join("store")).unwrap();
+        images.load(&layout(dir.path(), Some("loaded"))).unwrap();
+        images.load(&layout(dir.path(), None)).unwrap();
+        let (events, mut told) = Events::channel();
+        let mut collector = Collector {
+            images: images.clone(),
+            registry: Arc::new(Registry::default()),
+            pods_dir: dir.path().join("pods"),
+            events,
+            thresholds: Thresholds { high: 0, low: 0 },
+            node: Node::default(),
+            uses: BTreeMap::new(),
+            failed_before: false,
+        };
+        let outcome = collector.round();
+        assert!(
+            outcome
+                .as_ref()
+                .is_err_and(|said| said.contains("only found 0 bytes")),
+            "{outcome:?}"
+        );
+        assert_eq!(images.list().unwrap().len(), 2, "both are too young");
+        for known in collector.uses.values_mut() {
+            known.first_seen = Instant::now().checked_sub(LEAST_AGE).unwrap();
+        }
+        let outcome = collector.round();
+        assert_eq!(images.list().unwrap().len(), 1, "what nobody names is gone");
+        collector.tell(outcome.clone());
+        collector.tell(outcome);
+        let reasons: Vec<String> = std::iter::from_fn(|| told.try_recv().ok())
+            .map(|report| report.draft().reason.clone())
+            .collect();
+        assert_eq!(
+            reasons,
+            ["FreeDiskSpaceFailed", "FreeDiskSpaceFailed", "ImageGCFailed"]
+        );
+    }
+
+    #[test]
+    fn an_image_that_a_container_is_made_of_is_in_use_without_any_name() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let container = dir.path().join("pods/uid/c");
+        std::fs::create_dir_all(&container).unwrap();
+        let rootfs = agent_run::Rootfs {
+            layers: vec!["/store/l/base".into(), "/store/l/top".into()],
+            writable: "/w".into(),
+        };
+        let launch = serde_json::json!({"version": 7, "rootfs": rootfs});
+        std::fs::write(container.join(LAUNCH_FILE), launch.to_string()).unwrap();
+        let held = held_layers(&dir.path().join("pods"));
+        assert_eq!(held.len(), 2);
+        assert!(held.contains(Path::new("/store/l/top")));
     }
 }

@@ -1,6 +1,7 @@
 //! A container's image: in the store already, or out of a registry with the pod's secrets.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,11 +73,11 @@ impl Wanted {
 }
 
 impl Pulls {
-    /// Pulls by `puller`, which fills `store`.
-    pub(crate) const fn new(store: ImageStore, puller: Puller, objects: Objects, events: Events) -> Self {
+    /// Pulls into `store` by the settings in `registries_file`.
+    pub(crate) fn new(store: ImageStore, registries_file: &Path, objects: Objects, events: Events) -> Self {
         Self {
+            puller: Puller::new(store.clone(), registries_file.to_owned()),
             store,
-            puller,
             objects,
             events,
         }

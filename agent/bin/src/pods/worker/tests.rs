@@ -167,9 +167,13 @@ impl Node {
         let (events, told) = Events::channel();
         let unit = unit_name(&pod, "c").unwrap();
         let objects = Objects::new(client.clone());
-        let puller = agent_images::Puller::new(images.clone(), config.registries_file.clone());
         let context = Arc::new(Context {
-            pulls: Pulls::new(images.clone(), puller, objects.clone(), events.clone()),
+            pulls: Pulls::new(
+                images.clone(),
+                &config.registries_file,
+                objects.clone(),
+                events.clone(),
+            ),
             units: MemoryUnits::default(),
             paths: NodePaths {
                 run_dir: config.run_dir.clone(),
