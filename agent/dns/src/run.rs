@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::rr::Name;
 use kube::Client;
+use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::counts::Counts;
@@ -101,8 +102,17 @@ impl Server {
             config.address,
             stop.clone(),
         ));
-        tasks.spawn(listen(SocketAddr::new(config.address, PORT), resolver, stop));
+        let address = SocketAddr::new(config.address, PORT);
+        tasks.spawn_blocking(move || own_thread(listen(address, resolver, stop)));
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Runs `work` on a runtime of this thread's own: questions wait for none of the agent's other work.
+fn own_thread(work: impl Future<Output = ()>) {
+    match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => error!(error = &error as &dyn Error, "cluster DNS does not answer"),
     }
 }
 
