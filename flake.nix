@@ -53,7 +53,19 @@
       checks = perSystem (
         pkgs:
         let
-          made = folder: lib.mapAttrs (_: file: import file { inherit pkgs lib self; }) (nixFiles folder);
+          machines = import ./nix/machines.nix {
+            inherit lib self;
+            inherit (pkgs.stdenv.hostPlatform) system;
+          };
+          given = {
+            inherit
+              pkgs
+              lib
+              self
+              machines
+              ;
+          };
+          made = folder: lib.mapAttrs (_: file: import file given) (nixFiles folder);
           vm = name: test: lib.nameValuePair "vm-${name}" (pkgs.testers.runNixOSTest test);
         in
         made ./nix/checks // lib.mapAttrs' vm (made ./tests/vm)

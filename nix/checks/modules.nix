@@ -2,14 +2,10 @@
 {
   pkgs,
   lib,
-  self,
+  machines,
   ...
 }:
 let
-  machines = import ../machines.nix {
-    inherit lib self;
-    inherit (pkgs.stdenv.hostPlatform) system;
-  };
   both = (machines.machine machines.both).config;
   node = (machines.machine machines.node).config;
   none = (machines.machine { }).config;

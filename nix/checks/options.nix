@@ -2,14 +2,10 @@
 {
   pkgs,
   lib,
-  self,
+  machines,
   ...
 }:
 let
-  machines = import ../machines.nix {
-    inherit lib self;
-    inherit (pkgs.stdenv.hostPlatform) system;
-  };
   all = lib.optionAttrSetToDocList (machines.machine { }).options.services.floe;
   shown = lib.filter (option: option.visible && !option.internal) all;
   silent = lib.filter (option: (option.description or null) == null) shown;

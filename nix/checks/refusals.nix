@@ -2,14 +2,10 @@
 {
   pkgs,
   lib,
-  self,
+  machines,
   ...
 }:
 let
-  machines = import ../machines.nix {
-    inherit lib self;
-    inherit (pkgs.stdenv.hostPlatform) system;
-  };
   # The one assertion that a change of a good configuration breaks.
   said =
     change:

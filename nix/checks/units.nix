@@ -2,14 +2,10 @@
 {
   pkgs,
   lib,
-  self,
+  machines,
   ...
 }:
 let
-  machines = import ../machines.nix {
-    inherit lib self;
-    inherit (pkgs.stdenv.hostPlatform) system;
-  };
   inherit ((machines.machine machines.both).config.system.build) etc;
 
   # The most that `systemd-analyze security` may say of each unit, times ten. The agent makes mounts, namespaces

@@ -276,6 +276,8 @@ pub struct Resource {
     pub create_on_update: bool,
     /// Whether a PUT without a resource version overwrites.
     pub unconditional_update: bool,
+    /// What everybody who uses the resource is warned of, such as that another takes its place.
+    pub warning: Option<Text>,
     /// Whether the answer to a DELETE that removes the object shows it, rather than a `Status`.
     pub shows_deleted: bool,
 }

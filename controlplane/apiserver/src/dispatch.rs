@@ -51,7 +51,14 @@ async fn answer(server: Arc<Inner>, user: UserInfo, request: Request) -> Reply {
     let resource = resource
         .filter(|resource| fits_scope(resource, &path))
         .ok_or_else(ApiError::no_such_path)?;
+    let warning = resource.warning.clone();
     let call = call(server, user, resource, &path, query, &request)?;
+    let mut response = handle(call, &path, verb, request).await?;
+    reply::add_warnings(&mut response, warning.as_deref().map(str::to_owned).as_slice());
+    Ok(response)
+}
+
+async fn handle(call: Call, path: &ResourcePath, verb: Verb, request: Request) -> Reply {
     match &path.subresource {
         None => main(call, verb, request).await,
         Some(name) => {

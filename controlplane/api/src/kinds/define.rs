@@ -50,6 +50,7 @@ pub(super) fn kind(
         storage: None,
         create_on_update: false,
         unconditional_update: true,
+        warning: None,
         shows_deleted: false,
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn resource() -> Resource {
     // The kind is a plural already; its lists are named after it all the same.
     Resource {
         create_on_update: true,
+        warning: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()),
         ..resource
     }
 }
@@ -66,9 +67,5 @@ impl Strategy for Rules {
             return Vec::new();
         }
         endpoints::subsets(new)
-    }
-
-    fn warnings(&self, _: &Value, _: Option<&Value>) -> Vec<String> {
-        vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()]
     }
 }

@@ -228,3 +228,17 @@ async fn openapi_documents_are_found_through_the_index_and_kept_by_hash() {
             .contains("immutable")
     );
 }
+
+#[tokio::test]
+async fn who_uses_endpoints_is_told_what_takes_their_place() {
+    let api = Api::start().await;
+    let path = "/api/v1/namespaces/default/endpoints";
+    for answer in [api.get(path).await, api.get(&format!("{path}/kubernetes")).await] {
+        let warning = answer.headers["warning"].to_str().unwrap();
+        assert!(
+            warning.contains("use discovery.k8s.io/v1 EndpointSlice"),
+            "{warning}"
+        );
+    }
+    assert!(!api.get(PODS).await.headers.contains_key("warning"));
+}
