@@ -89,10 +89,13 @@ impl Pulls {
         if Policy::of(&wanted.container) == Policy::Always {
             return None;
         }
-        let image = self.present(wanted.reference()).await.ok()??;
-        let open = self.is_open(wanted.reference(), Keyring::default()).await;
-        open.ok().filter(|open| *open)?;
-        Some(self.found(wanted, &image))
+        let (store, reference) = (self.store.clone(), wanted.reference().to_owned());
+        let open = blocking(move || {
+            let image = store.resolve(&reference)?;
+            let open = store.is_open_to(&reference, &Keyring::default())?;
+            Ok(image.filter(|_| open))
+        });
+        Some(self.found(wanted, &open.await.ok()??))
     }
 
     /// Brings the image by the container's policy, and tells events of it. Takes as long as it takes.
