@@ -75,7 +75,7 @@ fn url(ns: &Namespace, service: &str) -> Result<String> {
 /// The names that many requests get, asked by a shell command given `script`.
 fn names(run: impl Fn(&str) -> Result<String>, url: &str) -> Result<BTreeSet<String>> {
     let loop_over =
-        format!("for i in $(seq {REQUESTS}); do busybox wget -q -T 3 -O - {url} || echo failed; done");
+        format!("for i in $(seq {REQUESTS}); do timeout 3 busybox wget -q -O - {url} || echo failed; done");
     let said = run(&loop_over)?;
     Ok(said.split_whitespace().map(str::to_owned).collect())
 }
@@ -156,7 +156,9 @@ pub(crate) fn matrix(cluster: &Cluster) -> Result<()> {
             "nearest from {pod}: {found:?}"
         );
         let lonely = url(&ns, "lonely")?;
-        let refused = ns.fail(&["exec", &pod, "--", "wget", "-q", "-T", "3", "-O", "-", &lonely])?;
+        let refused = ns.fail(&[
+            "exec", &pod, "--", "timeout", "3", "wget", "-q", "-O", "-", &lonely,
+        ])?;
         ensure!(refused.contains("refused"), "lonely from {pod}: {refused}");
         let rules = cluster.numbered(number).succeed("nft list table inet floe")?;
         ensure!(
