@@ -157,7 +157,8 @@ impl Request {
         self.metadata.recursion_desired
     }
 
-    /// The answer's bytes: no more than the client takes; cut with TC set where they would be.
+    /// The answer's bytes: no more than the client takes. Cut short it says so (TC), which sends the
+    /// client to TCP; over TCP there is nowhere to send it, and each of equals is as good.
     pub(crate) fn encode(&self, response: &Response, transport: Transport) -> Vec<u8> {
         let limit = match (transport, self.edns) {
             (Transport::Tcp, _) => u16::MAX,
@@ -174,6 +175,7 @@ impl Request {
             return bytes;
         }
         cut(&mut message, limit);
+        message.metadata.truncation = transport == Transport::Udp;
         written(&message, limit).unwrap_or_else(|| self.bare_truncation())
     }
 
@@ -228,7 +230,7 @@ fn written(message: &Message, limit: u16) -> Option<Vec<u8>> {
     (whole.metadata.truncation == message.metadata.truncation).then_some(bytes)
 }
 
-/// Leaves as many answers as fit, and says that there are more. Some clients never ask by TCP.
+/// Leaves as many answers as fit: some clients never ask by TCP.
 fn cut(message: &mut Message, limit: u16) {
     message.authorities.clear();
     let edns = message.edns.take();
@@ -240,7 +242,6 @@ fn cut(message: &mut Message, limit: u16) {
         Err(_) => 0,
     };
     message.answers.truncate(fitting.into());
-    message.metadata.truncation = true;
     message.edns = edns.map(|mut edns| {
         *edns.options_mut() = Edns::new().options().clone();
         edns

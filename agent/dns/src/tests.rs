@@ -263,6 +263,23 @@ async fn what_does_not_fit_is_cut_over_udp_and_whole_over_tcp() {
     assert_eq!((srv.metadata.truncation, srv.answers.len()), (false, 600));
 }
 
+#[tokio::test]
+async fn an_answer_too_big_for_any_message_is_as_much_as_fits() {
+    let (long, mut zone) = ("x".repeat(63), example());
+    zone.put_service(service(&long, &long, json!({"clusterIP": "None"})));
+    let endpoint = |n: u32| json!({"addresses": [format!("10.42.{}.{}", n / 250, 1 + n % 250)], "hostname": format!("{n}-{}", "h".repeat(55))});
+    let all: Vec<Value> = (0..1000).map(endpoint).collect();
+    zone.put_slice(slice(&long, &long, json!(all), json!([{"name": "p", "port": 1}])));
+    let server = start(zone, Vec::new()).await;
+    let name = format!("_p._tcp.{long}.{long}.svc.cluster.local.");
+    let answer = server.tcp(&question(&name, RecordType::SRV)).await;
+    assert!(
+        !answer.metadata.truncation && answer.answers.len() > 100,
+        "{}",
+        answer.answers.len()
+    );
+}
+
 #[test]
 fn what_is_no_plain_question_is_refused_by_its_own_code() {
     let resolver = resolver(example(), Vec::new());

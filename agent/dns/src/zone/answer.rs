@@ -10,7 +10,7 @@ use super::facts::{self, Port, Reach, ServiceFacts};
 use super::question::{PortName, ServiceName, Wanted};
 use super::{Entry, Zone, records};
 
-/// Records in an answer at most: with every name compressed they fit into a message over TCP.
+/// Records in an answer at most, so that no question costs more. Fewer may fit into a message.
 pub(super) const MOST_RECORDS: usize = 1000;
 
 /// What the zone says to a question.
