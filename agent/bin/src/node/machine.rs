@@ -100,12 +100,18 @@ pub(crate) fn info(systemd: u32, crun: &Path) -> NodeSystemInfo {
         kernel_version: uname.release().to_string_lossy().into_owned(),
         kube_proxy_version: String::new(),
         kubelet_version: KUBELET_VERSION.to_owned(),
-        machine_id: line("/etc/machine-id"),
+        machine_id: machine_id(),
         operating_system: "linux".to_owned(),
         os_image: os_name().unwrap_or_else(|| "Linux".to_owned()),
         system_uuid: line("/sys/class/dmi/id/product_uuid"),
         ..NodeSystemInfo::default()
     }
+}
+
+/// What tells this machine from every other, machine-id(5).
+pub(super) fn machine_id() -> String {
+    let text = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    text.trim().to_owned()
 }
 
 fn os_name() -> Option<String> {

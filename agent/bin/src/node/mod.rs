@@ -2,6 +2,7 @@
 
 mod lease;
 mod machine;
+mod rival;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub(crate) use machine::{limits_unenforced, machine};
+pub(crate) use rival::wait_gone;
 
 use crate::config::Config;
 use crate::events::Events;
