@@ -11,7 +11,7 @@ const NODES: [u8; 3] = [1, 2, 3];
 /// A web server whose page tells the client's address.
 const SERVER: &str = "mkdir -p /tmp/www/cgi-bin; cd /tmp/www/cgi-bin; \
                       printf '#!/bin/sh\\necho\\necho $REMOTE_ADDR\\n' > who; chmod +x who; \
-                      exec httpd -f -p 8080 -h /tmp/www";
+                      exec httpd -f -p 0.0.0.0:8080 -h /tmp/www";
 /// How soon a change of a Node is to be programmed, with what a busy machine and a command take.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -60,25 +60,16 @@ fn overlay_address(ns: &Namespace, cluster: &Cluster, number: u8) -> Result<Stri
 
 fn seen_from_pod(ns: &Namespace, number: u8, to: &str) -> Result<String> {
     let url = format!("http://{to}:8080/cgi-bin/who");
-    let said = ns.succeed(&[
-        "exec",
-        &format!("pod-{number}"),
-        "--",
-        "wget",
-        "-q",
-        "-T",
-        "3",
-        "-O",
-        "-",
-        &url,
-    ])?;
+    // Debian's static busybox crashes on a limit of wget's own.
+    let pod = format!("pod-{number}");
+    let said = ns.succeed(&["exec", &pod, "--", "timeout", "5", "wget", "-q", "-O", "-", &url])?;
     Ok(said.trim().to_owned())
 }
 
 fn seen_from_node(cluster: &Cluster, number: u8, to: &str) -> Result<String> {
-    let said = cluster
-        .numbered(number)
-        .succeed(&format!("busybox wget -q -T 3 -O - http://{to}:8080/cgi-bin/who"))?;
+    let said = cluster.numbered(number).succeed(&format!(
+        "timeout 5 busybox wget -q -O - http://{to}:8080/cgi-bin/who"
+    ))?;
     Ok(said.trim().to_owned())
 }
 
