@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_cache::PodCache;
 use agent_images::{ImageStore, Settings};
 use agent_runtime::NodePaths;
 use agent_systemd::Systemd;
@@ -53,6 +54,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         // Cancel-safe: a certificate that was asked for and not taken is asked for again.
         identity = identity::establish(&config) => identity?,
     };
+    node::wait_gone(&identity.client, &config, &stop).await;
     begin(&mut tasks, config, node, identity, &stop).await?;
     info!("agent runs");
     stop.cancelled().await;
@@ -120,11 +122,16 @@ async fn begin(
         .await
         .with_context(|| format!("listen on {}; set the key listen", config.listen))?;
     let tls = agent_server::tls_config(Arc::clone(&identity.serving), &identity.ca_pem)?;
-    let objects = Objects::new(client.clone());
+    let objects = Objects::new(client.clone(), pod_cache(&config));
     let collector = Collector::new(&config, images.clone(), Arc::clone(&registry), events.clone());
     tasks.spawn(collector.run(stop.clone()));
     let context = Arc::new(pods::Context {
-        pulls: Pulls::new(images.clone(), &config.registries_file, objects.clone(), events.clone()),
+        pulls: Pulls::new(
+            images.clone(),
+            &config.registries_file,
+            objects.clone(),
+            events.clone(),
+        ),
         objects,
         allocatable: reporter.allocatable().units(),
         node_memory: reporter.memory(),
@@ -154,6 +161,16 @@ async fn begin(
     tasks.spawn(serve(listener, tls, access, stop.clone()));
     tasks.spawn(pods::run(context, stop.clone()));
     Ok(())
+}
+
+/// What the node remembers of its pods; one that cannot be opened is no reason to run none.
+fn pod_cache(config: &Config) -> Arc<PodCache> {
+    let path = config.state_dir.join("pods.db");
+    Arc::new(PodCache::open(&path).unwrap_or_else(|error| {
+        let error = crate::full_disk::chain(&error.into());
+        warn!(error, "pods are not kept for a reboot");
+        PodCache::in_memory()
+    }))
 }
 
 /// Addresses, services and names.

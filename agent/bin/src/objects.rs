@@ -1,15 +1,20 @@
 //! ConfigMaps, Secrets and Services that this node's pods refer to, each watched by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use agent_cache::{Kind, NODE, PodCache};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::wake::Wake;
 
@@ -73,11 +78,15 @@ pub(crate) struct Objects {
     client: Client,
     state: Users,
     services: watch::Receiver<Option<Services>>,
+    cache: Arc<PodCache>,
+    /// Whether there is no use in waiting for the API.
+    away: Arc<AtomicBool>,
 }
 
 impl Objects {
-    /// Watches every Service from now on, and other objects as they are asked for.
-    pub(crate) fn new(client: Client) -> Self {
+    /// Watches every Service from now on, and other objects as they are asked for; what it is told it keeps
+    /// in `cache`, and answers from there while the API is away.
+    pub(crate) fn new(client: Client, cache: Arc<PodCache>) -> Self {
         let (sender, services) = watch::channel(None);
         let mut state = State::default();
         state.tasks.spawn(watch_services(client.clone(), sender));
@@ -85,17 +94,44 @@ impl Objects {
             client,
             state: Arc::new(Mutex::new(state)),
             services,
+            cache,
+            away: Arc::default(),
         }
     }
 
-    /// The Services as they are; empty where the API has not answered in time.
-    pub(crate) async fn services(&self) -> Vec<Service> {
+    /// What the node remembers of its pods.
+    pub(crate) fn cache(&self) -> &PodCache {
+        &self.cache
+    }
+
+    /// Says whether the API is known not to answer: then nothing waits for it.
+    pub(crate) fn api_is_away(&self, away: bool) {
+        self.away.store(away, Ordering::Release);
+    }
+
+    fn deadline(&self) -> Instant {
+        let away = self.away.load(Ordering::Acquire);
+        Instant::now() + if away { Duration::ZERO } else { PATIENCE }
+    }
+
+    /// The Services that the environment of a pod in `namespace` tells of; those last known where the API
+    /// has not answered in time.
+    pub(crate) async fn services(&self, namespace: &str) -> Vec<Service> {
         let mut services = self.services.clone();
         let answered = services.wait_for(Option::is_some);
-        match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(Ok(known)) => known.iter().flat_map(|map| map.values().cloned()).collect(),
-            Ok(Err(_)) | Err(_) => Vec::new(),
-        }
+        let all = match tokio::time::timeout_at(self.deadline(), answered).await {
+            Ok(Ok(known)) => known.clone().unwrap_or_default(),
+            Ok(Err(_)) | Err(_) => {
+                let kept = self.cache.get(NODE, Kind::Service, namespace);
+                return kept.unwrap_or_default();
+            }
+        };
+        let told = all.iter().filter(|((of, name), _)| {
+            of == namespace || (of.as_str(), name.as_str()) == ("default", "kubernetes")
+        });
+        let told: Vec<Service> = told.map(|(_, service)| bare(service)).collect();
+        self.cache.keep(NODE, Kind::Service, namespace, &told);
+        told
     }
 
     /// The objects that pod `uid` refers to; a later change of one wakes `wake`.
@@ -106,21 +142,50 @@ impl Objects {
         references: &BTreeSet<Reference>,
     ) -> Snapshot {
         let mut snapshot = Snapshot::default();
+        let deadline = self.deadline();
         for reference in references {
+            let name = name(reference);
             match self.cell(uid, wake, reference) {
-                Cell::ConfigMap(cell) => match first_answer(cell).await {
-                    Known::Present(object) => drop(snapshot.config_maps.insert(name(reference), *object)),
-                    Known::Absent => {}
-                    Known::Nothing => snapshot.unknown.push(reference.clone()),
-                },
-                Cell::Secret(cell) => match first_answer(cell).await {
-                    Known::Present(object) => drop(snapshot.secrets.insert(name(reference), *object)),
-                    Known::Absent => {}
-                    Known::Nothing => snapshot.unknown.push(reference.clone()),
-                },
+                Cell::ConfigMap(cell) => {
+                    let answer = first_answer(cell, deadline).await;
+                    match self.kept(uid, Kind::ConfigMap, &name, answer) {
+                        Known::Present(object) => drop(snapshot.config_maps.insert(name, *object)),
+                        Known::Absent => {}
+                        Known::Nothing => snapshot.unknown.push(reference.clone()),
+                    }
+                }
+                Cell::Secret(cell) => {
+                    let answer = first_answer(cell, deadline).await;
+                    match self.kept(uid, Kind::Secret, &name, answer) {
+                        Known::Present(object) => drop(snapshot.secrets.insert(name, *object)),
+                        Known::Absent => {}
+                        Known::Nothing => snapshot.unknown.push(reference.clone()),
+                    }
+                }
             }
         }
         snapshot
+    }
+
+    /// `answer`, which is remembered; what was remembered where there is none.
+    fn kept<T: Serialize + DeserializeOwned>(
+        &self,
+        uid: &str,
+        kind: Kind,
+        name: &str,
+        answer: Known<T>,
+    ) -> Known<T> {
+        match &answer {
+            Known::Present(object) => self.cache.keep(uid, kind, name, &Some(object)),
+            // That it is not there has to be known too: it may be optional.
+            Known::Absent => self.cache.keep(uid, kind, name, &None::<T>),
+            Known::Nothing => match self.cache.get::<Option<T>>(uid, kind, name) {
+                Some(Some(object)) => return Known::Present(Box::new(object)),
+                Some(None) => return Known::Absent,
+                None => {}
+            },
+        }
+        answer
     }
 
     fn cell(&self, uid: &str, wake: &Arc<Wake>, reference: &Reference) -> Cell {
@@ -156,9 +221,21 @@ fn name(reference: &Reference) -> String {
     }
 }
 
-async fn first_answer<T: Clone + Send + Sync>(mut cell: watch::Receiver<Known<T>>) -> Known<T> {
+/// What environments tell of `service`.
+fn bare(service: &Service) -> Service {
+    let mut bare = service.clone();
+    bare.status = None;
+    bare.metadata.managed_fields = None;
+    bare.metadata.annotations = None;
+    bare
+}
+
+async fn first_answer<T: Clone + Send + Sync>(
+    mut cell: watch::Receiver<Known<T>>,
+    deadline: Instant,
+) -> Known<T> {
     let answered = cell.wait_for(|known| !matches!(known, Known::Nothing));
-    match tokio::time::timeout(PATIENCE, answered).await {
+    match tokio::time::timeout_at(deadline, answered).await {
         Ok(Ok(known)) => known.clone(),
         Ok(Err(_)) | Err(_) => Known::Nothing,
     }

@@ -26,9 +26,12 @@ pub enum Kind {
     ConfigMap,
     /// A Secret that the pod refers to.
     Secret,
-    /// A Service that the pod's environment tells of.
+    /// Services that environments tell of, a row a namespace, of the [`NODE`].
     Service,
 }
+
+/// In place of a pod's UID: what belongs to all pods of the node.
+pub const NODE: &str = "";
 
 /// Which row: of which pod, what, and the object's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,17 +122,21 @@ impl PodCache {
         })
     }
 
+    /// One that remembers nothing after its end.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self {
+            shared: Arc::default(),
+            writer: None,
+        }
+    }
+
     /// Keeps `object` as what pod `uid` has under `kind` and `name`.
     pub fn keep<T: Serialize>(&self, uid: &str, kind: Kind, name: &str, object: &T) {
         match serde_json::to_vec(object) {
             Ok(bytes) => self.set(key(uid, kind, name), Some(bytes.into())),
             Err(error) => warn!(error = %error, uid, name, "object not kept for a reboot"),
         }
-    }
-
-    /// Forgets what pod `uid` has under `kind` and `name`.
-    pub fn drop_one(&self, uid: &str, kind: Kind, name: &str) {
-        self.set(key(uid, kind, name), None);
     }
 
     /// What pod `uid` has under `kind` and `name`.
@@ -139,14 +146,11 @@ impl PodCache {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Everything of `kind` that pod `uid` has; of every pod where none is named.
+    /// Everything of `kind`.
     #[must_use]
-    pub fn all<T: DeserializeOwned>(&self, uid: Option<&str>, kind: Kind) -> Vec<T> {
+    pub fn all<T: DeserializeOwned>(&self, kind: Kind) -> Vec<T> {
         let mirror = self.shared.lock();
-        let wanted = mirror
-            .rows
-            .iter()
-            .filter(|(key, _)| key.kind == kind && uid.is_none_or(|uid| key.uid == uid));
+        let wanted = mirror.rows.iter().filter(|(key, _)| key.kind == kind);
         wanted
             .filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok())
             .collect()
@@ -159,7 +163,7 @@ impl PodCache {
 
     /// Forgets every pod but `uids`.
     pub fn retain(&self, uids: &BTreeSet<String>) {
-        self.drop_where(|key| !uids.contains(&key.uid));
+        self.drop_where(|key| key.uid != NODE && !uids.contains(&key.uid));
     }
 
     fn drop_where(&self, goes: impl Fn(&Key) -> bool) {

@@ -21,7 +21,7 @@ impl Place {
 }
 
 fn pods(cache: &PodCache) -> Vec<Value> {
-    cache.all(None, Kind::Pod)
+    cache.all(Kind::Pod)
 }
 
 #[test]
@@ -52,14 +52,15 @@ fn pods_that_are_not_retained_are_forgotten_with_all_they_have() {
         let cache = place.open();
         for uid in ["a", "b"] {
             cache.keep(uid, Kind::Pod, "p", &json!(uid));
-            cache.keep(uid, Kind::Service, "default/s", &json!(uid));
+            cache.keep(uid, Kind::Secret, "s", &json!(uid));
         }
-        cache.drop_one("a", Kind::Service, "default/s");
+        cache.keep(NODE, Kind::Service, "default", &json!(["dns"]));
         cache.retain(&BTreeSet::from(["a".to_owned()]));
     }
     let cache = place.open();
     assert_eq!(pods(&cache), [json!("a")]);
-    assert_eq!(cache.all::<Value>(None, Kind::Service), Vec::<Value>::new());
+    assert_eq!(cache.all::<Value>(Kind::Secret), [json!("a")]);
+    assert_eq!(cache.all::<Value>(Kind::Service), [json!(["dns"])]);
 }
 
 #[test]

@@ -283,6 +283,7 @@ impl<U: UnitManager + 'static> Worker<U> {
 
     async fn remove_files(&mut self) -> Flow {
         self.context.objects.release(&self.uid);
+        self.context.objects.cache().forget(&self.uid);
         for (_, container) in self.goal.pod.spec.iter().flat_map(agent_core::containers) {
             if let Ok(unit) = unit_name(&self.goal.pod, &container.name)
                 && let Err(error) = self.context.units.reset_failed(&unit).await

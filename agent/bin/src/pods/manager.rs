@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use agent_cache::Kind;
 use agent_core::{EventDraft, ObjectState, Rejection};
 use agent_images::ImageStore;
 use agent_runtime::{NodePaths, unit_name};
@@ -73,7 +75,12 @@ struct Manager<U> {
     listed: Option<Vec<Pod>>,
     gate: Gate,
     swept: bool,
+    /// Whether the API has yet to say which pods there are, and nothing was begun without it.
+    waits: bool,
 }
+
+/// How long after its start the agent waits for the API before it runs the pods it remembers.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the node's pods until `stop`. Ending never touches a pod.
 pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop: CancellationToken) {
@@ -93,8 +100,10 @@ pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop
         workers: JoinSet::new(),
         listed: None,
         swept: false,
+        waits: true,
     };
     manager.adopt();
+    let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
     loop {
         tokio::select! {
             // Cancel-safe: a token stays cancelled.
@@ -109,6 +118,8 @@ pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop
                     manager.sweep_once().await;
                 }
             }
+            // Cancel-safe: pinned outside the loop.
+            () = &mut patience, if manager.waits => manager.remember(),
             // Cancel-safe, by its own word.
             change = next_change(&mut changes) => manager.unit_changed(&change),
             // Cancel-safe: a finished task stays in the set.
@@ -135,6 +146,29 @@ impl<U: UnitManager + 'static> Manager<U> {
                 "pod adopted"
             );
             self.begin(Goal::remembered(pod), Arrival::Adopted(Box::new(checkpoint)));
+        }
+    }
+
+    /// Begins the pods of the time before a reboot: the API does not say which are wanted now. When it
+    /// does, that counts.
+    fn remember(&mut self) {
+        self.waits = false;
+        self.context.objects.api_is_away(true);
+        let kept: Vec<Pod> = self.context.objects.cache().all(Kind::Pod);
+        let known = |pod: &Pod| {
+            pod.metadata
+                .uid
+                .as_ref()
+                .is_none_or(|uid| self.pods.contains_key(uid))
+        };
+        let kept: Vec<Pod> = kept.into_iter().filter(|pod| !known(pod)).collect();
+        for pod in kept {
+            info!(
+                pod = pod.metadata.name,
+                namespace = pod.metadata.namespace,
+                "pod remembered; the API server does not answer"
+            );
+            self.begin(Goal::remembered(pod), Arrival::Bound);
         }
     }
 
@@ -171,6 +205,10 @@ impl<U: UnitManager + 'static> Manager<U> {
         for pod in listed {
             self.apply(pod).await;
         }
+        self.waits = false;
+        let objects = &self.context.objects;
+        objects.api_is_away(false);
+        objects.cache().retain(&self.pods.keys().cloned().collect());
     }
 
     /// Takes away what pods left that neither the API nor a checkpoint knows, as after a reboot. No pod

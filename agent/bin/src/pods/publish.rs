@@ -94,6 +94,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         let status = full_disk::in_status(status);
         let mut pod = Pod::clone(&self.goal.pod);
         pod.status = Some(status.clone());
+        self.keep(&mut pod);
         self.context.registry.put(
             &self.uid,
             View {
@@ -111,6 +112,14 @@ impl<U: UnitManager + 'static> Worker<U> {
         }
         self.publisher.wanted = Some(status);
         self.write_status();
+    }
+
+    /// Keeps the pod for a reboot, without what only the API needs.
+    fn keep(&self, pod: &mut Pod) {
+        let managed = pod.metadata.managed_fields.take();
+        let cache = self.context.objects.cache();
+        cache.keep(&self.uid, agent_cache::Kind::Pod, "", pod);
+        pod.metadata.managed_fields = managed;
     }
 
     fn write_status(&mut self) {

@@ -69,7 +69,10 @@ pub(super) async fn start<U: UnitManager + 'static>(
     let image = image(context, &order).await?;
     let references = volumes::references(&order.pod);
     let objects = context.objects.get(&order.uid, &order.wake, &references).await;
-    let services = context.objects.services().await;
+    let services = context
+        .objects
+        .services(order.pod.metadata.namespace.as_deref().unwrap_or_default())
+        .await;
     let (container, env) = resolved(context, &order, &objects, &services)?;
     let mounts = mounts(&order, &env)?;
     let dir = context.paths.pod_dir(&order.uid);

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod away;
 mod deletion;
 mod faults;
 mod killed;
@@ -137,6 +138,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_reboot_frees_what_pods_that_went_meanwhile_held",
         killed::reboot,
+    ),
+    (
+        "pods_start_after_a_reboot_while_the_api_is_away",
+        away::remembered,
     ),
     (
         "a_control_plane_killed_loses_no_acknowledged_write",

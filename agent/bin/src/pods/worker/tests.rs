@@ -166,7 +166,7 @@ impl Node {
         let (client, asked) = api();
         let (events, told) = Events::channel();
         let unit = unit_name(&pod, "c").unwrap();
-        let objects = Objects::new(client.clone());
+        let objects = Objects::new(client.clone(), Arc::new(agent_cache::PodCache::in_memory()));
         let context = Arc::new(Context {
             pulls: Pulls::new(
                 images.clone(),
