@@ -17,7 +17,7 @@ import sys
 from cluster import Cluster
 from pods import machine
 
-PARTS = ("cni", "dns", "services")
+PARTS = ("cni", "overlay", "services", "dns")
 NODES = "3"
 
 
