@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How long the last lines of a run are waited for where journald does not say that it has them.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// Longest wait for a journald that is kept busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Entries remembered while history passes over into what comes.
 const OVERLAP: usize = 4096;
 
@@ -58,6 +61,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn run(mut self, gone: Gone) -> Result<(), JournalError> {
+        // Before the files are opened: what is written later is not seen in them.
+        if self.ended() {
+            self.settle(PATIENCE);
+        } else if !self.query.follow {
+            // It may have ended a moment ago, too.
+            self.settle(PATIENCE / 10);
+        }
         let journal = open()?;
         // Subscribed before history is read, so that no line falls between.
         let live = if self.query.follow {
@@ -66,9 +76,6 @@ impl<'a> Reader<'a> {
         } else {
             None
         };
-        if self.ended() {
-            self.settle();
-        }
         if self.history(&journal)? == Next::Stop {
             return Ok(());
         }
@@ -139,7 +146,7 @@ impl<'a> Reader<'a> {
             // Looked at before the journal: what the run wrote last is then still read.
             let ended = self.ended();
             if ended {
-                self.settle();
+                self.settle(PATIENCE);
             }
             live.poll_once()?;
             while let Ok(entry) = subscription.try_recv() {
@@ -158,12 +165,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Waits for the last lines of a run that has ended.
-    fn settle(&self) {
-        if let Err(error) = settle() {
+    /// Waits until what was said is written.
+    fn settle(&self, longest: Duration) {
+        if let Err(error) = settle(longest) {
             let error = &error as &dyn std::error::Error;
             debug!(error, container = %self.query.container, "last lines may be missing");
-            std::thread::sleep(LINGER);
+            std::thread::sleep(LINGER.min(longest));
         }
     }
 

@@ -14,25 +14,23 @@ const SOCKET: &str = "/run/systemd/journal/io.systemd.journal";
 /// A call of Varlink, which a zero byte ends.
 const CALL: &[u8] = b"{\"method\":\"io.systemd.Journal.Synchronize\"}\0";
 
-/// Longest wait; a journald that is kept busy answers late.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Longest answer, in bytes.
 const ANSWER: u64 = 4 << 10;
 
-/// Blocks until all lines given to journald so far can be read.
+/// Blocks until all lines given to journald so far can be read, but no longer than `longest`: a
+/// journald that is kept busy answers late.
 ///
 /// # Errors
 ///
 /// Where journald does not answer in time; lines may then be missing.
-pub(super) fn settle() -> io::Result<()> {
-    call(Path::new(SOCKET))
+pub(super) fn settle(longest: Duration) -> io::Result<()> {
+    call(Path::new(SOCKET), longest)
 }
 
-fn call(socket: &Path) -> io::Result<()> {
+fn call(socket: &Path, longest: Duration) -> io::Result<()> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(longest))?;
+    stream.set_write_timeout(Some(longest))?;
     stream.write_all(CALL)?;
     let mut answer = Vec::new();
     let mut reader = BufReader::new(io::Read::take(stream, ANSWER));
@@ -62,7 +60,7 @@ mod tests {
             stream.write_all(answer).unwrap();
             call
         });
-        let called = call(&path);
+        let called = call(&path, Duration::from_secs(5));
         assert_eq!(journald.join().unwrap(), CALL);
         called
     }
