@@ -25,7 +25,7 @@ use crate::config::Config;
 /// The bridge of this node's pods.
 const BRIDGE: &str = "floe0";
 /// Name of our file.
-const FILE: &str = "10-floe.conflist";
+pub(crate) const FILE: &str = "10-floe.conflist";
 /// The key that makes a file ours, and its value.
 const MARK: (&str, &str) = ("managedBy", "floe-agent");
 /// How often the folder and the plugins are asked anew while the network is ready, and while not.
@@ -189,7 +189,7 @@ fn marked(file: &Path) -> Option<bool> {
     Some(parsed.get(key).and_then(Value::as_str) == Some(value))
 }
 
-fn conflist(site: Site, mtu: u32, cluster: Ipv4Net) -> Value {
+pub(crate) fn conflist(site: Site, mtu: u32, cluster: Ipv4Net) -> Value {
     let (key, value) = MARK;
     json!({
         "cniVersion": "1.1.0",

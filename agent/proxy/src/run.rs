@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cni_plugins_nft::{Foreign, KernelFlows, KernelRuleset, NftError, Watch};
@@ -10,7 +11,7 @@ use k8s_openapi::api::core::v1::Service as ServiceObject;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +34,9 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// rules during the first have arrived by then.
 const SECOND_SWEEP: Duration = Duration::from_secs(1);
 
-/// Runs the proxy on this node until `stop`. Without the API the table stays as it is.
-pub async fn run(client: Client, config: Config, stop: CancellationToken) {
+/// Runs the proxy on this node until `stop`. Without the API the table stays as it is. `repaired` is
+/// notified when others had changed the table and it was put right: what else was in it may be gone.
+pub async fn run(client: Client, config: Config, repaired: Arc<Notify>, stop: CancellationToken) {
     let settings = config.clone();
     // A setting may have to load a kernel module.
     if let Err(error) = tokio::task::spawn_blocking(move || sysctl::apply(&settings)).await {
@@ -42,7 +44,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) {
     }
     let mut wait = RETRY.0;
     let mut proxy = loop {
-        match Proxy::open(config.clone()) {
+        match Proxy::open(config.clone(), Arc::clone(&repaired)) {
             Ok(proxy) => break proxy,
             Err(error) => warn!(error = &error as &dyn Error, "service proxy not begun"),
         }
@@ -67,6 +69,7 @@ struct Proxy {
     watch: Watch,
     /// What others changed since the last look.
     foreign: Foreign,
+    repaired: Arc<Notify>,
     /// When to try again after a failure, and how long to wait after the next one.
     retry: (Option<Instant>, Duration),
     sweeps: Sweeps,
@@ -85,13 +88,14 @@ struct Sweeps {
 }
 
 impl Proxy {
-    fn open(config: Config) -> Result<Self, NftError> {
+    fn open(config: Config, repaired: Arc<Notify>) -> Result<Self, NftError> {
         let rules = KernelRuleset::open()?;
         let watch = Watch::begin(rules.own()?)?;
         Ok(Self {
             engine: Some(Engine::new(Model::new(config), rules)),
             watch,
             foreign: Foreign::default(),
+            repaired,
             retry: (None, RETRY.0),
             sweeps: Sweeps::default(),
         })
@@ -157,7 +161,9 @@ impl Proxy {
         match done {
             Ok(report) => {
                 self.retry.1 = if waiting { self.retry.1 } else { RETRY.0 };
-                tell(&report, &foreign, began.elapsed());
+                if tell(&report, &foreign, began.elapsed()) {
+                    self.repaired.notify_one();
+                }
                 self.sweeps.waiting.extend(report.targets);
             }
             Err(error) => {
@@ -215,9 +221,11 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-fn tell(report: &Report, foreign: &Foreign, took: Duration) {
+/// Logs what was done; says whether it put right what others had changed.
+fn tell(report: &Report, foreign: &Foreign, took: Duration) -> bool {
     let Report { changed, .. } = report;
-    if !foreign.is_empty() && (report.rebuilt || *changed > 0) {
+    let repaired = !foreign.is_empty() && (report.rebuilt || *changed > 0);
+    if repaired {
         let (what, shown) = (&foreign.what, &report.shown);
         warn!(
             ?what,
@@ -232,6 +240,7 @@ fn tell(report: &Report, foreign: &Foreign, took: Duration) {
     } else if *changed > 0 {
         debug!(changed, ?took, shown = ?report.shown, "services programmed");
     }
+    repaired
 }
 
 fn tell_swept(done: Result<Result<usize, NftError>, JoinError>) {

@@ -294,6 +294,8 @@ pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
             before.trim()
         );
         node.wait_until_succeeds(&told)?;
+        node.wait_until_succeeds("nft list chain inet floe masquerade-floe | grep -q masquerade")
+            .context("the plugin's rules")?;
     }
     Ok(())
 }
