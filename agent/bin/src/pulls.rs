@@ -249,7 +249,8 @@ fn failed(reference: &str, error: &PullError) -> Missing {
         PullError::Reference(ImageError::Reference { source, .. }) => invalid_name(reference, source),
         other => Missing {
             reason: "ErrImagePull",
-            message: format!("failed to pull image \"{reference}\": {}", chain(other)),
+            // The event says which image, as does the back-off's message.
+            message: chain(other),
         },
     }
 }
