@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod allocations;
 mod deletes;
 mod evictions;
 mod network;
