@@ -88,7 +88,9 @@ impl Vxlan {
 }
 
 impl Netlink {
-    /// Makes a VXLAN device, up.
+    /// Makes a VXLAN device, down, that does not listen to router advertisements: a pod can send some
+    /// in VXLAN of its own making (CVE-2020-10749). That holds for devices in the namespace of the
+    /// calling thread.
     ///
     /// # Errors
     ///
@@ -100,13 +102,23 @@ impl Netlink {
             .learning(false)
             .address(device.mac.0.to_vec())
             .mtu(device.mtu)
-            .up()
             .build();
         let made = self.handle.link().add(message).execute().await;
         made.map_err(|e| {
             let Vxlan { name, vni, port, .. } = device;
             let attempted = format!("make VXLAN device {name} with VNI {vni} and UDP port {port}");
             NetlinkError::request(attempted, e)
-        })
+        })?;
+        refuse_router_advertisements(&device.name)
+    }
+}
+
+/// What is right already is not written, since `/proc/sys` may be read-only; nor is what is not there.
+fn refuse_router_advertisements(link: &str) -> Result<(), NetlinkError> {
+    let path = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
+    match std::fs::read_to_string(&path) {
+        Ok(now) if now.trim() == "0" => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => std::fs::write(&path, "0").map_err(|e| NetlinkError::io(format!("write 0 to {path}"), e)),
     }
 }

@@ -1,4 +1,4 @@
-use cni_plugins_netlink::{Entry, MemoryLinks, Tables};
+use cni_plugins_netlink::{Entry, MemoryLinks, Netlink, Tables};
 use proptest::prelude::*;
 
 use super::*;
@@ -151,6 +151,69 @@ async fn a_withdrawn_overlay_leaves_no_device_and_may_be_withdrawn_again() {
     for _ in 0..2 {
         engine.withdraw().await.unwrap();
         assert_eq!(engine.links().tables().await.unwrap().named(DEVICE), None);
+    }
+}
+
+/// A network namespace that ends with the value.
+struct Netns(String);
+
+impl Netns {
+    fn ip(words: &str) -> bool {
+        let run = std::process::Command::new("ip")
+            .args(words.split_whitespace())
+            .output();
+        run.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        Self::ip(&format!("netns del {}", self.0));
+    }
+}
+
+#[tokio::test]
+async fn the_kernel_is_left_with_nothing_to_plan_whatever_others_do() {
+    let netns = Netns(format!("floe-engine-{}", std::process::id()));
+    if !Netns::ip(&format!("netns add {}", netns.0)) {
+        println!("skipped: needs root and iproute2");
+        return;
+    }
+    let on = |words: &str| assert!(Netns::ip(&format!("-n {} {words}", netns.0)), "ip {words}");
+    on("link add eth0 type bridge");
+    on("addr add 192.0.2.1/24 dev eth0");
+    on("link set eth0 up");
+    let path = format!("/run/netns/{}", netns.0);
+    let mut engine = Engine::new(Netlink::open_in(path.as_ref()).unwrap(), place());
+    let all = nodes(&[
+        ("n0", "10.42.1.0/24", 1),
+        ("n1", "10.42.2.0/24", 2),
+        ("n2", "10.42.3.0/24", 3),
+    ]);
+    for vandalism in [
+        "link show",
+        "neigh flush dev floe.vx nud permanent",
+        "route flush dev floe.vx",
+        "route add 10.42.77.0/24 dev floe.vx",
+        "link set floe.vx mtu 1300",
+        "link set floe.vx down",
+        "addr flush dev floe.vx",
+        "link set floe.vx address 02:00:00:00:00:01",
+        "link del floe.vx",
+        "addr add 10.42.200.1/32 dev floe.vx",
+    ] {
+        engine.look(&all, Cause::Look).await.unwrap();
+        on(vandalism);
+        engine.look(&all, Cause::Kernel).await.unwrap();
+        let tables = engine.links().tables().await.unwrap();
+        for site in sites(&all) {
+            assert!(reaches(&tables, site), "{vandalism}: {tables:?}");
+        }
+        assert_eq!(
+            changed(&engine.look(&all, Cause::Look).await.unwrap()),
+            0,
+            "{vandalism}"
+        );
     }
 }
 

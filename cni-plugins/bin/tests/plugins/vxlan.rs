@@ -151,6 +151,8 @@ fn add_makes_the_device_right_whatever_became_of_it() {
         assert!(call("ADD").status.success(), "{spoil}");
         assert!(call("CHECK").status.success(), "{spoil}");
     }
+    let ra = node.netns.sh("cat /proc/sys/net/ipv6/conf/floe.vx/accept_ra");
+    assert_eq!(ra.trim(), "0", "a pod could make itself the node's router");
     let link = node.netns.sh("ip -d link show floe.vx; ip addr show floe.vx");
     for part in [
         "0a:58:0a:58:01:00",

@@ -44,10 +44,10 @@ impl Links for Netlink {
 
     async fn make(&self, device: &Vxlan) -> Result<u32, NetlinkError> {
         self.add_vxlan(device).await?;
-        let found = self.link(&device.name).await?;
-        found
-            .map(|link| link.index)
-            .ok_or_else(|| NetlinkError::absent(format!("find {}, just made", device.name)))
+        let vanished = || NetlinkError::absent(format!("find {}, just made", device.name));
+        let index = self.link(&device.name).await?.ok_or_else(vanished)?.index;
+        self.raise(index, device.mtu).await?;
+        Ok(index)
     }
 
     async fn raise(&self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
