@@ -18,9 +18,6 @@ use super::{JournalError, LogError, LogLine, LogQuery, Stream};
 /// Longest wait for a change that nothing tells of, such as a folder of the journal that is made anew.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How long the last lines of a run are waited for where journald does not say that it has them.
-const LINGER: Duration = Duration::from_millis(250);
-
 /// Longest wait for a journald that is kept busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,6 +41,8 @@ pub(super) struct Reader<'a> {
     dir: &'a Path,
     lines: &'a Sender<Result<LogLine, LogError>>,
     seen: VecDeque<Key>,
+    /// Sequence number of the last entry that is dealt with.
+    last: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -57,6 +56,7 @@ impl<'a> Reader<'a> {
             dir,
             lines,
             seen: VecDeque::new(),
+            last: 0,
         }
     }
 
@@ -89,7 +89,11 @@ impl<'a> Reader<'a> {
     fn history(&mut self, journal: &Journal) -> Result<Next, SdJournalError> {
         let mut query = self.terms(journal);
         match self.query.tail {
-            Some(0) => return Ok(Next::Line),
+            Some(0) => {
+                query.seek_tail().reverse(true);
+                self.last = first(&query)?.map_or(0, |entry| entry.seqnum());
+                return Ok(Next::Line);
+            }
             Some(tail) => match self.tail_start(journal, tail)? {
                 Some(cursor) => drop(query.after_cursor(cursor)),
                 None => self.since(&mut query),
@@ -152,17 +156,49 @@ impl<'a> Reader<'a> {
             while let Ok(entry) = subscription.try_recv() {
                 let entry = entry?;
                 let key = (entry.seqnum(), entry.realtime_usec(), entry.monotonic_usec());
+                self.last = self.last.max(entry.seqnum());
                 if !self.seen.contains(&key)
                     && self.send(line_of(|field| entry.get(field), entry.realtime_usec())) == Next::Stop
                 {
                     return Ok(());
                 }
             }
-            if ended || self.lines.is_closed() {
+            if ended {
+                return Ok(self.rest()?);
+            }
+            if self.lines.is_closed() {
                 return Ok(());
             }
             waiter.wait(LOOK)?;
         }
+    }
+
+    /// What of a run that has ended was not dealt with: journald tells those who watch its files later
+    /// than it writes them.
+    fn rest(&mut self) -> Result<(), SdJournalError> {
+        let journal = open()?;
+        let mut query = self.terms(&journal);
+        query.seek_tail().reverse(true);
+        let mut known = None;
+        for entry in query.iter()? {
+            if let Some(entry) = readable(entry)?.filter(|entry| entry.seqnum() <= self.last) {
+                known = Some(entry.cursor()?);
+                break;
+            }
+        }
+        let mut query = self.terms(&journal);
+        match known {
+            Some(known) => drop(query.after_cursor(known)),
+            None => self.since(&mut query),
+        }
+        for entry in query.iter()? {
+            if let Some(entry) = readable(entry)?
+                && self.pass_on(&entry) == Next::Stop
+            {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until what was said is written.
@@ -170,7 +206,6 @@ impl<'a> Reader<'a> {
         if let Err(error) = settle(longest) {
             let error = &error as &dyn std::error::Error;
             debug!(error, container = %self.query.container, "last lines may be missing");
-            std::thread::sleep(LINGER.min(longest));
         }
     }
 
@@ -183,6 +218,7 @@ impl<'a> Reader<'a> {
     }
 
     fn pass_on(&mut self, entry: &EntryRef) -> Next {
+        self.last = self.last.max(entry.seqnum());
         if self.query.follow {
             if self.seen.len() == OVERLAP {
                 self.seen.pop_front();
@@ -240,6 +276,16 @@ fn open() -> Result<Journal, SdJournalError> {
         poll_interval: Duration::ZERO,
         ..JournalConfig::default()
     })
+}
+
+/// The first entry of a query that can be read.
+fn first(query: &JournalQuery) -> Result<Option<EntryRef>, SdJournalError> {
+    for entry in query.iter()? {
+        if let Some(entry) = readable(entry)? {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
 /// Entries that are being written or damaged are passed over; everything else that fails is an error.
