@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -36,6 +36,8 @@ const LEASES: &str = "kube-node-lease";
 struct Overview {
     hearing: Hearing,
     zones: Zones,
+    /// All nodes of the first list are in.
+    complete: bool,
 }
 
 struct Context {
@@ -127,6 +129,17 @@ fn see(overview: &Mutex<Overview>, name: &str, node: Option<&Node>) -> Shift {
     shift
 }
 
+/// Takes all nodes in before the first one is judged: a lost node that is seen first must not pass
+/// for the loss of all.
+fn complete(overview: &Mutex<Overview>, nodes: &Store<Node>) {
+    if std::mem::replace(&mut lock(overview).complete, true) {
+        return;
+    }
+    for node in nodes.state() {
+        see(overview, meta::name(&node.metadata), Some(&node));
+    }
+}
+
 fn heartbeat(node: &Node) -> Option<Timestamp> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
@@ -144,6 +157,7 @@ fn zone(node: &Node) -> String {
 
 async fn reconcile(node: &Node, context: &Context) -> Result<Action, ReconcileError> {
     context.shared.wait_until_known().await;
+    complete(&context.overview, &context.shared.nodes);
     let name = meta::name(&node.metadata);
     let silence = lock(&context.overview).hearing.silence(name, Instant::now());
     let left = patience(node, silence, context.grace);

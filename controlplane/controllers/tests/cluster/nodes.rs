@@ -144,6 +144,29 @@ async fn pods_of_a_node_that_falls_silent_are_replaced_elsewhere_and_it_comes_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_controller_leaves_the_taints_of_a_lost_node_as_they_are() {
+    let mut cluster = Cluster::start_impatient(GRACE).await;
+    for name in ["n1", "n2"] {
+        cluster.add_node(name, 8).await;
+    }
+    let _living = keep_alive(&cluster.client, &["n2"]);
+    let lost = ["unreachable:NoSchedule", "unreachable:NoExecute"];
+    tainted(&cluster, "n1", &lost).await;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let before = nodes.get("n1").await.unwrap().spec.unwrap().taints;
+    for _ in 0..3 {
+        cluster.stop_components().await;
+        cluster.start_components();
+        // A change that only the restarted controller can have made shows that it is at work.
+        nodes.cordon("n2").await.unwrap();
+        tainted(&cluster, "n2", &["unschedulable:NoSchedule"]).await;
+        nodes.uncordon("n2").await.unwrap();
+        tainted(&cluster, "n2", &[]).await;
+        assert_eq!(nodes.get("n1").await.unwrap().spec.unwrap().taints, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pods_that_stay_on_a_silent_node_are_said_not_to_be_ready() {
     let mut cluster = Cluster::start_impatient(GRACE).await;
     cluster.start_agents();
