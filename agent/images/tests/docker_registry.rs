@@ -71,8 +71,8 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Makes an authority (`ca.pem`) and a certificate for 127.0.0.1 (`cert.pem`, `key.pem`).
-fn certificate(dir: &Path) {
+/// Makes an authority of that name (`ca.pem`) and a certificate for 127.0.0.1 (`cert.pem`, `key.pem`).
+fn certificate(dir: &Path, authority: &str) {
     const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let openssl = |args: &[&str]| run(Command::new("openssl").current_dir(dir).args(args));
     std::fs::write(
@@ -80,15 +80,9 @@ fn certificate(dir: &Path) {
         "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
     )
     .unwrap();
+    let subject = format!("/CN={authority}");
     let authority = [
-        "req",
-        "-x509",
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
+        "req", "-x509", "-subj", &subject, "-keyout", "ca.key", "-out", "ca.pem",
     ];
     openssl(&[&authority[..], &KEY].concat());
     let request = [
@@ -136,7 +130,7 @@ impl Registry {
                 config["auth"] = json!({"htpasswd": {"realm": "floe", "path": path("htpasswd")}});
             }
             Door::Tls => {
-                certificate(dir.path());
+                certificate(dir.path(), "authority");
                 config["http"]["tls"] = json!({"certificate": path("cert.pem"), "key": path("key.pem")});
             }
         }
@@ -311,7 +305,7 @@ async fn tls_is_verified_by_the_file_of_the_settings_and_not_without() {
     let (_c, _, unverified) = node(&format!("{table}insecure = true\n"));
     unverified.pull(&registry.name(), &none).await.unwrap();
     let other = folder();
-    certificate(other.path());
+    certificate(other.path(), "stranger");
     let file = other.path().join("ca.pem").display().to_string();
     let (_d, _, stranger) = node(&format!("{table}ca_file = {file:?}\n"));
     let said = stranger
@@ -319,5 +313,8 @@ async fn tls_is_verified_by_the_file_of_the_settings_and_not_without() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(said.contains("certificate"), "{said}");
+    assert!(
+        said.contains("certificate") && said.contains("set ca_file"),
+        "{said}"
+    );
 }

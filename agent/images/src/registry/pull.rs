@@ -84,15 +84,38 @@ impl fmt::Display for Reasons {
             if index > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{endpoint}: {error}")?;
+            let mut chain = error.to_string();
             let mut cause = error.source();
             while let Some(error) = cause {
-                write!(f, ": {error}")?;
+                chain = format!("{chain}: {error}");
                 cause = error.source();
             }
+            write!(f, "{endpoint}: {chain}{}", advice(&chain))?;
         }
         Ok(())
     }
+}
+
+/// What to do about the failures of TLS that a new registry usually meets.
+fn advice(chain: &str) -> &'static str {
+    const KNOWN: [(&str, &str); 3] = [
+        (
+            "InvalidContentType",
+            " (it does not speak TLS: set plain_http = true for it in registries.toml)",
+        ),
+        (
+            "UnknownIssuer",
+            " (set ca_file for it in registries.toml to the authority that signed its certificate)",
+        ),
+        (
+            "CaUsedAsEndEntity",
+            " (its certificate signs itself and says it is an authority: sign one with an authority, or set insecure = true)",
+        ),
+    ];
+    KNOWN
+        .iter()
+        .find(|(words, _)| chain.contains(words))
+        .map_or("", |(_, advice)| advice)
 }
 
 type Outcome = Result<Pulled, Arc<PullError>>;

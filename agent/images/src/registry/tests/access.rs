@@ -195,6 +195,14 @@ async fn where_nobody_gives_the_image_every_answer_is_told() {
 }
 
 #[tokio::test]
+async fn a_registry_without_tls_is_told_as_one_with_the_key_to_set() {
+    let (fake, name) = registry().await;
+    let settings = format!("[registry.\"{}\"]\ninsecure = true\n", fake.address);
+    let said = Node::new(&settings).refused(&name).await;
+    assert!(said.contains("set plain_http = true"), "{said}");
+}
+
+#[tokio::test]
 async fn a_registry_by_tls_cannot_send_for_a_token_by_plain_http() {
     let (fake, _) = registry().await;
     let endpoint = Endpoint {
