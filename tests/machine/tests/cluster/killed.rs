@@ -123,14 +123,12 @@ pub(crate) fn reboot(cluster: &Cluster) -> Result<()> {
     cluster.succeed(&["node", "stop", &node, "--force"])?;
     cluster.succeed(&["up", "--no-demo"])?;
     eventually("the pod that stays to run again", || {
-        ns.succeed(&["wait", "--for=condition=Ready", "pod/stays", "--timeout=10s"])
+        let again = ns.get("pod", "stays")?;
+        let status = again.pointer("/status/containerStatuses/0");
+        let back = status.is_some_and(|status| status["ready"] == true && status["restartCount"] == 1);
+        ensure!(back, "{}", again["status"]);
+        Ok(())
     })?;
-    let again = ns.get("pod", "stays")?;
-    ensure!(
-        again.pointer("/status/containerStatuses/0/restartCount") == Some(&1.into()),
-        "{}",
-        again["status"]
-    );
     eventually("the address of the pod that went to be free", || {
         let now = reserved()?;
         ensure!(
