@@ -59,8 +59,7 @@ impl Network {
     /// Keeps the overlay and the configuration until `stop`.
     pub(crate) async fn run(self: Arc<Self>, client: Client, stop: CancellationToken) {
         let (wanted, overlay_wanted) = watch::channel(self.ours());
-        let (told, mut state) =
-            watch::channel(State::Unready("the API has not told of this node yet".to_owned()));
+        let (told, mut state) = watch::channel(State::Unknown);
         let mut tasks = JoinSet::new();
         match self.config.node_ip {
             IpAddr::V4(node) => {
@@ -111,6 +110,7 @@ impl Network {
             _ if !ours => self.give_way(),
             State::Ready { site, mtu } => self.write(*site, *mtu),
             State::Unready(why) => return Some(why.clone()),
+            State::Unknown => return self.unready.borrow().clone(),
             State::Off => return Some("the overlay is being made".to_owned()),
         };
         if let Err(error) = put {

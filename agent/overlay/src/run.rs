@@ -41,6 +41,8 @@ pub struct Options {
 /// How this node's part of the overlay is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
+    /// No look was taken yet: it is as the last start left it.
+    Unknown,
     /// It is not wanted.
     Off,
     /// It cannot take pods yet.
@@ -245,11 +247,12 @@ impl<'a> Overlay<'a> {
         // A node that was ready stays so: most of it is programmed.
         let why = said(error);
         self.state.send_if_modified(|state| match state {
-            State::Unready(old) if *old != why => {
-                *old = why;
+            State::Unready(old) if *old == why => false,
+            State::Ready { .. } => false,
+            State::Unready(_) | State::Off | State::Unknown => {
+                *state = State::Unready(why);
                 true
             }
-            _ => false,
         });
     }
 
