@@ -1,7 +1,7 @@
 //! Three nodes, real kubectl, real systemd: what needs more than one machine.
 
-mod lifecycle;
 mod applications;
+mod lifecycle;
 mod names;
 mod nodes;
 mod overlay;
@@ -27,8 +27,14 @@ const TOGETHER: &[ClusterTest] = &[
         applications::chart,
     ),
     ("every_node_is_ready_and_shows_its_address", nodes::shown),
-    ("pods_and_nodes_reach_every_pod_and_are_seen_as_themselves", overlay::matrix),
-    ("the_largest_packet_of_a_pod_fits_through_the_overlay", overlay::large_packets),
+    (
+        "pods_and_nodes_reach_every_pod_and_are_seen_as_themselves",
+        overlay::matrix,
+    ),
+    (
+        "the_largest_packet_of_a_pod_fits_through_the_overlay",
+        overlay::large_packets,
+    ),
     (
         "endpoint_slices_follow_readiness_scale_and_their_service",
         lifecycle::endpoints,
@@ -79,9 +85,27 @@ const ALONE: &[ClusterTest] = &[
         "a_node_cut_off_keeps_its_pods_and_is_reached_again_once_healed",
         applications::cut_off_and_healed,
     ),
-    ("an_overlay_that_others_changed_is_repaired_and_reported", overlay::vandalised),
-    ("a_node_that_comes_is_reached_and_one_that_goes_is_forgotten", overlay::comes_and_goes),
-    ("pods_reach_each_other_while_the_api_server_is_away", overlay::api_away),
+    (
+        "an_overlay_that_others_changed_is_repaired_and_reported",
+        overlay::vandalised,
+    ),
+    (
+        "a_node_that_comes_is_reached_and_one_that_goes_is_forgotten",
+        overlay::comes_and_goes,
+    ),
+    (
+        "pods_reach_each_other_while_the_api_server_is_away",
+        overlay::api_away,
+    ),
+    (
+        "a_node_stays_ready_while_its_agent_restarts",
+        overlay::agent_restarted,
+    ),
+    ("another_network_wins_and_ours_comes_back", overlay::other_network),
+    (
+        "a_pod_network_that_is_in_use_on_the_host_is_refused",
+        overlay::network_in_use,
+    ),
     ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),
     (
         "a_node_that_was_powered_off_comes_back",
@@ -92,7 +116,10 @@ const ALONE: &[ClusterTest] = &[
         lifecycle::lost_node,
     ),
     ("names_are_answered_while_the_api_server_is_away", names::api_away),
-    ("names_are_answered_while_the_agent_is_restarted", names::agent_restarted),
+    (
+        "names_are_answered_while_the_agent_is_restarted",
+        names::agent_restarted,
+    ),
     ("a_flushed_ruleset_is_repaired_and_reported", services::vandalised),
     (
         "services_are_served_while_the_api_server_is_away",

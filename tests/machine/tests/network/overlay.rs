@@ -234,3 +234,84 @@ pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
     outcome?;
     pods_reach_pods(&ns, &addresses)
 }
+
+pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {
+    let (ns, addresses) = deploy(cluster, "overlay-restart")?;
+    let name = format!("{}-3", cluster.name());
+    let node = cluster.numbered(3);
+    let ready_since = || {
+        let object = ns.get("node", &name)?;
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+        let ready = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition.get("type").is_some_and(|kind| kind == "Ready"));
+        Ok::<_, anyhow::Error>(
+            ready
+                .context("no condition Ready")?
+                .get("lastTransitionTime")
+                .cloned(),
+        )
+    };
+    let before = ready_since()?;
+    for _ in 0..3 {
+        node.succeed("systemctl restart floe-agent && sleep 1")?;
+        pods_reach_pods(&ns, &addresses)?;
+    }
+    let lost =
+        node.succeed("journalctl -u floe-agent -o cat | grep -c 'cannot take pods any more' || true")?;
+    ensure!(
+        lost.trim() == "0",
+        "the network was given up {} times",
+        lost.trim()
+    );
+    ensure!(ready_since()? == before, "{name} was not Ready in between");
+    Ok(())
+}
+
+pub(crate) fn other_network(cluster: &Cluster) -> Result<()> {
+    let (ns, addresses) = deploy(cluster, "overlay-others")?;
+    let node = cluster.numbered(3);
+    let theirs = "/etc/cni/net.d/20-theirs.conflist";
+    let text = r#"{"cniVersion": "1.0.0", "name": "theirs", "plugins": [{"type": "loopback"}]}"#;
+    node.succeed(&format!(
+        "echo '{text}' > {theirs} && systemctl restart floe-agent"
+    ))?;
+    let withdrawn = eventually("our network to give way", || {
+        node.succeed("! test -e /etc/cni/net.d/10-floe.conflist && ! ip link show floe.vx")
+            .map(drop)
+    });
+    node.succeed(&format!("rm {theirs} && systemctl restart floe-agent"))?;
+    withdrawn?;
+    eventually("our network to be back", || pods_reach_pods(&ns, &addresses))
+}
+
+pub(crate) fn network_in_use(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("overlay-in-use")?;
+    let name = format!("{}-3", cluster.name());
+    let node = cluster.numbered(3);
+    let own = subnet(&ns, cluster, 3)?;
+    let part = own.replace("/24", "/25");
+    node.succeed(&format!(
+        "ip route add {part} dev host0 && systemctl restart floe-agent"
+    ))?;
+    let told = eventually("the node to say what is in the way", || {
+        let shown = ns.succeed(&["describe", "node", &name])?;
+        let wanted =
+            format!("the pod network {own} of this node overlaps {part}, which is in use on its link host0");
+        ensure!(
+            shown.contains("container runtime network not ready") && shown.contains(&wanted),
+            "{shown}"
+        );
+        Ok(())
+    });
+    node.succeed(&format!(
+        "ip route del {part} dev host0 && systemctl restart floe-agent"
+    ))?;
+    told?;
+    eventually("the node to be Ready", || {
+        let shown = ns.succeed(&["get", "node", &name])?;
+        ensure!(shown.contains(" Ready "), "{shown}");
+        Ok(())
+    })
+}
