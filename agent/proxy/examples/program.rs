@@ -72,6 +72,7 @@ fn service(n: u32) -> Service {
         name: name(n),
         cluster_ips: vec![IpAddr::V4(Ipv4Addr::from(FIRST + n))],
         balancer_ips: Vec::new(),
+        balancer_sources: Vec::new(),
         internal: TrafficPolicy::Cluster,
         external: TrafficPolicy::Cluster,
         affinity: None,

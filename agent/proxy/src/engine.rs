@@ -135,10 +135,7 @@ impl<R: Ruleset> Engine<R> {
     /// Loads `structure`, in place of a table that another version made, where it must be.
     fn load(&mut self, structure: &Structure) -> Result<(), NftError> {
         match self.rules.load(structure) {
-            Err(NftError::Refused { .. }) => {
-                self.rules.reset()?;
-                self.rules.load(structure)
-            }
+            Err(NftError::Refused { .. }) => self.rules.replace(structure),
             other => other,
         }
     }

@@ -28,6 +28,12 @@ impl Family {
         }
     }
 
+    /// Whether clients with affinity are remembered. Those of IPv6 are not: client, service and endpoint
+    /// together do not fit in the registers that nft uses (1.0.6 aborts); their address decides.
+    pub(crate) const fn remembers(self) -> bool {
+        matches!(self, Self::V4)
+    }
+
     /// The digit at the end of names.
     pub(crate) const fn digit(self) -> char {
         match self {
@@ -162,4 +168,22 @@ pub(crate) const MASQUERADE_OWN: &str = "from-node";
 /// The chain that notes a client's endpoint for `seconds`.
 pub(crate) fn remember(family: Family, seconds: u32) -> Arc<str> {
     format!("remember{}-{seconds}", family.digit()).into()
+}
+
+/// The verdict map of load balancers that not everybody may use.
+pub(crate) fn restricted(family: Family) -> Arc<str> {
+    family.name("restricted-services")
+}
+
+/// The chain that drops what comes from elsewhere than `sources`.
+pub(crate) fn sources(family: Family, sources: &[IpNet]) -> Arc<str> {
+    let text: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    // FNV-1a: the same in every version of this program, so that a new agent finds the chains.
+    let hash = text
+        .join(" ")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("sources{}-{hash:016x}", family.digit()).into()
 }

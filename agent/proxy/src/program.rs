@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use cni_plugins_nft::{Element, ElementKey, Field, Tuple, Value, Verdict, comment};
+use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::family::{self, Family, Scope};
 use crate::reach::{Reach, reach};
 use crate::service::{Port, Service, TrafficPolicy};
-use crate::shape::{Pick, Shape};
+use crate::shape::{By, Pick, Shape};
 use crate::slice::Slice;
 
 /// What one service needs.
@@ -136,11 +137,12 @@ impl Program {
             self.add(scope.endpoints(family, slot), key.clone(), Value::Tuple(to));
         }
         let any = !reach.cluster.is_empty();
-        let verdict = self.choice(scope, family, layout.everywhere, any);
+        let by = by(service, family);
+        let verdict = self.choice((scope, family, by), layout.everywhere, any);
         self.add(scope.services(family), key.clone(), Value::Verdict(verdict));
         if !matches!(access, Access::Cluster(_)) {
             if only_local && any {
-                let verdict = self.choice(scope, family, layout.local, any);
+                let verdict = self.choice((scope, family, by), layout.local, any);
                 self.add(scope.local_services(family), key.clone(), Value::Verdict(verdict));
             }
             let chain = if only_local {
@@ -151,7 +153,11 @@ impl Program {
             let verdict = Verdict::Goto(chain.into());
             self.add(scope.masquerade(family), key.clone(), Value::Verdict(verdict));
         }
+        if matches!(access, Access::Balancer(_)) && !service.balancer_sources.is_empty() {
+            self.restrict(family, &service.balancer_sources, &key);
+        }
         if let Some(seconds) = service.affinity
+            && by == By::Chance
             && !layout.slots.is_empty()
         {
             self.shape.periods.insert((family, seconds));
@@ -160,14 +166,35 @@ impl Program {
         }
     }
 
+    /// Lets only `sources` use `key`.
+    fn restrict(&mut self, family: Family, sources: &[IpNet], key: &[Field]) {
+        let sources: Vec<IpNet> = sources
+            .iter()
+            .filter(|net| Family::of_net(net) == family)
+            .copied()
+            .collect();
+        if sources.iter().any(|net| net.prefix_len() == 0) {
+            return;
+        }
+        let verdict = Verdict::Jump(family::sources(family, &sources));
+        self.shape.sources.insert((family, sources));
+        self.add(family::restricted(family), key.to_vec(), Value::Verdict(verdict));
+    }
+
     /// Where packets go that may reach the slots `from..from + count`.
-    fn choice(&mut self, scope: Scope, family: Family, (from, count): (usize, usize), any: bool) -> Verdict {
+    fn choice(
+        &mut self,
+        (scope, family, by): (Scope, Family, By),
+        (from, count): (usize, usize),
+        any: bool,
+    ) -> Verdict {
         if count > 0 {
             let pick = Pick {
                 scope,
                 family,
                 from,
                 count,
+                by,
             };
             self.shape.add_pick(pick);
             return Verdict::Goto(pick.chain());
@@ -211,6 +238,15 @@ impl Access {
             Self::Cluster(_) => service.internal,
             Self::Balancer(_) | Self::Node(..) => service.external,
         }
+    }
+}
+
+/// How an endpoint is chosen.
+fn by(service: &Service, family: Family) -> By {
+    if service.affinity.is_some() && !family.remembers() {
+        By::Client
+    } else {
+        By::Chance
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use cni_plugins_nft::Protocol;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service as Object, ServicePort, ServiceSpec};
 
 /// Services that another proxy handles carry it.
@@ -60,6 +61,8 @@ pub struct Service {
     pub cluster_ips: Vec<IpAddr>,
     /// Addresses of a load balancer that leaves the destination as it is.
     pub balancer_ips: Vec<IpAddr>,
+    /// Who may use the load balancer's addresses; empty for everybody.
+    pub balancer_sources: Vec<IpNet>,
     /// Which endpoints its cluster addresses reach.
     pub internal: TrafficPolicy,
     /// Which endpoints are reached from outside of the cluster.
@@ -97,6 +100,7 @@ impl Service {
             } else {
                 Vec::new()
             },
+            balancer_sources: sources(spec),
             internal: policy(spec.internal_traffic_policy.as_deref()),
             external: policy(spec.external_traffic_policy.as_deref()),
             affinity: affinity(spec),
@@ -146,6 +150,13 @@ fn balancer_ips(object: &Object) -> Vec<IpAddr> {
         .filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"))
         .filter_map(|ingress| ingress.ip.as_ref()?.parse().ok())
         .collect()
+}
+
+fn sources(spec: &ServiceSpec) -> Vec<IpNet> {
+    let ranges = spec.load_balancer_source_ranges.iter().flatten();
+    let ranges: Vec<IpNet> = ranges.filter_map(|range| range.trim().parse().ok()).collect();
+    // In one order, since chains are named after them.
+    IpNet::aggregate(&ranges)
 }
 
 fn policy(text: Option<&str>) -> TrafficPolicy {

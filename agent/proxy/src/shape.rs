@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::family::{Family, Scope};
 
-/// A random choice among neighbouring slots.
+/// A choice among neighbouring slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Pick {
     pub(crate) scope: Scope,
@@ -14,6 +16,15 @@ pub(crate) struct Pick {
     pub(crate) from: usize,
     /// How many slots; at least one.
     pub(crate) count: usize,
+    pub(crate) by: By,
+}
+
+/// What decides a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum By {
+    Chance,
+    /// The client's address: it gets the same slot for as long as there are as many.
+    Client,
 }
 
 impl Pick {
@@ -24,6 +35,7 @@ impl Pick {
             family,
             from,
             count,
+            by,
         } = self;
         if count == 1 {
             return scope.slot(family, from);
@@ -37,11 +49,15 @@ impl Pick {
         } else {
             format!("-from-{from}")
         };
-        format!("{stem}{}-{count}{behind}", family.digit()).into()
+        let by = match by {
+            By::Chance => "",
+            By::Client => "-by-client",
+        };
+        format!("{stem}{}-{count}{behind}{by}", family.digit()).into()
     }
 }
 
-/// Which slots, choices and periods of affinity are in use. It grows and never shrinks: what is not
+/// Which slots, choices, periods of affinity and ranges of clients are in use. It grows and never shrinks: what is not
 /// needed any more costs nothing, and goes when the agent starts anew after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Shape {
@@ -49,6 +65,8 @@ pub(crate) struct Shape {
     pub(crate) slots: BTreeMap<(Scope, Family), usize>,
     pub(crate) picks: BTreeSet<Pick>,
     pub(crate) periods: BTreeSet<(Family, u32)>,
+    /// Who may use restricted load balancers.
+    pub(crate) sources: BTreeSet<(Family, Vec<IpNet>)>,
 }
 
 impl Shape {
@@ -74,6 +92,7 @@ impl Shape {
         }
         self.picks.extend(&other.picks);
         self.periods.extend(&other.periods);
+        self.sources.extend(other.sources.iter().cloned());
         *self != before
     }
 }

@@ -6,7 +6,7 @@ use cni_plugins_nft::{ChainSpec, FieldKind, Filled, Hook, Protocol, SetSpec, Str
 
 use crate::config::Config;
 use crate::family::{self, Family, Scope};
-use crate::shape::{Pick, Shape};
+use crate::shape::{By, Pick, Shape};
 
 /// Clients with affinity that are remembered; the next ones are served without.
 const AFFINE_CLIENTS: u32 = 65_536;
@@ -38,6 +38,10 @@ pub(crate) fn structure(config: &Config, shape: &Shape) -> Structure {
         let name = family::remember(*family, *seconds);
         chain(&mut structure, &name, None, rules.to_vec());
     }
+    for (family, sources) in &shape.sources {
+        let rules = sources_rules(*family, sources);
+        chain(&mut structure, &family::sources(*family, sources), None, rules);
+    }
     shared(&mut structure);
     hooks(&mut structure, shape);
     structure
@@ -68,13 +72,19 @@ fn sets(structure: &mut Structure, family: Family) {
         let names = [
             scope.services(family),
             scope.local_services(family),
-            scope.affine(family),
             scope.masquerade(family),
         ];
         for name in names {
             set(structure, name, key(scope, family), ValueKind::Verdict);
         }
     }
+    let restricted = family::restricted(family);
+    set(
+        structure,
+        restricted,
+        key(Scope::Address, family),
+        ValueKind::Verdict,
+    );
     let addresses = [
         family::cluster_addresses(family),
         family::balancer_addresses(family),
@@ -86,8 +96,14 @@ fn sets(structure: &mut Structure, family: Family) {
     let mut pair = key(Scope::Address, family);
     pair.push(family.addr());
     set(structure, family::hairpin(family), pair, ValueKind::Nothing);
-    let (name, spec) = affinity_set(family);
-    structure.sets.insert(name, spec);
+    if family.remembers() {
+        let (name, spec) = affinity_set(family);
+        structure.sets.insert(name, spec);
+        for scope in Scope::BOTH {
+            let name = scope.affine(family);
+            set(structure, name, key(scope, family), ValueKind::Verdict);
+        }
+    }
 }
 
 /// The map of clients and their endpoints.
@@ -152,14 +168,21 @@ fn dispatch(structure: &mut Structure, family: Family, config: &Config) {
             format!("{fields} vmap @{all}"),
         ]
     };
-    let affine = format!("{ip} saddr . {}", fields(Scope::Address, family));
     let mut rules = vec![
         format!("{ip} daddr @node-local{digit} return comment \"answered by the node itself\""),
         format!(
-            "meta l4proto {{ tcp, udp, sctp }} dnat {ip} to {affine} map @affinity{digit} \
-             comment \"sessionAffinity: the endpoint that this client had\""
+            "{} vmap @{} comment \"loadBalancerSourceRanges\"",
+            fields(Scope::Address, family),
+            family::restricted(family)
         ),
     ];
+    if family.remembers() {
+        let client = format!("{ip} saddr . {}", fields(Scope::Address, family));
+        rules.push(format!(
+            "meta l4proto {{ tcp, udp, sctp }} dnat {ip} to {client} map @affinity{digit} \
+             comment \"sessionAffinity: the endpoint that this client had\""
+        ));
+    }
     rules.extend(lookup(Scope::Address));
     rules.extend([
         format!("{ip} daddr @cluster-addresses{digit} goto refuse comment \"no port of the service\""),
@@ -200,7 +223,10 @@ fn leaving(structure: &mut Structure, family: Family, config: &Config) {
 
 fn leaving_rules(scope: Scope, family: Family) -> Vec<String> {
     let (ip, digit) = (family.ip(), family.digit());
-    let mut rules = by_protocol(scope, family, &scope.affine(family));
+    let mut rules = Vec::new();
+    if family.remembers() {
+        rules.extend(by_protocol(scope, family, &scope.affine(family)));
+    }
     rules.extend([
         "oifname \"lo\" return comment \"replies come back anyway\"".to_owned(),
         format!(
@@ -229,6 +255,18 @@ fn remember_rule(family: Family, protocol: Protocol, seconds: u32) -> String {
     )
 }
 
+fn sources_rules(family: Family, sources: &[ipnet::IpNet]) -> Vec<String> {
+    let ip = family.ip();
+    let nets: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    // The node itself may, as it does at every load balancer.
+    let mut rules = vec!["fib saddr type local return".to_owned()];
+    if !nets.is_empty() {
+        rules.push(format!("{ip} saddr {{ {} }} return", nets.join(", ")));
+    }
+    rules.push("drop".to_owned());
+    rules
+}
+
 fn add_slot(structure: &mut Structure, scope: Scope, family: Family, slot: usize) {
     let map = scope.endpoints(family, slot);
     let (ip, fields) = (family.ip(), fields(scope, family));
@@ -247,11 +285,16 @@ fn pick_rule(pick: Pick) -> String {
         family,
         from,
         count,
+        by,
     } = pick;
     let slots: Vec<String> = (0..count)
         .map(|n| format!("{n} : goto {}", scope.slot(family, from + n)))
         .collect();
-    format!("numgen random mod {count} vmap {{ {} }}", slots.join(", "))
+    let number = match by {
+        By::Chance => "numgen random".to_owned(),
+        By::Client => format!("jhash {} saddr", family.ip()),
+    };
+    format!("{number} mod {count} vmap {{ {} }}", slots.join(", "))
 }
 
 fn shared(structure: &mut Structure) {

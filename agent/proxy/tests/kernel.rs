@@ -226,7 +226,10 @@ fn no_connection_fails_while_endpoints_come_and_go() {
             std::thread::spawn(move || {
                 let mut answers = Vec::new();
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    answers.push(fetch(target));
+                    // A connection that meets a change half-way is dropped and tried again by TCP.
+                    answers.push(fetch(target, Duration::from_secs(10)));
+                    // Otherwise the client runs out of ports that the servers have forgotten.
+                    std::thread::sleep(Duration::from_micros(300));
                 }
                 answers
             })
@@ -308,5 +311,74 @@ fn a_table_that_another_version_made_is_replaced() {
             !chains.contains("chain old") && chains.contains("chain masquerade-pods"),
             "{chains}"
         );
+    });
+}
+
+#[test]
+fn a_balancers_address_serves_those_who_may_use_it() {
+    with_lab(|lab| {
+        let balanced = |sources: &[&str]| {
+            let object = json!({
+                "metadata": {"namespace": "default", "name": "web"},
+                "spec": {
+                    "type": "LoadBalancer", "clusterIP": "10.43.0.5", "loadBalancerSourceRanges": sources,
+                    "ports": [{"name": "http", "port": 80}],
+                },
+                "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}},
+            });
+            vec![Service::read(&serde_json::from_value(object).unwrap()).unwrap()]
+        };
+        let target = "203.0.113.9:80";
+        for open in [&[][..], &["10.88.0.0/24"], &["192.0.2.0/24", "0.0.0.0/0"]] {
+            lab.program(balanced(open), slices(&[P2]));
+            assert_eq!(lab.get("out", target), "p2 10.42.0.1", "{open:?}");
+        }
+        lab.program(balanced(&["192.0.2.0/24", "10.42.0.2/32"]), slices(&[P2]));
+        assert_eq!(lab.get("out", target), "timed out");
+        assert_eq!(lab.get("p1", target), "p2 10.42.0.1");
+        assert!(lab.get("node", target).starts_with("p2 "));
+        assert_eq!(lab.get("far", target), "timed out");
+    });
+}
+
+#[test]
+fn ipv6_is_served_as_ipv4_is() {
+    with_lab(|lab| {
+        let six = |more: &Value| {
+            let mut spec = json!({
+                "type": "NodePort", "clusterIPs": ["fd43::5"],
+                "ports": [{"name": "http", "port": 80, "nodePort": 30080}],
+            });
+            for (key, value) in more.as_object().unwrap() {
+                spec.as_object_mut().unwrap().insert(key.clone(), value.clone());
+            }
+            vec![service("web", "fd43::5", &spec)]
+        };
+        let endpoints: [(&str, &str, &str); 2] = [("fd42::3", "n1", "ready"), ("fd42:1::2", "n2", "ready")];
+        lab.program(six(&json!({})), vec![slice("web", &endpoints)]);
+        for (place, target) in [
+            ("p1", "[fd43::5]:80"),
+            ("node", "[fd43::5]:80"),
+            ("out", "[fd88::2]:30080"),
+        ] {
+            assert_eq!(
+                servers(lab, place, target),
+                names(&["p2", "far"]),
+                "{place} {target}"
+            );
+        }
+        assert_eq!(lab.get("p1", "[fd43::5]:81"), "connection refused");
+        lab.program(
+            six(&json!({"sessionAffinity": "ClientIP"})),
+            vec![slice("web", &endpoints)],
+        );
+        assert_eq!(servers(lab, "p1", "[fd43::5]:80").len(), 1);
+        lab.program(six(&json!({})), vec![slice("web", &[("fd42::2", "n1", "ready")])]);
+        assert!(
+            lab.get("p1", "[fd43::5]:80").starts_with("p1 "),
+            "it reaches itself"
+        );
+        lab.program(six(&json!({})), Vec::new());
+        assert_eq!(lab.get("p1", "[fd43::5]:80"), "connection refused");
     });
 }

@@ -190,6 +190,42 @@ fn endpoints_that_end_serve_only_where_none_is_ready() {
 }
 
 #[test]
+fn a_balancer_with_source_ranges_is_restricted_to_them() {
+    let table = |sources: Value| {
+        let object = json!({
+            "metadata": {"namespace": "default", "name": "web"},
+            "spec": {
+                "type": "LoadBalancer", "clusterIP": "10.43.0.5", "ports": [{"name": "http", "port": 80}],
+                "loadBalancerSourceRanges": sources,
+            },
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}},
+        });
+        let service = Service::read(&serde_json::from_value(object).unwrap()).unwrap();
+        let mut engine = engine(vec![service], vec![]);
+        let lines = engine
+            .rules()
+            .all()
+            .iter()
+            .map(Element::to_string)
+            .collect::<Vec<_>>();
+        let restricted = lines.into_iter().find(|line| line.starts_with("restricted"));
+        let text = engine.model().structure().commands();
+        (restricted, text)
+    };
+    let (element, commands) = table(json!(["192.0.2.0/24", "10.0.0.0/8"]));
+    let element = element.unwrap();
+    assert!(
+        element.starts_with("restricted-services4 { 203.0.113.9 . tcp . 80 "),
+        "{element}"
+    );
+    let chain = element.rsplit_once("jump ").unwrap().1.trim_end_matches(" }");
+    let rule = format!("add rule inet floe {chain} ip saddr {{ 10.0.0.0/8, 192.0.2.0/24 }} return");
+    assert!(commands.contains(&rule), "{commands}");
+    assert_eq!(table(json!([])).0, None);
+    assert_eq!(table(json!(["10.0.0.0/8", "0.0.0.0/0"])).0, None);
+}
+
+#[test]
 fn affinity_is_noted_for_every_key_that_leads_anywhere() {
     let sticky =
         json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}});

@@ -26,7 +26,7 @@ pub fn run(rules: &mut impl Ruleset) {
     a_value_is_replaced_within_one_transaction(rules);
     forgetting_what_is_gone_is_harmless(rules);
     a_large_transaction_is_one(rules);
-    a_set_of_another_type_is_refused_until_a_reset(rules);
+    a_set_of_another_type_is_refused_until_all_is_replaced(rules);
 }
 
 fn structure() -> Structure {
@@ -212,17 +212,18 @@ fn a_large_transaction_is_one(rules: &mut impl Ruleset) {
     assert_eq!(listed(rules), many.into_iter().collect());
 }
 
-fn a_set_of_another_type_is_refused_until_a_reset(rules: &mut impl Ruleset) {
+fn a_set_of_another_type_is_refused_until_all_is_replaced(rules: &mut impl Ruleset) {
     let mut other = structure();
     let set = other.sets.get_mut("plain").expect("a set");
     set.key = vec![FieldKind::Port];
+    let before = listed(rules);
     rules.load(&other).expect_err("a set of another type");
-    rules.reset().expect("reset");
+    assert_eq!(listed(rules), before);
+    rules.replace(&other).expect("replace");
     assert_eq!(listed(rules), BTreeSet::new());
-    rules.load(&other).expect("load");
     assert!(rules.holds().expect("a listing"));
-    rules.reset().expect("reset");
-    rules.reset().expect("reset again");
+    rules.replace(&Structure::default()).expect("replace by nothing");
+    assert!(rules.holds().expect("a listing"));
 }
 
 #[cfg(test)]

@@ -134,15 +134,17 @@ impl Ruleset for KernelRuleset {
         Ok(true)
     }
 
-    fn reset(&mut self) -> Result<(), NftError> {
+    fn replace(&mut self, structure: &Structure) -> Result<(), NftError> {
         let found = self.list()?.unwrap_or_default();
-        self.loaded = Structure::default();
-        self.known.clear();
+        let commands = removal(&found) + &structure.commands();
         run_text(
-            &removal(&found),
-            "remove the proxy's sets and chains of the table inet floe",
+            &commands,
+            "replace sets and chains of the table inet floe",
             |child| self.own.add_process(child),
-        )
+        )?;
+        self.known.clear();
+        self.loaded = structure.clone();
+        Ok(())
     }
 
     fn elements(&mut self, name: &str, spec: &SetSpec) -> Result<Vec<Element>, NftError> {

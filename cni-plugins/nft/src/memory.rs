@@ -114,14 +114,14 @@ impl Ruleset for MemoryRuleset {
         Ok(self.loaded.clone().minus(&self.present).is_empty())
     }
 
-    fn reset(&mut self) -> Result<(), NftError> {
+    fn replace(&mut self, structure: &Structure) -> Result<(), NftError> {
         self.loaded = Structure::default();
         self.present.sets.clear();
         self.present
             .chains
             .retain(|name, _| name.starts_with(FOREIGN_CHAINS));
         self.elements.clear();
-        Ok(())
+        self.load(structure)
     }
 
     fn elements(&mut self, name: &str, _: &SetSpec) -> Result<Vec<Element>, NftError> {

@@ -21,12 +21,13 @@ pub trait Ruleset: Send {
     /// When the table cannot be listed.
     fn holds(&mut self) -> Result<bool, NftError>;
 
-    /// Takes away every set and chain, but none of the CNI plugins.
+    /// Puts `structure` in the place of every set and chain, with their elements, but for the CNI
+    /// plugins', in one transaction.
     ///
     /// # Errors
     ///
-    /// When the table refuses.
-    fn reset(&mut self) -> Result<(), NftError>;
+    /// When the table refuses; what is there stays.
+    fn replace(&mut self, structure: &Structure) -> Result<(), NftError>;
 
     /// The elements of the set `name`, none where it is not there.
     ///

@@ -97,12 +97,12 @@ fn rules_that_someone_changed_are_noticed_by_a_listing() {
 }
 
 #[test]
-fn a_reset_leaves_the_chains_of_the_plugins() {
-    in_new_namespace("reset", || {
+fn a_replacement_leaves_the_chains_of_the_plugins() {
+    in_new_namespace("replace", || {
         let mut rules = KernelRuleset::open().unwrap();
         rules.load(&one_set()).unwrap();
         nft("add chain inet floe masquerade-pods");
-        rules.reset().unwrap();
+        rules.replace(&Structure::default()).unwrap();
         nft("list chain inet floe masquerade-pods");
         assert!(
             !Command::new("nft")

@@ -43,7 +43,9 @@ impl Lab {
         let config = Config {
             node_name: "n1".to_owned(),
             node_addresses: vec![addr("10.88.0.2"), addr("10.88.1.2")],
-            pod_ranges: vec!["10.42.0.0/16".parse().expect("a range")],
+            pod_ranges: ["10.42.0.0/16", "fd42::/16"]
+                .map(|net| net.parse().expect("a range"))
+                .to_vec(),
             node_local: vec![addr("10.43.0.10")],
         };
         let mut engine = lab.inside("node", || {
@@ -62,7 +64,11 @@ impl Lab {
     fn wire(&self) {
         let node = self.netns("node");
         for place in PLACES {
-            self.sh(place, "ip link set lo up");
+            // Duplicate address detection would keep addresses back for seconds.
+            self.sh(
+                place,
+                "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad; ip link set lo up",
+            );
         }
         self.sh(
             "node",
@@ -112,11 +118,34 @@ impl Lab {
             );
             self.sh(place, &format!("ip route add default via {gateway}"));
         }
+        self.wire_six();
         // A second address, and a way out as every node has one.
         self.sh(
             "node",
             "ip addr add 10.88.1.2/32 dev lo && ip route add default via 10.88.0.9",
         );
+    }
+
+    fn wire_six(&self) {
+        let six = [
+            ("p1", "fd42::2/64", "fd42::1"),
+            ("p2", "fd42::3/64", "fd42::1"),
+            ("far", "fd42:1::2/64", "fd42:1::1"),
+            ("out", "fd88::9/64", "fd88::2"),
+        ];
+        self.sh(
+            "node",
+            "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+             echo 1 > /proc/sys/net/bridge/bridge-nf-call-ip6tables
+             ip addr add fd42::1/64 dev floe0 nodad
+             ip addr add fd42:1::1/64 dev far nodad
+             ip addr add fd88::2/64 dev out nodad
+             ip -6 route add default via fd88::9",
+        );
+        for (place, own, gateway) in six {
+            let add = format!("ip addr add {own} dev eth0 nodad; ip -6 route add default via {gateway}");
+            self.sh(place, &add);
+        }
     }
 
     /// Runs `command` in `place`; it must succeed.
@@ -175,7 +204,7 @@ impl Lab {
     /// Serves TCP and UDP on `port` in `place`, with its name and the peer's address as the answer.
     pub(crate) fn serve(&self, place: &'static str, port: u16) {
         let (tcp, udp) = self.inside(place, || {
-            let any = SocketAddr::from(([0, 0, 0, 0], port));
+            let any = SocketAddr::from(([0_u16; 8], port));
             (
                 TcpListener::bind(any).expect("a port"),
                 UdpSocket::bind(any).expect("a port"),
@@ -185,16 +214,15 @@ impl Lab {
         std::thread::spawn(move || {
             for stream in tcp.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let peer = stream
-                    .peer_addr()
-                    .map_or_else(|_| "?".to_owned(), |peer| peer.ip().to_string());
+                let peer = stream.peer_addr();
+                let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.ip().to_canonical().to_string());
                 drop(stream.write_all(format!("{place} {peer}").as_bytes()));
             }
         });
         std::thread::spawn(move || {
             let mut buffer = [0; 64];
             while let Ok((_, peer)) = udp.recv_from(&mut buffer) {
-                drop(udp.send_to(format!("{place} {}", peer.ip()).as_bytes(), peer));
+                drop(udp.send_to(format!("{place} {}", peer.ip().to_canonical()).as_bytes(), peer));
             }
         });
     }
@@ -202,7 +230,7 @@ impl Lab {
     /// What a server answers over TCP, or the kind of error.
     pub(crate) fn get(&self, place: &str, target: &str) -> String {
         let target: SocketAddr = target.parse().expect("a target");
-        self.inside(place, move || fetch(target))
+        self.inside(place, move || fetch(target, PATIENCE))
     }
 
     /// What a server answers over UDP, or the kind of error.
@@ -215,7 +243,7 @@ impl Lab {
     pub(crate) fn udp(&self, place: &str, target: &str) -> UdpSocket {
         let target: SocketAddr = target.parse().expect("a target");
         self.inside(place, move || {
-            let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+            let socket = UdpSocket::bind("[::]:0").expect("a port");
             socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
             socket.connect(target).expect("a route");
             socket
@@ -224,10 +252,10 @@ impl Lab {
 }
 
 /// What a server answers over TCP, or the kind of error.
-pub(crate) fn fetch(target: SocketAddr) -> String {
+pub(crate) fn fetch(target: SocketAddr, patience: Duration) -> String {
     let attempt = || {
-        let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&target, patience)?;
+        stream.set_read_timeout(Some(patience))?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok::<_, std::io::Error>(answer)

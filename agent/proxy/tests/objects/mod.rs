@@ -43,7 +43,7 @@ pub(crate) fn slice_of(
             "name": format!("{service}-{port}-x"),
             "labels": {"kubernetes.io/service-name": service},
         },
-        "addressType": "IPv4",
+        "addressType": if endpoints.iter().any(|(addr, ..)| addr.contains(':')) { "IPv6" } else { "IPv4" },
         "ports": [{"name": port, "protocol": protocol, "port": number}],
         "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
     });
