@@ -286,6 +286,7 @@ mod tests {
         Image {
             id: id.to_owned(),
             reference: id.to_owned(),
+            digest: None,
             repo_digests: Vec::new(),
             repo_tags: Vec::new(),
             layers: Vec::new(),

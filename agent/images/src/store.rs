@@ -30,6 +30,8 @@ pub struct Image {
     pub id: String,
     /// The normal form of the name it was found by.
     pub reference: String,
+    /// The name by digest that it was found by stands for, such as `docker.io/library/nginx@sha256:…`.
+    pub digest: Option<String>,
     /// Its names by manifest digest, such as `docker.io/library/nginx@sha256:…`.
     pub repo_digests: Vec<String>,
     /// Every name with a tag that it has.
@@ -48,10 +50,8 @@ impl Image {
     /// What a container's status calls it: a name by digest, or the image ID where there is none.
     #[must_use]
     pub fn status_id(&self) -> &str {
-        let repository = Reference::parse(&self.reference).map(|name| format!("{}@", name.name()));
-        let own = |digest: &&String| repository.as_ref().is_ok_and(|own| digest.starts_with(own));
-        let digests = &self.repo_digests;
-        let best = digests.iter().find(own).or(digests.first());
+        // An image may have several digests in one repository; the name decides.
+        let best = self.digest.as_ref().or(self.repo_digests.first());
         best.unwrap_or(&self.id)
     }
 }
@@ -416,7 +416,14 @@ impl ImageStore {
                 ))
             })
             .collect();
+        let found_by = Reference::parse(reference).ok();
+        let manifest = found_by
+            .as_ref()
+            .and_then(|name| find(names, name)?.manifest.clone());
         Ok(Some(Image {
+            digest: found_by
+                .zip(manifest)
+                .map(|(name, digest)| format!("{}@{digest}", name.name())),
             id: id.to_owned(),
             reference: reference.to_owned(),
             repo_digests: digests.into_iter().collect(),

@@ -66,6 +66,28 @@ async fn a_tag_that_moved_brings_the_new_image_and_the_old_one_keeps_its_digest(
 }
 
 #[tokio::test]
+async fn one_image_under_two_digests_is_called_by_the_one_its_name_stands_for() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    let node = Node::new("");
+    let first = node.pull(&name).await.unwrap().image;
+    // The same configuration and layers, packed in another manifest.
+    let again = fake.manifest("app", architecture(), &[layer("base"), layer("top")], zstd);
+    fake.tag("app", "v1", &again);
+    let second = node.pull(&name).await.unwrap().image;
+    assert_eq!(first.id, second.id);
+    assert_eq!(second.repo_digests.len(), 2);
+    assert_eq!(
+        second.status_id(),
+        fake.name(&format!("app@{}", crate::digest::of(&again)))
+    );
+    let old = node.store.resolve(first.status_id()).unwrap().unwrap();
+    assert_eq!(old.status_id(), first.status_id());
+}
+
+#[tokio::test]
 async fn an_index_gives_the_image_of_this_machine() {
     if !root_only() {
         return;
