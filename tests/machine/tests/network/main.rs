@@ -65,6 +65,7 @@ const TOGETHER: &[ClusterTest] = &[
         registry::registry_away,
     ),
     ("a_mirror_gives_the_image_that_docker_hub_would", registry::mirror),
+    ("an_image_whose_tag_moved_is_pulled_by_policy_always", registry::moved_tag),
     (
         "every_kind_of_service_is_reached_from_pods_and_nodes",
         services::matrix,

@@ -53,7 +53,7 @@ impl Registry {
             address,
         };
         registry.run()?;
-        registry.push(cluster, repository)?;
+        registry.push(cluster, repository, &[])?;
         Ok(registry)
     }
 
@@ -76,11 +76,12 @@ impl Registry {
         }
     }
 
-    fn push(&self, cluster: &Cluster, repository: &str) -> Result<()> {
+    fn push(&self, cluster: &Cluster, repository: &str, how: &[&str]) -> Result<()> {
         let layout = cluster.scratch().join("busybox");
         let done = Command::new("skopeo")
             .args(["--insecure-policy", "copy", "--dest-tls-verify=false"])
             .args(["--dest-creds", "alice:secret"])
+            .args(how)
             .arg(format!("oci:{}", layout.display()))
             .arg(format!("docker://{}/{repository}:1", self.address))
             .output()
@@ -271,6 +272,50 @@ pub(crate) fn registry_away(cluster: &Cluster) -> Result<()> {
     ensure!(said.contains("refused"), "{said}");
     registry.run()?;
     ready(&ns, "elsewhere").map(drop)
+}
+
+pub(crate) fn moved_tag(cluster: &Cluster) -> Result<()> {
+    let registry = Registry::start(cluster, false, "moving/busybox")?;
+    registry.introduce(cluster, "")?;
+    let (ns, image) = (
+        cluster.kubectl()?.namespace("moving")?,
+        registry.image("moving/busybox"),
+    );
+    let run = |name: &str, policy: &str| {
+        let mut pod: Value = serde_json::from_str(&pod(cluster, name, 3, &image, &json!({})))?;
+        let container = pod
+            .pointer_mut("/spec/containers/0")
+            .and_then(Value::as_object_mut);
+        container
+            .context("no container")?
+            .insert("imagePullPolicy".to_owned(), policy.into());
+        ns.apply(&pod.to_string())?;
+        let pod = ready(&ns, name)?;
+        let id = pod
+            .pointer("/status/containerStatuses/0/imageID")
+            .and_then(Value::as_str);
+        Ok::<_, anyhow::Error>(id.context("no imageID")?.to_owned())
+    };
+    let first = run("first", "Always")?;
+    // The same layers by a manifest of Docker's form: another digest under the same tag.
+    registry.push(cluster, "moving/busybox", &["--format", "v2s2"])?;
+    ensure!(
+        run("present", "IfNotPresent")? == first,
+        "the image that is present is not taken"
+    );
+    let moved = run("always", "Always")?;
+    ensure!(moved != first, "the tag's new image is not pulled: still {first}");
+    ensure!(
+        run("again", "IfNotPresent")? == moved,
+        "the tag's old image is taken"
+    );
+    let first_pod = ns.get("pod", "first")?;
+    let still = first_pod.pointer("/status/containerStatuses/0/imageID");
+    ensure!(
+        still == Some(&first.clone().into()),
+        "a running container changed its image: {still:?}"
+    );
+    Ok(())
 }
 
 pub(crate) fn mirror(cluster: &Cluster) -> Result<()> {
