@@ -53,6 +53,9 @@ pub struct Launch {
     /// The streams that are held for those who attach; absent where the journal has them directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// Whether it gets the node's devices.
+    #[serde(default)]
+    pub host_devices: bool,
 }
 
 /// Whose container it is, as adoption and messages need it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::passwd::{self, Ids};
-use super::{StartError, capabilities, seccomp};
+use super::{StartError, capabilities, devices, seccomp};
 use crate::by_name::Fifos;
 use crate::file::{read, replace};
 use crate::launch::{BUNDLE_FILE, CONFIG_FILE, Launch};
@@ -29,6 +29,9 @@ pub(super) fn write(
         fifos.mount(&mut config);
     }
     seccomp::reuse(&mut config, &launch.crun_root);
+    if launch.host_devices {
+        devices::add(&mut config);
+    }
     make_working_dir(rootfs, &config)?;
     Ok(replace(&dir.join(CONFIG_FILE), &config)?)
 }

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod config;
+mod devices;
 pub(crate) mod journal;
 mod passwd;
 mod rootfs;

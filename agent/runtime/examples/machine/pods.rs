@@ -105,8 +105,14 @@ pub(crate) async fn a_hardened_container_is_hardened(node: &Node) -> Outcome {
 
 pub(crate) async fn a_privileged_container_on_the_hosts_network_runs(node: &Node) -> Outcome {
     let more = json!({"securityContext": {"privileged": true, "runAsUser": 0}});
-    let text = said(node, 22, "hostname; cat /proc/self/status | grep -E 'CapEff|Seccomp:'; mount -t tmpfs none /tmp && echo mounted", &more, Vec::new(), true).await?;
-    has(&text, &["Seccomp:\t0", "mounted"])
+    // The one device that a machine may make: another name of /dev/null.
+    fs::create_dir_all("/dev/floe")?;
+    std::process::Command::new("mknod")
+        .args(["-m", "0600", "/dev/floe/void", "c", "1", "3"])
+        .status()?;
+    let text = said(node, 22, "hostname; cat /proc/self/status | grep -E 'CapEff|Seccomp:'; mount -t tmpfs none /tmp && echo mounted; ls -l /dev/floe/void; echo x > /dev/floe/void && echo written", &more, Vec::new(), true).await;
+    fs::remove_dir_all("/dev/floe")?;
+    has(&text?, &["Seccomp:\t0", "mounted", "crw-------", "written"])
 }
 
 pub(crate) async fn volumes_are_mounted_and_parts_stay_beneath(node: &Node) -> Outcome {

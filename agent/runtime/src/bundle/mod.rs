@@ -263,6 +263,7 @@ fn launch(
         user: security.user(image_user)?,
         back_off: BackOff::default(),
         held: held(input.container),
+        host_devices: security.privileged(),
         identity,
     })
 }

@@ -153,7 +153,7 @@ fn a_privileged_container_is_not_confined() {
     .unwrap();
     let config = config(&bundle);
     assert_eq!(config["linux"].get("seccomp"), None);
-    assert!(bundle.service.delegate);
+    assert!(bundle.service.delegate && bundle.launch.host_devices);
 }
 
 #[test]
