@@ -18,6 +18,7 @@ const TESTS: &[VmTest] = &[
     ("a_container_killed_for_memory_is_oom_killed", oom_killed),
     ("more_tasks_than_the_limit_are_refused", tasks_are_limited),
     ("the_node_says_that_limits_are_enforced", node_condition),
+    ("a_newer_systemd_grants_a_longer_grace_too", longer_grace),
     // The last one, since nothing is left after it.
     ("a_host_that_was_a_node_is_given_back_untouched", host_given_back),
 ];
@@ -191,6 +192,22 @@ fn tasks_are_limited(vm: &Vm) -> Result<()> {
     let script = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait";
     let said = vm.fail(&format!("timeout 20 {KUBECTL} exec tasks -- sh -c '{script}'"))?;
     ensure!(said.contains("fork"), "{said}");
+    Ok(())
+}
+
+fn longer_grace(vm: &Vm) -> Result<()> {
+    let script = "trap \"sleep 15; echo done; exit 0\" TERM; echo ready; while :; do sleep 0.2; done";
+    let manifest = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: slow}}, spec: {{terminationGracePeriodSeconds: 5, \
+         containers: [{{name: main, image: '{BUSYBOX}', command: [/bin/sh, -c, '{script}']}}]}}}}"
+    );
+    vm.succeed(&format!(
+        "cat > /tmp/slow.yaml <<'END'\n{manifest}\nEND\n{KUBECTL} apply --server-side=false -f /tmp/slow.yaml"
+    ))?;
+    vm.wait_until_succeeds(&format!("{KUBECTL} logs slow | grep -qx ready"))?;
+    vm.succeed(&format!("{KUBECTL} delete pod slow --grace-period=60"))?;
+    let said = vm.succeed("journalctl --no-pager -o cat FLOE_POD=slow")?;
+    ensure!(said.contains("done"), "killed before its time: {said}");
     Ok(())
 }
 
