@@ -4,6 +4,7 @@ mod applications;
 mod lifecycle;
 mod names;
 mod nodes;
+mod operators;
 mod overlay;
 mod registry;
 mod services;
@@ -27,6 +28,10 @@ const TOGETHER: &[ClusterTest] = &[
         applications::chart,
     ),
     ("every_node_is_ready_and_shows_its_address", nodes::shown),
+    (
+        "a_deployment_is_exposed_and_its_slices_are_shown",
+        operators::exposed,
+    ),
     (
         "pods_and_nodes_reach_every_pod_and_are_seen_as_themselves",
         overlay::matrix,
@@ -65,7 +70,10 @@ const TOGETHER: &[ClusterTest] = &[
         registry::registry_away,
     ),
     ("a_mirror_gives_the_image_that_docker_hub_would", registry::mirror),
-    ("an_image_whose_tag_moved_is_pulled_by_policy_always", registry::moved_tag),
+    (
+        "an_image_whose_tag_moved_is_pulled_by_policy_always",
+        registry::moved_tag,
+    ),
     (
         "every_kind_of_service_is_reached_from_pods_and_nodes",
         services::matrix,
@@ -106,6 +114,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_pod_network_that_is_in_use_on_the_host_is_refused",
         overlay::network_in_use,
+    ),
+    (
+        "a_drained_node_gives_its_pods_away_and_gets_none",
+        operators::drained,
     ),
     ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),
     (
