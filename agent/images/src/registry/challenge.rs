@@ -84,4 +84,12 @@ mod tests {
         assert_eq!(best(&[r#"Bearer service="no realm""#]), None);
         assert_eq!(best(&[]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_of_a_registry_stops_the_agent(text in "[ -~]{0,200}") {
+            best(&[&text]);
+            best(&[&format!("Bearer {text}"), &format!("Basic realm=\"{text}")]);
+        }
+    }
 }

@@ -301,4 +301,25 @@ mod tests {
             .unwrap();
         assert!(!format!("{ring:?}").contains("hunter2"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_without_patterns_opens_nothing_on_another_host(
+            host in "[a-z]{1,8}(\\.[a-z]{1,8}){0,3}(:[1-9][0-9]{0,3})?",
+            other in "[a-z]{1,8}(\\.[a-z]{1,8}){0,3}(:[1-9][0-9]{0,3})?",
+            path in "(/[a-z]{1,6}){0,3}",
+        ) {
+            let key = one(&format!("{host}{path}"));
+            let open = !key.lookup(&format!("{other}{path}/x")).is_empty();
+            proptest::prop_assert_eq!(open, host == other);
+        }
+
+        #[test]
+        fn no_key_of_a_secret_stops_the_agent(key in "\\PC{0,60}", image in "[a-z.:/]{1,40}") {
+            let key = serde_json::json!({key: {"username": "u", "password": "p"}});
+            let mut keyring = Keyring::default();
+            keyring.add_config(key.to_string().as_bytes()).unwrap();
+            drop(keyring.lookup(&image));
+        }
+    }
 }

@@ -264,7 +264,8 @@ impl Inner {
         reference: &Reference,
     ) -> Result<(), RegistryError> {
         let access = key.access();
-        let session = Arc::new(Session::new(endpoint.clone(), key.credential(), &self.patience)?);
+        let session = Session::new(endpoint.clone(), key.credential(), &self.patience).await?;
+        let session = Arc::new(session);
         if self.is_current(&session, reference).await? {
             let (store, name) = (self.store.clone(), reference.clone());
             return Ok(blocking(move || store.open_to(&name, access)).await?);

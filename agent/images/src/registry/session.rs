@@ -60,7 +60,7 @@ pub(crate) struct Wish<'a> {
 }
 
 impl Session {
-    pub(crate) fn new(
+    pub(crate) async fn new(
         endpoint: Endpoint,
         credential: Option<Credential>,
         patience: &Patience,
@@ -70,7 +70,7 @@ impl Session {
             Some(Kind::Password { .. } | Kind::Identity { .. }) | None => Shown::Nothing,
         };
         Ok(Self {
-            client: endpoint.client(patience)?,
+            client: apart(&endpoint, patience, Endpoint::client).await?,
             endpoint,
             patience: patience.clone(),
             credential,
@@ -202,7 +202,7 @@ impl Session {
         if let Some((_, client)) = kept.as_ref().filter(|(with, _)| *with == shown) {
             return Ok(client.clone());
         }
-        let client = self.endpoint.blob_client(&self.patience)?;
+        let client = apart(&self.endpoint, &self.patience, Endpoint::blob_client).await?;
         let reference = self.endpoint.blob_reference("");
         let (auth, token) = match shown.clone() {
             Shown::Nothing => {
@@ -281,6 +281,20 @@ impl Session {
             },
         }
     }
+}
+
+/// Makes a client on a thread that may wait: the machine's authorities are some hundred files.
+async fn apart<C: Send + 'static>(
+    endpoint: &Endpoint,
+    patience: &Patience,
+    make: fn(&Endpoint, &Patience) -> Result<C, RegistryError>,
+) -> Result<C, RegistryError> {
+    let (endpoint, patience) = (endpoint.clone(), patience.clone());
+    let made = tokio::task::spawn_blocking(move || make(&endpoint, &patience)).await;
+    made.map_err(|error| RegistryError::Broken {
+        what: "the machine's certificate authorities".to_owned(),
+        source: std::io::Error::other(error),
+    })?
 }
 
 /// Reads an answer that may have `limit` bytes.

@@ -212,7 +212,7 @@ async fn a_registry_by_tls_cannot_send_for_a_token_by_plain_http() {
         namespace: None,
         credentials_file: None,
     };
-    let session = Session::new(endpoint, None, &patience()).unwrap();
+    let session = Session::new(endpoint, None, &patience()).await.unwrap();
     let realm = format!("http://{}/token", fake.address);
     let wanted = token::Wanted {
         realm: &realm,
