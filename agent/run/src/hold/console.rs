@@ -125,13 +125,13 @@ fn by_terminal(
     stdin: bool,
 ) -> io::Result<(Streams, ExitStatus)> {
     let created = create.stdin(Stdio::null()).status()?;
-    // crun connects and sends while it runs; both wait here until now. Where it failed before, nobody
-    // has come.
-    listener.set_nonblocking(true)?;
-    let master = match listener.accept() {
-        Ok((stream, _)) => descriptor(&stream)?,
-        Err(_) if !created.success() => File::open("/dev/null")?.into(),
-        Err(error) => return Err(error),
+    let master = if created.success() {
+        // crun connected and sent while it ran; both have waited here.
+        listener.set_nonblocking(true)?;
+        descriptor(&listener.accept()?.0)?
+    } else {
+        // There is no terminal, and none will be asked for.
+        File::open("/dev/null")?.into()
     };
     unblock(&master)?;
     let streams = Streams {

@@ -49,6 +49,7 @@ pub(crate) async fn run(node: &Node, only: Option<&str>) -> Outcome {
         stdin_ends_with_the_first_who_had_it,
         stdin_stays_open_for_the_next,
         a_held_container_ends_as_its_process_does,
+        held_containers_that_end_at_once_report_every_code,
         the_last_words_of_a_held_container_are_heard,
         commands_that_cannot_be_executed_have_the_codes_of_shells,
         one_who_reads_nothing_is_cut_off,

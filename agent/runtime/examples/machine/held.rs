@@ -189,6 +189,39 @@ pub(crate) async fn a_held_container_ends_as_its_process_does(node: &Node) -> Ou
     node.remove(&pod).await
 }
 
+pub(crate) async fn held_containers_that_end_at_once_report_every_code(node: &Node) -> Outcome {
+    for code in 0..20 {
+        let more = json!({"stdin": true, "tty": code % 2 == 0});
+        let pod = node.pod(
+            60 + code,
+            &format!("echo {code}; exit {code}"),
+            "OnFailure",
+            &more,
+        )?;
+        node.start(&pod).await?;
+        node.wait("a record", async || Ok(node.records(&pod)?.total >= 1))
+            .await?;
+        let first = node.records(&pod)?.recent.first().cloned().ok_or("no record")?;
+        check(
+            "the code",
+            u32::try_from(first.exit_code)? == code && first.start_error.is_none(),
+        )?;
+        // One that went well is not run again.
+        check("one run", code > 0 || node.records(&pod)?.total == 1)?;
+        node.remove(&pod).await?;
+    }
+    let more = json!({"stdin": true, "tty": true, "command": ["/nowhere"]});
+    let pod = node.pod(59, "", "Never", &more)?;
+    node.start(&pod).await?;
+    let record = ended(node, &pod).await?;
+    println!("  {record:?}");
+    check(
+        "why it never started",
+        record.exit_code == 128 && record.start_error.unwrap_or_default().contains("/nowhere"),
+    )?;
+    node.remove(&pod).await
+}
+
 pub(crate) async fn the_last_words_of_a_held_container_are_heard(node: &Node) -> Outcome {
     for (n, more) in [
         (55, json!({"stdin": true, "stdinOnce": true})),
