@@ -47,6 +47,8 @@ struct Raw {
     reserved_memory: Option<String>,
     #[serde(default = "defaults::registries_file")]
     registries_file: PathBuf,
+    #[serde(default = "defaults::eviction_disk_percent")]
+    eviction_disk_percent: u8,
     #[serde(default = "defaults::image_gc_high_percent")]
     image_gc_high_percent: u8,
     #[serde(default = "defaults::image_gc_low_percent")]
@@ -92,6 +94,9 @@ mod defaults {
     pub(super) fn registries_file() -> PathBuf {
         "/etc/floe/registries.toml".into()
     }
+    pub(super) fn eviction_disk_percent() -> u8 {
+        10
+    }
     pub(super) fn image_gc_high_percent() -> u8 {
         85
     }
@@ -127,6 +132,9 @@ pub(crate) struct Config {
     pub(crate) reserved: Reserved,
     /// `registries.toml`; need not exist.
     pub(crate) registries_file: PathBuf,
+    /// Part of the state's file system that is to stay free: below it the node has disk pressure
+    /// and takes no pods.
+    pub(crate) eviction_disk_percent: u8,
     pub(crate) image_gc: Thresholds,
     pub(crate) log: String,
 }
@@ -176,6 +184,7 @@ impl Config {
             cni_conf_dir: raw.cni_conf_dir,
             max_pods: raw.max_pods,
             reserved,
+            eviction_disk_percent: raw.eviction_disk_percent,
             image_gc: thresholds(raw.image_gc_high_percent, raw.image_gc_low_percent)?,
             registries_file: raw.registries_file,
             log: raw.log,

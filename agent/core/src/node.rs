@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 /// Memory that eviction keeps free: subtracted from what pods may be promised.
 pub const EVICTION_MEMORY: u64 = 100 << 20;
 
-/// Share of the node's file system that eviction keeps free, in percent.
+/// Share of the node's file system that eviction keeps free unless told otherwise, in percent.
 pub const EVICTION_DISK_PERCENT: u64 = 10;
 
 /// What the machine has, in the units of the fields' names.
@@ -95,6 +95,8 @@ pub struct Health {
     pub memory_available: u64,
     /// Free part of the node's file system, percent.
     pub disk_free_percent: u64,
+    /// Part of it that is to stay free, percent.
+    pub disk_kept_percent: u64,
     /// Process ids left.
     pub pids_free: u64,
     /// Why limits of pods are not enforced, where they are not.
@@ -156,7 +158,7 @@ fn facts(health: &Health) -> [Fact; 5] {
         ),
         Some(why) => Fact::new("ResourceLimitsEnforced", false, "CgroupV1", why),
     };
-    let disk = health.disk_free_percent < EVICTION_DISK_PERCENT;
+    let disk = health.disk_free_percent < health.disk_kept_percent;
     let disk = if disk {
         Fact::new(
             "DiskPressure",
@@ -228,6 +230,7 @@ mod tests {
         unready: None,
         memory_available: 1 << 30,
         disk_free_percent: 50,
+        disk_kept_percent: EVICTION_DISK_PERCENT,
         pids_free: 30_000,
         limits_unenforced: None,
     };

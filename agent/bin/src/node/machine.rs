@@ -27,8 +27,8 @@ pub(crate) fn machine(state_dir: &Path, max_pods: u32) -> anyhow::Result<Machine
     })
 }
 
-/// How the machine is doing.
-pub(crate) fn health(state_dir: &Path, unready: Option<String>) -> Health {
+/// How the machine is doing; `kept_percent` of the state's file system is to stay free.
+pub(crate) fn health(state_dir: &Path, kept_percent: u8, unready: Option<String>) -> Health {
     use procfs::Current as _;
     let memory = procfs::Meminfo::current()
         .ok()
@@ -49,6 +49,7 @@ pub(crate) fn health(state_dir: &Path, unready: Option<String>) -> Health {
         unready,
         memory_available: memory.unwrap_or(u64::MAX),
         disk_free_percent: free.unwrap_or(100),
+        disk_kept_percent: kept_percent.into(),
         pids_free: pids.saturating_sub(running_tasks()),
         limits_unenforced: limits_unenforced(),
     }

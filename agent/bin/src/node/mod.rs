@@ -217,7 +217,7 @@ impl Reporter {
                  message:Network plugin returns error: {why}"
             )
         });
-        let health = machine::health(&self.config.state_dir, unready);
+        let health = machine::health(&self.config.state_dir, self.config.eviction_disk_percent, unready);
         let old = previous
             .and_then(|status| status.conditions.as_deref())
             .unwrap_or_default();

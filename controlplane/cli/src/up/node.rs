@@ -99,9 +99,12 @@ fn control_plane_config(cluster: &Cluster, address: Ipv4Addr) -> String {
     )
 }
 
+/// The disk is the developer's, shared with all else: a node that takes no pods, or throws images
+/// away, because little of it is free would help nobody.
 fn agent_config(node: &str, address: Ipv4Addr, server: Ipv4Addr, authority: &str) -> String {
     format!(
         "node_name = \"{node}\"\nnode_ip = \"{address}\"\nserver = \"https://{server}:6443\"\n\
-         ca_file = \"{authority}\"\nbootstrap_token_file = \"{TOKEN_FILE}\"\n"
+         ca_file = \"{authority}\"\nbootstrap_token_file = \"{TOKEN_FILE}\"\n\
+         eviction_disk_percent = 2\nimage_gc_high_percent = 100\n"
     )
 }

@@ -114,6 +114,7 @@ fn config(dir: &Path) -> Config {
         max_pods: 110,
         reserved: Reserved::default(),
         registries_file: dir.join("registries.toml"),
+        eviction_disk_percent: 10,
         image_gc: crate::image_gc::Thresholds { high: 85, low: 80 },
         log: "info".to_owned(),
     }
