@@ -8,6 +8,7 @@
 mod admission;
 mod away;
 mod deletion;
+mod disk;
 mod faults;
 mod killed;
 mod kubectl;
@@ -142,6 +143,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "pods_start_after_a_reboot_while_the_api_is_away",
         away::remembered,
+    ),
+    (
+        "a_full_run_time_disk_is_told_and_loses_no_exit_code",
+        disk::full,
     ),
     (
         "a_control_plane_killed_loses_no_acknowledged_write",
