@@ -1,11 +1,11 @@
 //! Elements and who wants them. Several services may want one: endpoints shared by two, or a conflict
 //! about a port, which the first by name wins.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cni_plugins_nft::{Change, Element, ElementKey, Value};
+use cni_plugins_nft::{Change, Element, ElementKey, Value, Verdict};
 
 use crate::service::ObjectName;
 
@@ -73,6 +73,16 @@ impl Claims {
     /// What `key` leads to.
     pub(crate) fn value(&self, key: &ElementKey) -> Option<&Value> {
         self.content(key).map(|(value, _)| value)
+    }
+
+    /// The chains that elements lead to.
+    pub(crate) fn chains(&self) -> BTreeSet<Arc<str>> {
+        let contents = self.by_key.values().filter_map(|claims| claims.values().next());
+        let chain = |(value, _): &Content| match value {
+            Value::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain)) => Some(Arc::clone(chain)),
+            Value::Verdict(Verdict::Drop) | Value::Tuple(_) | Value::Nothing => None,
+        };
+        contents.filter_map(chain).collect()
     }
 
     /// Every wanted element in order.

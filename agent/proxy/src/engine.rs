@@ -100,8 +100,12 @@ impl<R: Ruleset> Engine<R> {
             let structure = self.model.structure();
             self.rules.load(&structure.clone().minus(&self.loaded))?;
             self.loaded = structure;
+            // Chains that `plan.idle` names are not in it any more: they go when nothing leads to them.
         }
         self.rules.change(&plan.changes)?;
+        if !plan.idle.is_empty() {
+            self.rules.unload(&plan.idle)?;
+        }
         Ok(report(&plan.changes))
     }
 

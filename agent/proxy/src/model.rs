@@ -1,6 +1,7 @@
 //! Services and slices in, changes out: only what belongs to a changed service is computed again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cni_plugins_nft::{Change, Element, ElementKey, Structure};
 
@@ -9,10 +10,13 @@ use crate::config::Config;
 use crate::family::Family;
 use crate::program::{node, program};
 use crate::service::{ObjectName, Service};
-use crate::shape::Shape;
+use crate::shape::{Pick, Shape};
 use crate::slice::Slice;
 use crate::structure::structure;
 use crate::target::{Reached, Target};
+
+/// Choices that may lie idle: below that, one that is needed again is there.
+const SPARE_PICKS: usize = 64;
 
 /// What became known.
 #[derive(Debug, Clone)]
@@ -53,6 +57,8 @@ pub struct Plan {
     pub grows: bool,
     /// Changes of elements: one transaction.
     pub changes: Vec<Change>,
+    /// Chains that nothing leads to once the changes are made.
+    pub idle: Vec<Arc<str>>,
 }
 
 impl Model {
@@ -159,7 +165,24 @@ impl Model {
             self.claims.replace(&Owner::Service(name), elements, &mut touched);
         }
         let changes = self.claims.changes(&touched);
-        Plan { grows, changes }
+        let idle = if grows { self.retire() } else { Vec::new() };
+        Plan { grows, changes, idle }
+    }
+
+    /// Takes choices that are not made any more out of the shape, once they are many: a service that
+    /// grows one by one to a thousand endpoints would leave as many behind, each with a map of its own.
+    fn retire(&mut self) -> Vec<Arc<str>> {
+        if self.shape.picks.len() <= SPARE_PICKS {
+            return Vec::new();
+        }
+        let used = self.claims.chains();
+        let is_idle = |pick: &Pick| !used.contains(&pick.chain());
+        let idle: Vec<Pick> = self.shape.picks.iter().copied().filter(is_idle).collect();
+        if idle.len() <= SPARE_PICKS / 2 {
+            return Vec::new();
+        }
+        self.shape.picks.retain(|pick| !idle.contains(pick));
+        idle.into_iter().map(Pick::chain).collect()
     }
 
     /// Sets and chains for all that was planned so far.

@@ -57,8 +57,8 @@ impl Pick {
     }
 }
 
-/// Which slots, choices, periods of affinity and ranges of clients are in use. It grows and never shrinks: what is not
-/// needed any more costs nothing, and goes when the agent starts anew after a reboot.
+/// Which slots, choices, periods of affinity and ranges of clients are in use. It grows with what
+/// services need; choices that lie idle are taken out of it when they are many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Shape {
     pub(crate) families: BTreeSet<Family>,

@@ -382,3 +382,32 @@ fn ipv6_is_served_as_ipv4_is() {
         assert_eq!(lab.get("p1", "[fd43::5]:80"), "connection refused");
     });
 }
+
+#[test]
+fn a_service_of_many_endpoints_grows_and_shrinks() {
+    with_lab(|lab| {
+        let addrs: Vec<String> = (10..150).map(|n| format!("10.42.1.{n}")).collect();
+        for count in [140, 70, 90, 140] {
+            let mut many: Vec<_> = addrs
+                .iter()
+                .take(count)
+                .map(|addr| (addr.as_str(), "n2", "ready"))
+                .collect();
+            many.push(P2);
+            lab.program(vec![web(&json!({}))], slices(&many));
+        }
+        for count in 2..80 {
+            let many: Vec<_> = addrs
+                .iter()
+                .take(count)
+                .map(|addr| (addr.as_str(), "n2", "ready"))
+                .collect();
+            lab.program(vec![web(&json!({}))], slices(&many));
+        }
+        assert!(!lab.repair());
+        lab.program(vec![web(&json!({}))], slices(&[P2]));
+        assert_eq!(servers(lab, "p1", "10.43.0.5:80"), names(&["p2"]));
+        let chains = lab.sh("node", "nft -t list table inet floe | grep -c 'chain pick'");
+        assert!(chains.trim().parse::<usize>().unwrap() <= 130, "{chains}");
+    });
+}

@@ -432,3 +432,24 @@ fn a_full_list_removes_what_is_not_in_it() {
         "{left:?}"
     );
 }
+
+#[test]
+fn a_service_that_grows_one_by_one_leaves_few_chains_behind() {
+    let mut engine = engine(vec![web(&json!({}))], vec![]);
+    let addrs: Vec<String> = (1..=200).map(|n| format!("10.42.1.{n}")).collect();
+    for count in 1..=200 {
+        let endpoints: Vec<_> = addrs
+            .iter()
+            .take(count)
+            .map(|addr| (addr.as_str(), "n2", "ready"))
+            .collect();
+        engine.update(Update::Slice(Box::new(slice("web", &endpoints))));
+        engine.sync().unwrap();
+    }
+    let chains = engine.rules().chains();
+    let picks = chains.iter().filter(|chain| chain.starts_with("pick")).count();
+    assert!(picks <= 65, "{picks}");
+    engine.distrust();
+    let report = engine.sync().unwrap();
+    assert!(!report.rebuilt && report.changed == 0, "{report:?}");
+}

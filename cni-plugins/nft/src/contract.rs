@@ -24,6 +24,7 @@ pub fn run(rules: &mut impl Ruleset) {
     every_kind_of_element_is_read_back_as_it_was_added(rules);
     a_transaction_that_fails_changes_nothing(rules);
     a_value_is_replaced_within_one_transaction(rules);
+    a_chain_is_unloaded_when_nothing_leads_to_it(rules);
     forgetting_what_is_gone_is_harmless(rules);
     a_large_transaction_is_one(rules);
     a_set_of_another_type_is_refused_until_all_is_replaced(rules);
@@ -191,6 +192,17 @@ fn a_value_is_replaced_within_one_transaction(rules: &mut impl Ruleset) {
         .change(&[Change::Remove(new.key), Change::Add(old)])
         .expect("put back");
     assert_eq!(listed(rules), samples().into_iter().collect());
+}
+
+fn a_chain_is_unloaded_when_nothing_leads_to_it(rules: &mut impl Ruleset) {
+    rules.unload(&["leave".into()]).expect_err("elements lead to it");
+    assert!(rules.holds().expect("a listing"));
+    let mut more = Structure::default();
+    let chain = structure().chains.remove("leave").expect("a chain");
+    more.chains.insert("idle".into(), chain);
+    rules.load(&more).expect("load");
+    rules.unload(&["idle".into()]).expect("unload");
+    assert!(rules.holds().expect("a listing"));
 }
 
 fn forgetting_what_is_gone_is_harmless(rules: &mut impl Ruleset) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use nftables::helper::get_current_ruleset_raw;
 use rustix::net::RecvFlags;
@@ -114,6 +115,23 @@ impl Ruleset for KernelRuleset {
             self.known.remove(&format!("set {name}"));
         }
         self.loaded.merge(structure.clone());
+        Ok(())
+    }
+
+    fn unload(&mut self, chains: &[Arc<str>]) -> Result<(), NftError> {
+        let each = |verb: &str| -> String {
+            let line = |chain: &Arc<str>| format!("{verb} chain inet {TABLE} {chain}\n");
+            chains.iter().map(line).collect()
+        };
+        run_text(
+            &(each("flush") + &each("delete")),
+            "remove chains of the table inet floe that are not used any more",
+            |child| self.own.add_process(child),
+        )?;
+        for chain in chains {
+            self.known.remove(&format!("chain {chain}"));
+            self.loaded.chains.remove(chain);
+        }
         Ok(())
     }
 

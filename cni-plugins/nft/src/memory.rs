@@ -110,6 +110,24 @@ impl Ruleset for MemoryRuleset {
         Ok(())
     }
 
+    fn unload(&mut self, chains: &[Arc<str>]) -> Result<(), NftError> {
+        let leads = |element: &Element| match &element.value {
+            Value::Verdict(Verdict::Goto(chain) | Verdict::Jump(chain)) => chains.contains(chain),
+            Value::Verdict(Verdict::Drop) | Value::Tuple(_) | Value::Nothing => false,
+        };
+        if let Some(element) = self.elements.values().find(|element| leads(element)) {
+            return Err(NftError::Refused {
+                attempted: "remove chains".to_owned(),
+                said: format!("in use by {element}"),
+            });
+        }
+        for chain in chains {
+            self.loaded.chains.remove(chain);
+            self.present.chains.remove(chain);
+        }
+        Ok(())
+    }
+
     fn holds(&mut self) -> Result<bool, NftError> {
         Ok(self.loaded.clone().minus(&self.present).is_empty())
     }

@@ -1,5 +1,7 @@
 //! The seam: a table of sets, maps and chains whose elements change.
 
+use std::sync::Arc;
+
 use crate::element::{Change, Element, ElementKey};
 use crate::error::NftError;
 use crate::structure::{SetSpec, Structure};
@@ -13,6 +15,13 @@ pub trait Ruleset: Send {
     ///
     /// When the table refuses, for example because a set of another type has the name.
     fn load(&mut self, structure: &Structure) -> Result<(), NftError>;
+
+    /// Takes away `chains` that were loaded and that nothing leads to any more, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the table refuses, for example because something leads to one.
+    fn unload(&mut self, chains: &[Arc<str>]) -> Result<(), NftError>;
 
     /// Whether everything that was loaded is there and unchanged; elements are not looked at.
     ///
