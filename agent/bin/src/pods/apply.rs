@@ -119,7 +119,8 @@ impl<U: UnitManager + 'static> Worker<U> {
         let Some(container) = self.container(name) else {
             return Flow::Begun;
         };
-        if self.local(name).pulling {
+        let reference = container.image.clone().unwrap_or_default();
+        if self.local(name).pulling.as_ref() == Some(&reference) {
             return Flow::Begun;
         }
         let wanted = Wanted {
@@ -132,14 +133,13 @@ impl<U: UnitManager + 'static> Worker<U> {
             self.local(name).image = present(found);
             return Flow::Changed;
         }
-        self.local(name).pulling = true;
+        self.local(name).pulling = Some(reference.clone());
         let context = Arc::clone(&self.context);
         self.operations.spawn(async move {
             let result = Box::pin(context.pulls.bring(&wanted)).await;
-            let (container, reference) = (wanted.container.name, wanted.container.image);
             Done::Imaged {
-                container,
-                reference: reference.unwrap_or_default(),
+                container: wanted.container.name,
+                reference,
                 result,
             }
         });
@@ -147,16 +147,17 @@ impl<U: UnitManager + 'static> Worker<U> {
     }
 
     fn imaged(&mut self, name: &str, reference: &str, result: Result<Found, Missing>) {
-        let still = self.container(name).and_then(|c| c.image);
         let local = self.local(name);
-        local.pulling = false;
+        if local.pulling.as_deref() != Some(reference) {
+            // Another image is wanted meanwhile.
+            return;
+        }
+        local.pulling = None;
         let before = match &local.image {
             ImageState::Failed(failure) => Some(failure.clone()),
             ImageState::Unknown | ImageState::Present { .. } => None,
         };
         local.image = match result {
-            // Another image is wanted meanwhile.
-            _ if still.as_deref().unwrap_or_default() != reference => ImageState::Unknown,
             Ok(found) => present(found),
             Err(missing) => ImageState::Failed(pull_failure(before.as_ref(), missing)),
         };

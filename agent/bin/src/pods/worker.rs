@@ -70,8 +70,8 @@ impl Goal {
 #[derive(Debug, Default)]
 pub(super) struct Local {
     pub(super) image: ImageState,
-    /// Whether its image is being brought.
-    pub(super) pulling: bool,
+    /// The image that is being brought.
+    pub(super) pulling: Option<String>,
     pub(super) bundle_hash: Option<String>,
     pub(super) failure: Option<Failure>,
     pub(super) starting: bool,
