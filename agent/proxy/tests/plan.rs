@@ -453,3 +453,34 @@ fn a_service_that_grows_one_by_one_leaves_few_chains_behind() {
     let report = engine.sync().unwrap();
     assert!(!report.rebuilt && report.changed == 0, "{report:?}");
 }
+
+/// The whole table of a few services; `FLOE_UPDATE_GOLDEN=1` writes the file anew.
+#[test]
+fn the_table_is_the_golden_one() {
+    let sticky = json!({
+        "type": "NodePort", "sessionAffinity": "ClientIP", "externalTrafficPolicy": "Local",
+        "ports": [{"name": "http", "port": 80, "nodePort": 30080}],
+    });
+    let mut engine = engine(
+        vec![web(&sticky), service("lonely", "10.43.0.6", &json!({}))],
+        vec![slice(
+            "web",
+            &[
+                ("10.42.0.5", "n1", "ready"),
+                ("10.42.0.6", "n1", "ready"),
+                ("10.42.1.6", "n2", "ready"),
+            ],
+        )],
+    );
+    let elements = engine.rules().all();
+    let elements = elements
+        .iter()
+        .map(|element| format!("add element inet floe {element}\n"));
+    let table = engine.model().structure().commands() + &elements.collect::<String>();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/table.nft");
+    if std::env::var_os("FLOE_UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    assert!(table == golden, "not as in {path}:\n{table}");
+}
