@@ -14,8 +14,8 @@ use agent_core::node::{Machine, conditions};
 use agent_images::ImageStore;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeDaemonEndpoints, NodeSpec, NodeStatus,
-    NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
+    NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -33,6 +33,8 @@ use crate::events::Events;
 
 /// How often the status is looked at, and sent where it changed.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long the API server may take to answer about the status.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How often an unchanged status is sent.
 const RESEND: Duration = Duration::from_mins(5);
 /// Images listed in the status, as upstream.
@@ -162,24 +164,23 @@ impl Reporter {
         let mut previous = node.status.clone();
         let mut network = self.network.clone();
         loop {
+            if sent.is_some() {
+                previous = self.known_status(api).await.or(previous);
+            }
             let status = self.status(previous.as_ref());
             let due = sent
                 .as_ref()
-                .is_none_or(|(last, at)| differs(last, &status) || at.elapsed() >= RESEND);
+                .is_none_or(|(last, at)| differs(last, &status) || at.elapsed() >= RESEND)
+                || previous.as_ref().is_some_and(|known| overruled(known, &status));
             if due {
-                let patch = json!({"status": status});
-                let name = &self.config.node_name;
-                match api
-                    .patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
-                    .await
-                {
-                    Ok(_) => {
+                match self.send(api, &status).await {
+                    Ok(()) => {
                         self.registered.send_replace(true);
                         self.tell_readiness(node, previous.as_ref(), &status);
                         previous = Some(status.clone());
                         sent = Some((status, tokio::time::Instant::now()));
                     }
-                    Err(error) => warn!(error = %error, "node status not sent"),
+                    Err(error) => warn!(error = format!("{error:#}"), "node status not sent"),
                 }
             }
             let pause = if sent.is_some() {
@@ -194,6 +195,22 @@ impl Reporter {
                 Ok(()) = network.changed() => {}
             }
         }
+    }
+
+    async fn send(&self, api: &Api<Node>, status: &NodeStatus) -> anyhow::Result<()> {
+        let patch = Patch::Strategic(json!({"status": status}));
+        let params = PatchParams::default();
+        let call = api.patch_status(&self.config.node_name, &params, &patch);
+        tokio::time::timeout(ANSWER, call)
+            .await
+            .context("the API server did not answer in time")??;
+        Ok(())
+    }
+
+    /// The status as the API has it; nothing while it does not answer.
+    async fn known_status(&self, api: &Api<Node>) -> Option<NodeStatus> {
+        let call = api.get(&self.config.node_name);
+        tokio::time::timeout(ANSWER, call).await.ok()?.ok()?.status
     }
 
     fn tell_readiness(&self, node: &Node, old: Option<&NodeStatus>, new: &NodeStatus) {
@@ -265,14 +282,59 @@ fn ready(status: &NodeStatus) -> Option<bool> {
     Some(condition.status == "True")
 }
 
-/// Whether more than the heartbeat's time differs.
+/// Whether somebody else has changed what the node says of itself, as the control plane does with
+/// a node of which it hears nothing.
+fn overruled(known: &NodeStatus, own: &NodeStatus) -> bool {
+    let same = |condition: &NodeCondition| {
+        let mut all = known.conditions.iter().flatten();
+        all.any(|found| found.type_ == condition.type_ && found.status == condition.status)
+    };
+    !own.conditions.iter().flatten().all(same)
+}
+
+/// Whether more than times differ.
 fn differs(old: &NodeStatus, new: &NodeStatus) -> bool {
     let timeless = |status: &NodeStatus| {
         let mut status = status.clone();
         for condition in status.conditions.iter_mut().flatten() {
             condition.last_heartbeat_time = None;
+            condition.last_transition_time = None;
         }
         status
     };
     timeless(old) != timeless(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(ready: &str, more: &[&str]) -> NodeStatus {
+        let mut all = vec![json!({ "type": "Ready", "status": ready })];
+        all.extend(
+            more.iter()
+                .map(|type_| json!({ "type": type_, "status": "False" })),
+        );
+        serde_json::from_value(json!({ "conditions": all })).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_was_called_silent_speaks_up_and_leaves_others_conditions_alone() {
+        let own = status("True", &["DiskPressure"]);
+        assert!(overruled(&status("Unknown", &["DiskPressure"]), &own));
+        assert!(overruled(&status("True", &[]), &own));
+        assert!(!overruled(
+            &status("True", &["DiskPressure", "NetworkUnavailable"]),
+            &own
+        ));
+    }
+
+    #[test]
+    fn times_alone_are_no_news() {
+        let mut later = status("True", &[]);
+        let time = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        later.conditions.as_mut().unwrap()[0].last_transition_time = time;
+        assert!(!differs(&status("True", &[]), &later));
+        assert!(differs(&status("False", &[]), &later));
+    }
 }

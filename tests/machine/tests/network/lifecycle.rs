@@ -252,3 +252,23 @@ pub(crate) fn lost_node(cluster: &Cluster) -> Result<()> {
     ensure!(units.trim() == "0", "{units} units of evicted pods are on {lost}");
     Ok(())
 }
+
+pub(crate) fn cut_off(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("cut-off")?;
+    let name = format!("{}-2", cluster.name());
+    let says = |word: &str| {
+        let shown = ns.succeed(&["get", "node", &name])?;
+        ensure!(shown.contains(word), "{shown}");
+        Ok(())
+    };
+    cluster.succeed(&["node", "isolate", &name])?;
+    eventually("the node to be NotReady", || says(" NotReady "))?;
+    cluster.succeed(&["node", "heal", &name])?;
+    // The agent itself must contradict, long before its next regular word in five minutes.
+    eventually("the node to be Ready and free of taints", || {
+        says(" Ready ")?;
+        let left = taints(&ns, &name)?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}

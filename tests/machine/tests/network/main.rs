@@ -128,6 +128,10 @@ const ALONE: &[ClusterTest] = &[
         "pods_of_a_lost_node_are_replaced_and_it_comes_back_clean",
         lifecycle::lost_node,
     ),
+    (
+        "a_node_cut_off_until_it_is_not_ready_is_ready_soon_after_it_heals",
+        lifecycle::cut_off,
+    ),
     ("names_are_answered_while_the_api_server_is_away", names::api_away),
     (
         "names_are_answered_while_the_agent_is_restarted",
