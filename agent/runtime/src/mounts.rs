@@ -78,18 +78,34 @@ pub async fn tmpfs(paths: &NodePaths, path: &Path, bytes: Option<u64>) -> Result
 pub async fn remove_pod(paths: &NodePaths, uid: &str) -> Result<(), MountError> {
     let run = paths.pod_dir(uid);
     let state = paths.pod_state(uid);
+    let crun = crun_states(&paths.crun_root(), uid);
     let mounted = run.clone();
     let unmounted = inside(paths, move || unmount_beneath(&mounted)).await;
     let removed = blocking(move || {
         // Links are removed, never followed; nothing is mounted here on the host's side.
-        let results = [&run, &state].map(|dir| match fs::remove_dir_all(dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(MountError::io("remove", dir)(e)),
-            _ => Ok(()),
-        });
+        let results = [run, state]
+            .into_iter()
+            .chain(crun)
+            .map(|dir| match fs::remove_dir_all(&dir) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(MountError::io("remove", &dir)(e)),
+                _ => Ok(()),
+            });
+        let results: Vec<Result<(), MountError>> = results.collect();
         results.into_iter().collect()
     })
     .await;
     unmounted.and(removed)
+}
+
+/// What crun still remembers of the pod's containers: a `crun delete` that was killed left it.
+fn crun_states(root: &Path, uid: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let of_pod = |name: &std::ffi::OsStr| {
+        let name = name.to_str().and_then(|name| name.strip_prefix(uid));
+        name.is_some_and(|rest| rest.starts_with('-'))
+    };
+    let states = entries.filter(|entry| of_pod(&entry.file_name()));
+    states.map(|entry| entry.path()).collect()
 }
 
 fn unmount_beneath(dir: &Path) -> Result<(), MountError> {
@@ -137,4 +153,24 @@ where
         drop(sender.send(work()));
     });
     receiver.await.unwrap_or(Err(MountError::Thread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_crun_remembers_of_a_pod_is_found_by_its_uid_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["u1-main", "u1-side-car", "u12-main", "u2-u1-x"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut found = crun_states(dir.path(), "u1");
+        found.sort();
+        assert_eq!(
+            found,
+            ["u1-main", "u1-side-car"].map(|name| dir.path().join(name))
+        );
+        assert!(crun_states(Path::new("/no/such/folder"), "u1").is_empty());
+    }
 }

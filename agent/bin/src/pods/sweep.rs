@@ -17,6 +17,9 @@ use crate::full_disk;
 /// What a unit that nobody knows has to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Length of a pod's UID.
+const UID: usize = 36;
+
 /// Where network namespaces are pinned.
 const NETNS: &str = "/run/netns";
 
@@ -71,9 +74,17 @@ async fn end<U: UnitManager>(units: &U, unit: &UnitName) -> anyhow::Result<()> {
 async fn files<U>(context: &Context<U>, known: &BTreeSet<String>) -> anyhow::Result<()> {
     let paths = &context.paths;
     let folders = [paths.run_dir.join("pods"), paths.state_dir.join("pods")];
-    let names: BTreeSet<String> = folders.iter().flat_map(|dir| names(dir)).collect();
+    let mut uids: BTreeSet<String> = folders.iter().flat_map(|dir| names(dir)).collect();
+    // crun's folders are named `<uid>-<container>`.
+    let states = names(&paths.crun_root());
+    uids.extend(
+        states
+            .iter()
+            .filter_map(|name| name.get(..UID))
+            .map(str::to_owned),
+    );
     let mut first = Ok(());
-    for uid in names.difference(known) {
+    for uid in uids.difference(known) {
         info!(pod_uid = uid, "left-over files removed");
         let removed = mounts::remove_pod(paths, uid).await;
         first = first.and(removed.map_err(anyhow::Error::from));
