@@ -9,89 +9,13 @@ use tests_harness::{Cluster, Namespace, Node, debian_image, eventually};
 const REDIS: &str = "localhost/redis:1";
 const DEMO: &str = "localhost/floe-demo";
 
-/// A Redis, a client that finds it by name, and a web front, as the Kubernetes documentation's guestbook has
-/// them: a Deployment and a Service each.
-fn guestbook() -> String {
-    format!(
-        r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: redis-leader, labels: {{app: redis}}}}
-spec:
-  replicas: 1
-  selector: {{matchLabels: {{app: redis, role: leader}}}}
-  template:
-    metadata: {{labels: {{app: redis, role: leader, tier: backend}}}}
-    spec:
-      containers:
-      - name: leader
-        image: {REDIS}
-        command: [redis-server, --bind, 0.0.0.0, --protected-mode, "no", --dir, /tmp]
-        resources: {{requests: {{cpu: 100m, memory: 100Mi}}}}
-        ports: [{{containerPort: 6379}}]
-        readinessProbe: {{tcpSocket: {{port: 6379}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: redis-leader, labels: {{app: redis}}}}
-spec:
-  ports: [{{port: 6379, targetPort: 6379}}]
-  selector: {{app: redis, role: leader, tier: backend}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: counter}}
-spec:
-  replicas: 3
-  selector: {{matchLabels: {{app: counter}}}}
-  template:
-    metadata: {{labels: {{app: counter}}}}
-    spec:
-      topologySpreadConstraints:
-      - {{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {{matchLabels: {{app: counter}}}}}}
-      containers:
-      - name: client
-        image: {REDIS}
-        env: [{{name: GET_HOSTS_FROM, value: dns}}]
-        command: [redis-cli, -h, redis-leader, -r, "-1", -i, "1", incr, visits]
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: page}}
-data: {{index.html: "guestbook"}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: frontend}}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: guestbook, tier: frontend}}}}
-  template:
-    metadata: {{labels: {{app: guestbook, tier: frontend}}}}
-    spec:
-      containers:
-      - name: web
-        image: {DEMO}:1
-        ports: [{{containerPort: 80, name: http}}]
-        readinessProbe: {{httpGet: {{path: /, port: http}}, periodSeconds: 1}}
-        volumeMounts: [{{name: page, mountPath: /usr/share/nginx/html}}]
-      volumes: [{{name: page, configMap: {{name: page}}}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: frontend}}
-spec:
-  type: NodePort
-  ports: [{{port: 80, targetPort: http}}]
-  selector: {{app: guestbook, tier: frontend}}
-"#
-    )
-}
+/// As the Kubernetes documentation's guestbook has it.
+const GUESTBOOK: &str = include_str!("guestbook.yaml");
 
 pub(crate) fn several_parts(cluster: &Cluster) -> Result<()> {
     images(cluster)?;
     let kubectl = cluster.kubectl()?.namespace("guestbook")?;
-    kubectl.apply(&guestbook())?;
+    kubectl.apply(GUESTBOOK)?;
     for name in ["redis-leader", "counter", "frontend"] {
         kubectl.succeed(&[
             "rollout",
@@ -283,7 +207,7 @@ fn load(cluster: &Cluster, image: &Path) -> Result<()> {
 pub(crate) fn cut_off_and_healed(cluster: &Cluster) -> Result<()> {
     images(cluster)?;
     let kubectl = cluster.kubectl()?.namespace("cut")?;
-    kubectl.apply(&guestbook())?;
+    kubectl.apply(GUESTBOOK)?;
     kubectl.succeed(&["rollout", "status", "deployment/redis-leader", "--timeout=90s"])?;
     kubectl.succeed(&["rollout", "status", "deployment/counter", "--timeout=90s"])?;
     let leader = kubectl.succeed(&[

@@ -283,10 +283,10 @@ fn nslookup(node: &impl Node, name: &str) -> Result<String> {
 }
 
 pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
-    let ns = cluster.kubectl()?.namespace("away")?;
+    let ns = cluster.kubectl()?.namespace("names-away")?;
     apply(&ns, &[service("kept", "nobody", &json!({}))])?;
     let (name, address) = (
-        "kept.away.svc.cluster.local",
+        "kept.names-away.svc.cluster.local",
         cluster_ip(&ns, "kept")?.to_string(),
     );
     for number in 1..=3 {

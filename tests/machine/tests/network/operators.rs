@@ -30,7 +30,7 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
     let create = [
         "create",
         "deployment",
-        "web",
+        "drained",
         &image,
         "--replicas=6",
         "--",
@@ -38,15 +38,15 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
         "3600",
     ];
     kubectl.succeed(&create)?;
-    kubectl.succeed(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
     ensure!(
-        places(&kubectl, "app=web")?.contains(&node),
+        places(&kubectl, "app=drained")?.contains(&node),
         "none of six pods is on {node}"
     );
     let said = kubectl.succeed(&[
         "drain",
         &node,
-        "--pod-selector=app=web",
+        "--pod-selector=app=drained",
         "--grace-period=1",
         "--timeout=60s",
     ])?;
@@ -58,8 +58,8 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
         status(&kubectl, &node)? == "Ready,SchedulingDisabled",
         "not cordoned"
     );
-    kubectl.succeed(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
-    let left = places(&kubectl, "app=web")?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    let left = places(&kubectl, "app=drained")?;
     ensure!(!left.contains(&node), "pods on a drained node: {left}");
     kubectl.succeed(&["uncordon", &node])?;
     eventually("the node to be schedulable", || {

@@ -66,7 +66,10 @@ impl Registry {
             .spawn()
             .context("start docker-registry")?;
         self.process = Some(process);
-        eventually("the registry", || Ok(drop(TcpStream::connect(self.address)?)))
+        eventually("the registry", || {
+            TcpStream::connect(self.address)?;
+            Ok(())
+        })
     }
 
     fn stop(&mut self) {
@@ -258,7 +261,7 @@ pub(crate) fn registry_away(cluster: &Cluster) -> Result<()> {
     let mut registry = Registry::start(cluster, false, "away/busybox")?;
     registry.introduce(cluster, "")?;
     let (ns, image) = (
-        cluster.kubectl()?.namespace("away")?,
+        cluster.kubectl()?.namespace("registry-away")?,
         registry.image("away/busybox"),
     );
     ns.apply(&pod(cluster, "first", 1, &image, &json!({})))?;
