@@ -144,10 +144,7 @@ const ALONE: &[ClusterTest] = &[
         "pods_start_after_a_reboot_while_the_api_is_away",
         away::remembered,
     ),
-    (
-        "a_full_run_time_disk_is_told_and_loses_no_exit_code",
-        disk::full,
-    ),
+    ("a_full_run_time_disk_is_told_and_loses_no_exit_code", disk::full),
     (
         "a_control_plane_killed_loses_no_acknowledged_write",
         faults::control_plane_killed,
