@@ -60,7 +60,10 @@ pub(crate) async fn run(cluster: &Cluster, command: NodeCommand) -> anyhow::Resu
     host::require_root()?;
     let progress = Progress::new();
     let _guard = Cluster::lock()?;
-    cluster.require_running()?;
+    // The first node of a cluster that is stopped can be started, too.
+    if !matches!(command, NodeCommand::Start { .. }) {
+        cluster.require_running()?;
+    }
     match command {
         NodeCommand::Add => add(cluster, &progress).await,
         NodeCommand::Rm { node, force } => remove(cluster, &node, force, &progress).await,
@@ -111,6 +114,9 @@ async fn boot_and_join(
             Ok(((), machine.name().to_owned()))
         })
         .await?;
+    if number == FIRST {
+        up::wait_control_plane(cluster, progress).await?;
+    }
     let client = client::admin(cluster).await?;
     progress
         .step("node", async {

@@ -1,5 +1,7 @@
 //! The demo's objects, and a fetched page.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -73,22 +75,27 @@ async fn why(client: &Client) -> String {
     let Ok(pods) = demo_pods(client).await else {
         return "the API server does not answer".to_owned();
     };
-    let waiting = pods
-        .iter()
-        .flat_map(|pod| pod.status.as_ref()?.container_statuses.as_ref())
-        .flatten();
-    let reasons = waiting.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
-    let words: Vec<_> = reasons
-        .map(|waiting| {
-            [&waiting.reason, &waiting.message]
-                .map(|part| part.clone().unwrap_or_default())
-                .join(": ")
-        })
-        .collect();
+    let statuses = pods.iter().filter_map(|pod| pod.status.as_ref());
+    let unplaced = statuses
+        .clone()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let unplaced = unplaced
+        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+        .map(|condition| (&condition.reason, &condition.message));
+    let containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    let waiting = containers
+        .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
+        .map(|waiting| (&waiting.reason, &waiting.message));
+    let words = unplaced.chain(waiting).map(|(reason, message)| {
+        [reason, message]
+            .map(|part| part.clone().unwrap_or_default())
+            .join(": ")
+    });
+    let words: BTreeSet<_> = words.collect();
     if words.is_empty() {
         "`kubectl describe pods` tells why".to_owned()
     } else {
-        words.join("; ")
+        words.into_iter().collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -93,17 +93,22 @@ async fn start(cluster: &Cluster, options: &UpArgs, progress: &Progress) -> anyh
     } else {
         machines::begin(cluster, options.nodes.unwrap_or(FIRST), progress).await?
     };
-    progress
-        .step("control plane", async {
-            daemons::wait_active(&cluster.first(), daemons::CONTROL_PLANE)?;
-            Ok(((), "API server answers".to_owned()))
-        })
-        .await?;
+    wait_control_plane(cluster, progress).await?;
     let client = client::admin(cluster).await?;
     machines::join(cluster, &record, progress).await?;
     let joined = Box::pin(wait_joined(&client, cluster, since));
     progress.step("nodes", joined).await?;
     Ok(client)
+}
+
+/// Waits until the API server answers, with a progress line.
+pub(crate) async fn wait_control_plane(cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {
+    progress
+        .step("control plane", async {
+            daemons::wait_active(&cluster.first(), daemons::CONTROL_PLANE)?;
+            Ok(((), "API server answers".to_owned()))
+        })
+        .await
 }
 
 /// Waits until the agent of `place` runs and, told since `since`, its node is Ready.
