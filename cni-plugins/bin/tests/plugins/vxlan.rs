@@ -82,8 +82,11 @@ fn introduce(node: &Node, other: Site) {
 
 /// The address that `to` in `there` sees of a connection from `here`, over which 100 KiB come.
 fn seen(here: &Netns, there: &Netns, to: &str) -> IpAddr {
-    let to: SocketAddr = format!("{to}:7000").parse().unwrap();
-    let listener = inside(&there.path(), || TcpListener::bind(to)).unwrap().unwrap();
+    let any_port: SocketAddr = format!("{to}:0").parse().unwrap();
+    let listener = inside(&there.path(), || TcpListener::bind(any_port))
+        .unwrap()
+        .unwrap();
+    let to = listener.local_addr().unwrap();
     let sender = std::thread::spawn({
         let path = here.path();
         move || {

@@ -140,10 +140,20 @@ async fn replicas_of_a_deployment_land_on_different_nodes() {
     for name in ["n1", "n2", "n3"] {
         cluster.add_node(name, 8).await;
     }
+    // A node counts once its taint of the beginning is off and the scheduler has heard so.
+    for name in ["n1", "n2", "n3"] {
+        let mut only_there = pod(&format!("known-{name}"), 10);
+        only_there["spec"]["nodeSelector"] = json!({ "kubernetes.io/hostname": name });
+        cluster.create::<Pod>(only_there).await;
+        placed(&cluster, &format!("known-{name}")).await;
+    }
     cluster.create::<Deployment>(deployment(3, "nginx")).await;
     let nodes = || async {
         let pods: Vec<Pod> = cluster.list().await;
-        let nodes = pods.into_iter().filter_map(|pod| pod.spec?.node_name);
+        let replicas = pods
+            .into_iter()
+            .filter(|pod| pod.metadata.owner_references.is_some());
+        let nodes = replicas.filter_map(|pod| pod.spec?.node_name);
         nodes.collect::<BTreeSet<String>>().len()
     };
     cluster
