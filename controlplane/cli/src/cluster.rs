@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use controlplane_machine::{Bridge, Machine, Place, Subnet};
+use controlplane_machine::{Bridge, Machine, Place, Subnet, is_on_host};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -111,13 +111,19 @@ impl Cluster {
     /// what else lies in its folder, so that `down` finds all even where the record is damaged.
     pub(crate) fn nodes(&self) -> Vec<Place> {
         let record = self.record().ok().flatten();
-        if let Some(name) = record.as_ref().and_then(|record| record.on_host.clone()) {
-            return vec![Place::Host(name)];
-        }
-        let mut numbers = record.map_or_else(only_first, |record| record.nodes);
-        numbers.extend(self.numbers_on_disk());
+        let host = record.as_ref().and_then(|record| record.on_host.clone());
+        let host = host.or_else(|| is_on_host(self.name()).then(|| "this host".to_owned()));
+        let on_host = host.map(|name| Place::Host {
+            name,
+            cluster: self.name().to_owned(),
+        });
+        let recorded = match (record, &on_host) {
+            (_, Some(_)) => BTreeSet::new(),
+            (record, None) => record.map_or_else(only_first, |record| record.nodes),
+        };
+        let numbers: BTreeSet<u8> = recorded.into_iter().chain(self.numbers_on_disk()).collect();
         let machines = numbers.into_iter().map(|number| self.numbered(number));
-        machines.map(Place::Machine).collect()
+        on_host.into_iter().chain(machines.map(Place::Machine)).collect()
     }
 
     fn numbers_on_disk(&self) -> Vec<u8> {
@@ -206,6 +212,7 @@ impl Cluster {
         let path = self.record_path();
         let partial = path.with_extension("partial");
         std::fs::write(&partial, serde_json::to_vec_pretty(record)?)
+            .and_then(|()| File::open(&partial)?.sync_all())
             .and_then(|()| std::fs::rename(&partial, &path))
             .with_context(|| format!("write {}", path.display()))
     }

@@ -291,7 +291,7 @@ fn running(cluster: &Cluster, node: &str) -> anyhow::Result<Machine> {
 fn machine(cluster: &Cluster, node: &str) -> anyhow::Result<Machine> {
     match cluster.node(node)? {
         Place::Machine(machine) => Ok(machine),
-        Place::Host(name) => {
+        Place::Host { name, .. } => {
             bail!("{name} is this host itself; `floe node` works on machines that `floe up` made")
         }
     }

@@ -35,7 +35,7 @@ pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
 fn place_line(place: &Place) -> String {
     let (name, kind) = match place {
         Place::Machine(machine) => (machine.name(), "machine"),
-        Place::Host(name) => (name.as_str(), "this host"),
+        Place::Host { name, .. } => (name.as_str(), "this host"),
     };
     if !place.is_running() {
         return format!("{kind} {name}: stopped");

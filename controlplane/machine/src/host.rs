@@ -21,6 +21,8 @@ use crate::{Keep, MachineError, run, succeeds};
 pub(crate) const STATE: &str = "/var/lib/floe";
 /// What this module puts there.
 const HOME: &str = "/var/lib/floe/host";
+/// The file there that names the cluster.
+const OWNER: &str = "cluster";
 const UNITS: &str = "/run/systemd/system";
 const RUN: &str = "/run/floe";
 const NAMESPACES: &str = "/run/netns";
@@ -30,6 +32,11 @@ const CNI_STATE: &str = "/var/lib/cni";
 const SLICE: &str = "floe.slice";
 /// Links that a node makes; pods' links go with their namespaces.
 const LINKS: [&str; 2] = ["floe.vx", "floe0"];
+/// The address of the cluster's name server, which a node puts on `lo`.
+const NAME_SERVER: &str = "10.43.0.10/32";
+/// What bridged packets pass the rules of the host by; a node loads it.
+const BRIDGE_MODULE: &str = "br_netfilter";
+const BRIDGE_SETTINGS: &str = "/proc/sys/net/bridge";
 /// Kernel settings that a node changes.
 const SETTINGS: [&str; 4] = [
     "net/ipv4/ip_forward",
@@ -57,6 +64,8 @@ struct Before {
     settings: BTreeMap<String, String>,
     namespaces_mounted: bool,
     cni_state: bool,
+    name_server: bool,
+    bridge_module: bool,
 }
 
 /// The path of a file of the node on this host.
@@ -64,9 +73,14 @@ pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(HOME).join(name)
 }
 
-/// Whether this host is a node by this module's doing.
-pub(crate) fn is_node() -> bool {
-    Path::new(UNITS).join("floe-agent.service").exists()
+/// Whether this host is a node of `cluster` by this module's doing.
+pub(crate) fn is_node(cluster: &str) -> bool {
+    is_owner(cluster) && Path::new(UNITS).join("floe-agent.service").exists()
+}
+
+/// Whether what lies on this host was put there for `cluster`.
+pub(crate) fn is_owner(cluster: &str) -> bool {
+    fs::read_to_string(path(OWNER)).is_ok_and(|owner| owner.trim() == cluster)
 }
 
 /// Why this host cannot become a node.
@@ -74,13 +88,18 @@ pub(crate) fn is_node() -> bool {
 /// # Errors
 ///
 /// When its PID 1 is not systemd, or it is a node in another way.
-fn refuse() -> Result<(), MachineError> {
+pub(crate) fn refuse(cluster: &str) -> Result<(), MachineError> {
     if !Path::new(UNITS).parent().is_some_and(Path::exists) {
         return Err(MachineError::Host(
             "its PID 1 is not systemd; without --on-host the node is a machine of its own",
         ));
     }
-    if succeeds(Command::new("systemctl").args(["cat", "--quiet", "floe-agent.service"])) {
+    if is_owner(cluster) {
+        // Its own, half-made or crashed: made again.
+        return Ok(());
+    }
+    let other = path(OWNER).exists();
+    if other || succeeds(Command::new("systemctl").args(["cat", "--quiet", "floe-agent.service"])) {
         return Err(MachineError::Host(
             "it is a node already: floe-agent.service is installed (`systemctl status floe-agent`)",
         ));
@@ -93,14 +112,15 @@ fn refuse() -> Result<(), MachineError> {
 /// # Errors
 ///
 /// When it cannot be one, or the file system or systemd refuses; what was made until then is [`remove`]'s.
-pub(crate) fn install(spec: &HostSpec) -> Result<(), MachineError> {
-    refuse()?;
+pub(crate) fn install(cluster: &str, spec: &HostSpec) -> Result<(), MachineError> {
+    refuse(cluster)?;
     for folder in ["", "bin", "cni"] {
         let folder = path(folder);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
         made.map_err(MachineError::file("create", &folder))?;
     }
     remember()?;
+    write_file(&path(OWNER), cluster.as_bytes(), 0o600)?;
     for (name, built) in &spec.programs {
         let target = path("bin").join(name);
         clear_way(&target)?;
@@ -144,6 +164,8 @@ fn remember() -> Result<(), MachineError> {
         settings: SETTINGS.iter().filter_map(setting).collect(),
         namespaces_mounted: is_mounted(Path::new(NAMESPACES)),
         cni_state: Path::new(CNI_STATE).exists(),
+        name_server: has_name_server()?,
+        bridge_module: Path::new(BRIDGE_SETTINGS).exists(),
     };
     let text =
         serde_json::to_vec_pretty(&before).map_err(|err| MachineError::file("write", &file)(err.into()))?;
@@ -156,6 +178,8 @@ fn recall() -> Before {
     serde_json::from_slice(&text).unwrap_or(Before {
         namespaces_mounted: true,
         cni_state: true,
+        name_server: true,
+        bridge_module: true,
         ..Before::default()
     })
 }
@@ -165,8 +189,8 @@ fn recall() -> Before {
 /// # Errors
 ///
 /// When systemd cannot be asked.
-pub(crate) fn stop(patience: Duration) -> Result<(), MachineError> {
-    if !is_node() {
+pub(crate) fn stop(cluster: &str, patience: Duration) -> Result<(), MachineError> {
+    if !is_node(cluster) {
         return Ok(());
     }
     // The agent first: it would start again what is stopped.
@@ -189,9 +213,12 @@ pub(crate) fn stop(patience: Duration) -> Result<(), MachineError> {
 /// # Errors
 ///
 /// The first thing that could not be removed; the others are all the same.
-pub(crate) fn remove(keep: Keep) -> Result<(), MachineError> {
+pub(crate) fn remove(cluster: &str, keep: Keep) -> Result<(), MachineError> {
+    if !is_owner(cluster) {
+        return Ok(());
+    }
     let before = recall();
-    let mut steps = vec![remove_units(), remove_mounts(&before), remove_network()];
+    let mut steps = vec![remove_units(), remove_mounts(&before), remove_network(&before)];
     steps.push(remove_tree(Path::new(RUN)));
     if !before.cni_state {
         steps.push(remove_tree(Path::new(CNI_STATE)));
@@ -207,8 +234,12 @@ pub(crate) fn remove(keep: Keep) -> Result<(), MachineError> {
     for name in state.iter().filter(|_| keep == Keep::Nothing) {
         steps.push(remove_tree(&Path::new(STATE).join(name)));
     }
-    steps.push(remove_tree(Path::new(HOME)));
-    steps.into_iter().collect()
+    if !before.bridge_module && Path::new(BRIDGE_SETTINGS).exists() {
+        steps.push(run(Command::new("modprobe").args(["--remove", BRIDGE_MODULE])).map(drop));
+    }
+    // Last, and only once all else is gone: another try needs to know how the host was.
+    let gone: Result<(), MachineError> = steps.into_iter().collect();
+    gone.and_then(|()| remove_tree(Path::new(HOME)))
 }
 
 fn remove_units() -> Result<(), MachineError> {
@@ -273,25 +304,23 @@ fn detach(path: &Path) -> Result<(), MachineError> {
     Ok(())
 }
 
-fn remove_network() -> Result<(), MachineError> {
+fn remove_network(before: &Before) -> Result<(), MachineError> {
     for link in LINKS {
         if Path::new("/sys/class/net").join(link).exists() {
             run(Command::new("ip").args(["link", "delete", "dev", link]))?;
         }
     }
-    // The cluster's name server listens at an address of the cluster on `lo`.
+    if !before.name_server && has_name_server()? {
+        run(Command::new("ip").args(["address", "delete", NAME_SERVER, "dev", "lo"]))?;
+    }
+    // Added first, since deleting what is not there fails; not listed, since some versions cannot list
+    // what others have made.
+    run(Command::new("nft").arg("add table inet floe; delete table inet floe")).map(drop)
+}
+
+fn has_name_server() -> Result<bool, MachineError> {
     let addresses = run(Command::new("ip").args(["-brief", "-4", "address", "show", "dev", "lo"]))?;
-    let added = addresses
-        .split_whitespace()
-        .filter(|word| word.starts_with("10.43."));
-    for address in added {
-        run(Command::new("ip").args(["address", "delete", address, "dev", "lo"]))?;
-    }
-    let table = ["table", "inet", "floe"];
-    if succeeds(Command::new("nft").arg("list").args(table)) {
-        run(Command::new("nft").arg("delete").args(table))?;
-    }
-    Ok(())
+    Ok(addresses.split_whitespace().any(|word| word == NAME_SERVER))
 }
 
 fn systemctl(words: &[&str]) -> Result<(), MachineError> {

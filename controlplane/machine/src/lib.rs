@@ -25,5 +25,5 @@ pub use command::{Tool, run, succeeds};
 pub use error::MachineError;
 pub use host::HostSpec;
 pub use network::{Bridge, Subnet, free_subnet};
-pub use place::{Keep, Place, host_file, install_on_host};
+pub use place::{Keep, Place, host_file, install_on_host, is_on_host, refuse_on_host};
 pub use rootfs::{RootFs, RootSpec};

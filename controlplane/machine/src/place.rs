@@ -12,8 +12,13 @@ use crate::{Machine, MachineError, run};
 pub enum Place {
     /// A machine of its own.
     Machine(Machine),
-    /// This host, under its own name.
-    Host(String),
+    /// This host.
+    Host {
+        /// Its name.
+        name: String,
+        /// The cluster for which it is a node.
+        cluster: String,
+    },
 }
 
 /// What is left of a node that is removed.
@@ -31,7 +36,7 @@ impl Place {
     pub fn name(&self) -> &str {
         match self {
             Self::Machine(machine) => machine.name(),
-            Self::Host(name) => name,
+            Self::Host { name, .. } => name,
         }
     }
 
@@ -40,7 +45,7 @@ impl Place {
     pub fn state(&self) -> PathBuf {
         match self {
             Self::Machine(machine) => machine.state(),
-            Self::Host(_) => host::STATE.into(),
+            Self::Host { .. } => host::STATE.into(),
         }
     }
 
@@ -49,7 +54,7 @@ impl Place {
     pub fn is_running(&self) -> bool {
         match self {
             Self::Machine(machine) => machine.leader().is_some(),
-            Self::Host(_) => host::is_node(),
+            Self::Host { cluster, .. } => host::is_node(cluster),
         }
     }
 
@@ -61,12 +66,12 @@ impl Place {
     pub fn enter(&self, words: &[&str]) -> Result<Command, MachineError> {
         match (self, words) {
             (Self::Machine(machine), _) => machine.enter(words),
-            (Self::Host(_), [program, arguments @ ..]) if host::is_node() => {
+            (Self::Host { cluster, .. }, [program, arguments @ ..]) if host::is_node(cluster) => {
                 let mut command = Command::new(program);
                 command.args(arguments);
                 Ok(command)
             }
-            (Self::Host(name), _) => Err(MachineError::NotRunning(name.clone())),
+            (Self::Host { name, .. }, _) => Err(MachineError::NotRunning(name.clone())),
         }
     }
 
@@ -87,7 +92,7 @@ impl Place {
     pub fn agent(&self, words: &[&str]) -> Result<String, MachineError> {
         let (program, config) = match self {
             Self::Machine(_) => ("floe-agent".into(), "/etc/floe/agent.toml".into()),
-            Self::Host(_) => (host::path("bin/floe-agent"), host::path("agent.toml")),
+            Self::Host { .. } => (host::path("bin/floe-agent"), host::path("agent.toml")),
         };
         let (program, config) = (program.to_string_lossy(), config.to_string_lossy());
         let mut all = vec![&*program, "--config", &*config];
@@ -109,7 +114,7 @@ impl Place {
     pub fn stop(&self, patience: Duration) -> Result<(), MachineError> {
         match self {
             Self::Machine(machine) => machine.stop(patience),
-            Self::Host(_) => host::stop(patience),
+            Self::Host { cluster, .. } => host::stop(cluster, patience),
         }
     }
 
@@ -122,19 +127,34 @@ impl Place {
         match (self, keep) {
             (Self::Machine(machine), Keep::Nothing) => machine.remove(),
             (Self::Machine(machine), Keep::State) => machine.remove_keeping_state(),
-            (Self::Host(_), _) => host::remove(keep),
+            (Self::Host { cluster, .. }, _) => host::remove(cluster, keep),
         }
     }
 }
 
-/// Makes this host a node and starts its units.
+/// Makes this host a node of `cluster` and starts its units.
 ///
 /// # Errors
 ///
 /// When it cannot be one, or the file system or systemd refuses; what was made until then is
 /// [`Place::remove`]'s.
-pub fn install_on_host(spec: &HostSpec) -> Result<(), MachineError> {
-    host::install(spec)
+pub fn install_on_host(cluster: &str, spec: &HostSpec) -> Result<(), MachineError> {
+    host::install(cluster, spec)
+}
+
+/// Refuses where this host cannot become a node of `cluster`; changes nothing.
+///
+/// # Errors
+///
+/// When its PID 1 is not systemd, or it is another cluster's node already.
+pub fn refuse_on_host(cluster: &str) -> Result<(), MachineError> {
+    host::refuse(cluster)
+}
+
+/// Whether this host is, or was to become, a node of `cluster`.
+#[must_use]
+pub fn is_on_host(cluster: &str) -> bool {
+    host::is_owner(cluster)
 }
 
 /// The path of a file of [`HostSpec`] on this host.

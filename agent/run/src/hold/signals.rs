@@ -56,8 +56,8 @@ impl AsFd for Signals {
 
 /// Real-time signals have no name in the libraries that are safe to call; crun takes the number.
 fn by_crun(create: &Command, number: i32) {
-    // The arguments of `crun create` up to the verb are crun's own; the last one is the container.
-    let own = create.get_args().take_while(|word| *word != "create");
+    // What comes first is crun's own. Not the log: an error in it would count as a failed start.
+    let own = create.get_args().take_while(|word| *word != "--log");
     let mut command = Command::new(create.get_program());
     command.args(own).arg("kill");
     if let Some(container) = create.get_args().last() {

@@ -28,7 +28,7 @@ pub(super) fn write(
     if let Some(fifos) = fifos {
         fifos.mount(&mut config);
     }
-    seccomp::reuse(&mut config, &launch.crun_root);
+    seccomp::reuse(&mut config, &launch.crun, &launch.crun_root);
     if launch.host_devices {
         devices::add(&mut config);
     }

@@ -5,6 +5,7 @@
 //! (crun(1), `run.oci.seccomp_bpf_data`), so what crun itself made for an equal profile is handed to it again.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -29,11 +30,11 @@ const MOST_INSTRUCTIONS: usize = 4096;
 
 /// Adds the compiled filter to `config`, where one is known for its profile. Without one crun compiles
 /// it, as ever; so whatever fails here is no failure of the start.
-pub(super) fn reuse(config: &mut Value, crun_root: &Path) {
-    let Some(profile) = config.pointer("/linux/seccomp") else {
+pub(super) fn reuse(config: &mut Value, crun: &Path, crun_root: &Path) {
+    let (Some(profile), Some(maker)) = (config.pointer("/linux/seccomp"), maker(crun)) else {
         return;
     };
-    let known = known(profile, crun_root);
+    let known = known(profile, &maker, crun_root);
     let annotations = config
         .as_object_mut()
         .map(|members| members.entry("annotations").or_insert_with(|| json!({})));
@@ -42,9 +43,25 @@ pub(super) fn reuse(config: &mut Value, crun_root: &Path) {
     }
 }
 
+/// What tells one build of crun from another: a newer one may know system calls that the older skipped.
+fn maker(crun: &Path) -> Option<Maker> {
+    let facts = fs::metadata(crun).ok()?;
+    Some(Maker {
+        name: format!("{}:{}:{}", crun.display(), facts.ino(), facts.mtime()),
+        since: facts.ctime(),
+    })
+}
+
+/// A build of crun.
+struct Maker {
+    name: String,
+    /// When it was installed, seconds since 1970: what is older was made by another.
+    since: i64,
+}
+
 /// The filter of `profile`: kept from an earlier start, or found with a container that runs.
-fn known(profile: &Value, crun_root: &Path) -> Option<Vec<u8>> {
-    let kept = kept_at(profile, crun_root)?;
+fn known(profile: &Value, maker: &Maker, crun_root: &Path) -> Option<Vec<u8>> {
+    let kept = kept_at(profile, maker, crun_root)?;
     if let Some(filter) = filter(&kept) {
         return Some(filter);
     }
@@ -52,14 +69,14 @@ fn known(profile: &Value, crun_root: &Path) -> Option<Vec<u8>> {
         .ok()?
         .flatten()
         .take(LOOKED_THROUGH)
-        .find_map(|entry| of_container(&entry.path(), profile))?;
+        .find_map(|entry| of_container(&entry.path(), profile, maker))?;
     keep(&kept, &found);
     Some(found)
 }
 
-/// Where the filter of `profile` is kept; under `/run`, so that it goes with the kernel it was made on.
-fn kept_at(profile: &Value, crun_root: &Path) -> Option<PathBuf> {
-    let digest = Sha256::digest(profile.to_string());
+/// Where the filter that `maker` made of `profile` is kept; under `/run`, so that it goes with the kernel it was made on.
+fn kept_at(profile: &Value, maker: &Maker, crun_root: &Path) -> Option<PathBuf> {
+    let digest = Sha256::digest(format!("{} {profile}", maker.name));
     let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     Some(crun_root.parent()?.join("seccomp").join(name))
 }
@@ -72,9 +89,10 @@ fn keep(path: &Path, filter: &[u8]) {
     drop(replace_bytes(path, filter));
 }
 
-/// The filter of the container whose crun state is `dir`, where its profile is `profile`.
-fn of_container(dir: &Path, profile: &Value) -> Option<Vec<u8>> {
-    if !dir.join(STATUS_FILE).exists() {
+/// The filter of the container whose crun state is `dir`, where `maker` made it of `profile`.
+fn of_container(dir: &Path, profile: &Value, maker: &Maker) -> Option<Vec<u8>> {
+    let made = fs::metadata(dir.join(STATUS_FILE)).ok()?.mtime();
+    if made <= maker.since {
         return None;
     }
     let config: Value = read(&dir.join("config.json")).ok()??;
@@ -105,7 +123,8 @@ mod tests {
 
     fn reused(config: &Value, root: &Path) -> Option<Vec<u8>> {
         let mut config = config.clone();
-        reuse(&mut config, root);
+        // Installed long ago, as crun is.
+        reuse(&mut config, Path::new("/bin/sh"), root);
         let text = config.pointer("/annotations")?.get(ANNOTATION)?.as_str()?;
         Some(STANDARD.decode(text).unwrap())
     }
@@ -123,6 +142,26 @@ mod tests {
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(reused(&strict, &root), Some(vec![7; 16]), "kept for later starts");
         assert_eq!(reused(&json!({"linux": {}}), &root), None);
+    }
+
+    #[test]
+    fn a_filter_of_another_build_of_crun_is_never_used() {
+        let run = tempfile::tempdir().unwrap();
+        let root = run.path().join("crun");
+        let config = json!({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}});
+        container(&root, "a", &config, &[7; 16]);
+        let newer = run.path().join("newer");
+        fs::write(&newer, "").unwrap();
+        let mut given = config.clone();
+        reuse(&mut given, &newer, &root);
+        assert_eq!(given.pointer("/annotations"), Some(&json!({})));
+        assert_eq!(reused(&config, &root), Some(vec![7; 16]));
+        reuse(&mut given, &newer, &root);
+        assert_eq!(
+            given.pointer("/annotations"),
+            Some(&json!({})),
+            "not what another has kept"
+        );
     }
 
     #[test]

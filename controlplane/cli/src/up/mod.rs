@@ -71,6 +71,11 @@ fn refuse_other_nodes(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<()>
         return Ok(());
     };
     ensure!(
+        options.on_host || record.on_host.is_none(),
+        "cluster {0} is this host itself; start it with `floe up --on-host --name {0}`",
+        cluster.name()
+    );
+    ensure!(
         !options.on_host || record.on_host.is_some(),
         "cluster {0} has machines of its own; take it down first, or give the one on this host another --name",
         cluster.name()

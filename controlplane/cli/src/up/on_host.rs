@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 
 use anyhow::Context;
-use controlplane_machine::{HostSpec, host_file, install_on_host};
+use controlplane_machine::{HostSpec, host_file, install_on_host, refuse_on_host};
 
 use super::binaries::{self, PROGRAMS};
 use super::decide;
@@ -24,13 +24,15 @@ pub(super) async fn begin(cluster: &Cluster, progress: &Progress) -> anyhow::Res
         })
         .await?;
     let folder = progress.step("daemons", async { binaries::locate() }).await?;
+    // Before anything is written down of a cluster on this host.
+    refuse_on_host(cluster.name())?;
     let name = host_name()?;
     let record = decide(cluster, FIRST, Some(name.clone()))?;
     progress
         .step("this host", async {
             let address = own_address()?;
             let spec = spec(cluster, &name, address, &folder)?;
-            install_on_host(&spec).context("make this host the cluster's node")?;
+            install_on_host(cluster.name(), &spec).context("make this host the cluster's node")?;
             Ok(((), format!("{name} at {address}")))
         })
         .await?;

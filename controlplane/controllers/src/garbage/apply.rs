@@ -1,5 +1,6 @@
 //! Performs the steps of the graph.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::Client;
@@ -36,6 +37,8 @@ pub(super) struct Hands {
 pub(super) struct Target {
     pub(super) uid: Uid,
     pub(super) place: Place,
+    /// The owners it had when the step was planned.
+    pub(super) owners: BTreeSet<Uid>,
 }
 
 impl Hands {
@@ -94,7 +97,18 @@ async fn verify(api: &Api<DynamicObject>, uid: Uid, place: Place) -> Result<Foun
     })
 }
 
+/// Deletes the object as it is now, if it still has the owners that it was judged by: an owner's end and
+/// its dependents' release come by different watches, in any order.
 async fn delete(api: &Api<DynamicObject>, target: &Target, policy: Policy) -> Result<(), kube::Error> {
+    let Some(live) = api.get_metadata_opt(&target.place.name).await? else {
+        return Ok(());
+    };
+    let owners = live.metadata.owner_references.iter().flatten();
+    let owners: BTreeSet<Uid> = owners.map(|owner| owner.uid.clone()).collect();
+    if owners != target.owners {
+        // The watch will tell of it, and it is judged anew.
+        return Ok(());
+    }
     let params = match policy {
         Policy::Background => DeleteParams::background(),
         Policy::Foreground => DeleteParams::foreground(),
@@ -102,7 +116,7 @@ async fn delete(api: &Api<DynamicObject>, target: &Target, policy: Policy) -> Re
     };
     let params = params.preconditions(Preconditions {
         uid: Some(target.uid.clone()),
-        resource_version: None,
+        resource_version: live.metadata.resource_version,
     });
     api.delete(&target.place.name, &params).await?;
     Ok(())

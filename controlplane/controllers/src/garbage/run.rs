@@ -168,9 +168,13 @@ impl Collector {
                     Step::Unlink(other, _) => other,
                     Step::Verify(..) | Step::Unblock | Step::Delete(_) | Step::Release(_) => &uid,
                 };
-                let place = self.graph.get(about)?.place.clone();
-                let uid = about.clone();
-                Some((Target { uid, place }, step))
+                let node = self.graph.get(about)?;
+                let target = Target {
+                    uid: about.clone(),
+                    place: node.place.clone(),
+                    owners: node.owners.iter().map(|owner| owner.uid.clone()).collect(),
+                };
+                Some((target, step))
             })
             .collect();
         let hands = self.hands.clone();

@@ -100,7 +100,7 @@ fn boot() -> Result<Vm> {
 fn start_node(vm: &Vm) -> Result<()> {
     vm.succeed("ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up")?;
     vm.succeed("ip address add 10.88.0.2/24 dev up0 && ip route add default via 10.88.0.1")?;
-    vm.succeed("modprobe -a overlay bridge veth vxlan nf_tables br_netfilter")?;
+    vm.succeed("modprobe -a overlay bridge veth vxlan nf_tables")?;
     vm.succeed(&format!("{{ {TRACES}; }} > /root/before"))?;
     let said = vm.succeed(&format!("{PROGRAMS}/floe up --on-host --no-demo"))?;
     ensure!(said.contains("is up in"), "{said}");
@@ -113,7 +113,7 @@ const TRACES: &str = "ip -brief link; ip route; ip -brief address show dev lo; n
     cut -d' ' -f5 /proc/self/mountinfo | sort; ls /run/netns /run/systemd/system 2>/dev/null; \
     find /etc /var/lib/floe /var/lib/cni /run/floe -xdev 2>/dev/null | sort; \
     systemctl list-units --all --plain --no-legend 'floe*'; pgrep -l 'floe|crun'; \
-    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.bridge.bridge-nf-call-iptables";
+    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.bridge.bridge-nf-call-iptables 2>&1; lsmod | grep -c br_netfilter";
 
 fn host_given_back(vm: &Vm) -> Result<()> {
     apply(vm, "left", "memory: 64Mi", "sleep 3600")?;

@@ -29,7 +29,11 @@ fn main() -> ExitCode {
         })
         .with_ignored_flag(!wanted)
     };
-    let names = names().unwrap_or_default();
+    // No file is a test that was lost, not one that passed.
+    let names = match names() {
+        Ok(names) if !names.is_empty() => names,
+        _ => vec!["<none is in tests/vm>".to_owned()],
+    };
     libtest_mimic::run(&arguments, names.into_iter().map(trial).collect()).exit_code()
 }
 
