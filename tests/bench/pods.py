@@ -256,7 +256,7 @@ def machine():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     model = models[0] if models else "unknown processor"
-    return f"{model}, {os.cpu_count()} cores, Linux {os.uname().release}"
+    return f"{model}, {os.cpu_count()} cores, Linux {os.uname().release.split('-')[0]}"
 
 
 def report(figures):
