@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
@@ -12,6 +13,8 @@ use crate::{CacheError, Key, Kind, Rows};
 
 /// Of the table below; a file of another is not read.
 const VERSION: i32 = 1;
+/// How long another process, as an agent that is ending, may hold the file.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// One row of what changed: its value, or that it is gone.
 pub(crate) type Change = (Key, Option<Arc<[u8]>>);
@@ -30,20 +33,22 @@ impl Database {
             source,
         };
         let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
         Ok(Self { connection })
     }
 
-    /// Moves the file, and what SQLite keeps beside it, out of the way.
+    /// Moves the file out of the way, with its log, so that what can be read of both is not lost.
     pub(crate) fn set_aside(path: &Path) -> Result<(), CacheError> {
-        for suffix in ["-wal", "-shm"] {
-            match std::fs::remove_file(beside(path, suffix)) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(file("remove what lies beside", path, source));
-                }
-                _ => {}
-            }
-        }
-        std::fs::rename(path, beside(path, ".damaged")).map_err(|source| file("set aside", path, source))
+        let aside = beside(path, ".damaged");
+        let old_log = beside(&aside, "-wal");
+        // The log goes first: beside a new file it would be taken for that one's.
+        absent(std::fs::remove_file(&old_log))
+            .map_err(|source| file("remove the old log of", path, source))?;
+        absent(std::fs::rename(beside(path, "-wal"), &old_log))
+            .map_err(|source| file("set aside the log of", path, source))?;
+        absent(std::fs::remove_file(beside(path, "-shm")))
+            .map_err(|source| file("remove the log's index of", path, source))?;
+        std::fs::rename(path, aside).map_err(|source| file("set aside", path, source))
     }
 
     /// Everything in it. The table is made where there is none.
@@ -108,6 +113,14 @@ fn private(path: &Path) -> io::Result<()> {
     let mut open = OpenOptions::new();
     let opened = open.create(true).append(true).mode(0o600).open(path)?;
     opened.set_permissions(std::fs::Permissions::from_mode(0o600))
+}
+
+/// What is not there needs no moving.
+fn absent(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 fn file(verb: &'static str, path: &Path, source: io::Error) -> CacheError {

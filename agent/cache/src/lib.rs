@@ -102,7 +102,8 @@ impl PodCache {
     ///
     /// # Errors
     ///
-    /// Where no file can be made.
+    /// Where no file can be made, or the one there cannot be read now: another process has locked it, or the
+    /// disk refuses.
     pub fn open(path: &Path) -> Result<Self, CacheError> {
         let (mut database, rows) = opened(path)?;
         let shared = Arc::new(Shared::default());
@@ -207,21 +208,29 @@ impl Drop for PodCache {
 
 /// The file with what it holds; a new one where it is damaged.
 fn opened(path: &Path) -> Result<(Database, Rows), CacheError> {
+    let failed = |source| CacheError::Open {
+        path: path.to_owned(),
+        source,
+    };
     let database = Database::open(path)?;
     match database.rows() {
         Ok(rows) => return Ok((database, rows)),
-        Err(error) => {
+        Err(error) if is_damage(&error) => {
             warn!(error = %error, path = %path.display(), "damaged pod cache set aside");
         }
+        // What is locked, or on a full disk, is whole.
+        Err(error) => return Err(failed(error)),
     }
     drop(database);
     Database::set_aside(path)?;
     let database = Database::open(path)?;
-    let rows = database.rows().map_err(|source| CacheError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
+    let rows = database.rows().map_err(failed)?;
     Ok((database, rows))
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 fn key(uid: &str, kind: Kind, name: &str) -> Key {

@@ -108,6 +108,37 @@ fn a_damaged_file_is_set_aside() {
 }
 
 #[test]
+fn the_log_of_a_damaged_file_goes_with_it_and_is_not_the_new_ones() {
+    let place = Place::new();
+    place.open().keep("a", Kind::Pod, "p", &json!(1));
+    let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", place.path().display()));
+    std::fs::write(beside("-wal"), "the log").unwrap();
+    std::fs::write(beside(".damaged-wal"), "an older log").unwrap();
+    Database::set_aside(&place.path()).unwrap();
+    assert_eq!(std::fs::read(beside(".damaged-wal")).unwrap(), b"the log");
+    assert!(beside(".damaged").exists());
+    assert!(!beside("-wal").exists());
+    assert!(pods(&place.open()).is_empty());
+}
+
+#[test]
+fn a_locked_file_is_refused_and_stays_where_it_is() {
+    let place = Place::new();
+    place.open().keep("a", Kind::Pod, "p", &json!(1));
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other
+        .execute_batch(
+            "PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE; DELETE FROM rows WHERE uid = 'b'; COMMIT",
+        )
+        .unwrap();
+    let refused = PodCache::open(&place.path()).unwrap_err();
+    assert!(matches!(refused, CacheError::Open { .. }), "{refused:?}");
+    assert!(!place.path().with_extension("db.damaged").exists());
+    drop(other);
+    assert_eq!(pods(&place.open()), [json!(1)]);
+}
+
+#[test]
 fn what_a_full_disk_refused_is_written_when_there_is_space() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: mounting a small file system needs root");

@@ -158,21 +158,25 @@ impl ImageStore {
         self.write_names(&names)
     }
 
-    /// Notes that the registry lets `access` have what the store has under `name` already.
+    /// Notes that the registry lets `access` have what the store has under `name` already. The same image in
+    /// another repository is none of its business: there, others decide.
     pub(crate) fn open_to(&self, name: &Reference, access: Access) -> Result<(), ImageError> {
         let _locked = self.lock()?;
         let mut names = self.names()?;
         let Some(known) = find(&names, name).cloned() else {
             return Ok(());
         };
-        let opened = known.access.clone().or(access);
-        if opened == known.access {
-            return Ok(());
+        let repository = name.name();
+        let here = |name: &str| Reference::parse(name).is_ok_and(|name| name.name() == repository);
+        let mut changed = false;
+        for (name, named) in &mut names {
+            if same(named, &known) && here(name) {
+                let opened = named.access.clone().or(access.clone());
+                changed |= opened != named.access;
+                named.access = opened;
+            }
         }
-        for named in names.values_mut().filter(|named| same(named, &known)) {
-            named.access = opened.clone();
-        }
-        self.write_names(&names)
+        if changed { self.write_names(&names) } else { Ok(()) }
     }
 
     /// Why a layer was not unpacked, in the store's words.

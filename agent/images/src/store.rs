@@ -172,16 +172,25 @@ impl ImageStore {
     }
 
     /// Whether a pod with `keyring` may use the image that `reference` names, which is here: always but for a
-    /// private one that was pulled with credentials the pod has not.
+    /// private one that was pulled with credentials the pod has not. By its ID, an image is open to whom one of
+    /// its names is, and to everybody where it has none: then it was loaded by hand.
     ///
     /// # Errors
     ///
     /// When `reference` is none, or the store cannot be read.
     pub fn is_open_to(&self, reference: &str, keyring: &Keyring) -> Result<bool, ImageError> {
+        let names = self.names()?;
         if digest::hex(reference).is_some() {
-            return Ok(true);
+            let mut own = names
+                .iter()
+                .filter(|(_, named)| named.image == reference)
+                .peekable();
+            let open = |name: &str, named: &Named| {
+                Reference::parse(name).is_ok_and(|name| named.is_open_to(&name.name(), keyring))
+            };
+            return Ok(own.peek().is_none() || own.any(|(name, named)| open(name, named)));
         }
-        let (names, wanted) = (self.names()?, parse(reference)?);
+        let wanted = parse(reference)?;
         let named = find(&names, &wanted);
         Ok(named.is_none_or(|named| named.is_open_to(&wanted.name(), keyring)))
     }
@@ -438,7 +447,8 @@ impl ImageStore {
                 .collect(),
             config: record.config,
             size: record.size,
-            pinned: own().any(|(_, named)| !named.pulled),
+            // A registry's image always has a name: its digest.
+            pinned: own().next().is_none() || own().any(|(_, named)| !named.pulled),
         }))
     }
 

@@ -92,12 +92,7 @@ impl Download<'_> {
                 Some(Ok(chunk)) => chunk,
                 // The client tells a wrong digest so; ours tells the same once all is there.
                 Some(Err(_)) if self.got == self.layer.size => return Ok(()),
-                Some(Err(source)) => {
-                    return Err(RegistryError::Broken {
-                        what: self.what.clone(),
-                        source,
-                    });
-                }
+                Some(Err(source)) => return Err(RegistryError::broken(&self.what, source)),
                 None => break,
             };
             self.take(&chunk).await?;
@@ -214,10 +209,8 @@ impl Download<'_> {
     fn translate(&self, error: OciDistributionError) -> RegistryError {
         let refusal = |status: StatusCode, said: &str| self.session.refusal(&self.what, status, said, None);
         match error {
-            OciDistributionError::RequestError(source) => RegistryError::Unreachable {
-                what: self.what.clone(),
-                source,
-            },
+            OciDistributionError::RequestError(source) => RegistryError::unreachable(&self.what, source),
+            OciDistributionError::IoError(source) => RegistryError::broken(&self.what, source),
             OciDistributionError::UnauthorizedError { .. } => refusal(StatusCode::UNAUTHORIZED, ""),
             OciDistributionError::ServerError { code, .. } => {
                 refusal(StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY), "")

@@ -55,9 +55,9 @@ pub enum RegistryError {
     /// No answer.
     #[error("ask for {what}")]
     Unreachable {
-        /// What was asked for.
+        /// What was asked for, and of which host: after a redirect it is not the registry.
         what: String,
-        /// Why.
+        /// Why; without its URL, which after a redirect may be one that lets in whoever has it.
         #[source]
         source: reqwest::Error,
     },
@@ -177,6 +177,27 @@ pub(crate) enum Remedy {
 }
 
 impl RegistryError {
+    /// No answer to the request for `what`.
+    pub(crate) fn unreachable(what: &str, source: reqwest::Error) -> Self {
+        let (what, source) = without_url(what, source);
+        Self::Unreachable { what, source }
+    }
+
+    /// A stream that broke, maybe by an error of the client within.
+    pub(crate) fn broken(what: &str, source: std::io::Error) -> Self {
+        match source.downcast::<reqwest::Error>() {
+            Ok(source) => {
+                let (what, source) = without_url(what, source);
+                let source = std::io::Error::other(source);
+                Self::Broken { what, source }
+            }
+            Err(source) => Self::Broken {
+                what: what.to_owned(),
+                source,
+            },
+        }
+    }
+
     /// Whether there was no connection at all.
     pub(crate) fn is_nobody_there(&self) -> bool {
         matches!(self, Self::Unreachable { source, .. } if source.is_connect())
@@ -215,6 +236,13 @@ impl RegistryError {
             | Self::Store(_) => Remedy::Elsewhere,
         }
     }
+}
+
+/// The URL of an error goes into events; its query may be a signature that opens the storage to every reader.
+fn without_url(what: &str, source: reqwest::Error) -> (String, reqwest::Error) {
+    let host = source.url().and_then(reqwest::Url::host_str);
+    let what = host.map_or_else(|| what.to_owned(), |host| format!("{what} at {host}"));
+    (what, source.without_url())
 }
 
 fn denied(what: &str, user: Option<&str>, said: &str) -> String {

@@ -147,10 +147,8 @@ impl Session {
         what: &str,
         request: RequestBuilder,
     ) -> Result<Response, RegistryError> {
-        request.send().await.map_err(|source| RegistryError::Unreachable {
-            what: what.to_owned(),
-            source,
-        })
+        let sent = request.send().await;
+        sent.map_err(|source| RegistryError::unreachable(what, source))
     }
 
     /// What to show instead of `refused`; `None` where there is nothing else.
@@ -302,10 +300,7 @@ pub(crate) async fn read(what: &str, mut response: Response, limit: u64) -> Resu
     let mut bytes = Vec::new();
     loop {
         let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|source| RegistryError::Unreachable {
-            what: what.to_owned(),
-            source,
-        })?;
+        let chunk = chunk.map_err(|source| RegistryError::unreachable(what, source))?;
         let Some(chunk) = chunk else {
             return Ok(bytes.into());
         };

@@ -227,6 +227,20 @@ fn collect_keeps_what_is_named_or_in_use() {
 }
 
 #[test]
+fn an_image_that_was_loaded_without_a_name_is_kept_from_eviction_and_open_to_all() {
+    if !root_only() {
+        return;
+    }
+    let (_dir, store) = store();
+    let layout = Layout::new();
+    let descriptor = layout.manifest(architecture(), &[layer("a")], gzip);
+    let loaded = store.load(layout.list(descriptor, None).path()).unwrap();
+    assert_eq!(loaded[0].reference, loaded[0].id);
+    let image = store.resolve(&loaded[0].id).unwrap().unwrap();
+    assert!(image.pinned && store.is_open_to(&image.id, &Keyring::default()).unwrap());
+}
+
+#[test]
 fn a_full_disk_is_said_and_leaves_nothing() {
     if !root_only() {
         return;

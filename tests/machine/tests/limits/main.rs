@@ -113,7 +113,7 @@ const TRACES: &str = "ip -brief link; ip route; ip -brief address show dev lo; n
     cut -d' ' -f5 /proc/self/mountinfo | sort; ls /run/netns /run/systemd/system 2>/dev/null; \
     find /etc /var/lib/floe /var/lib/cni /run/floe -xdev 2>/dev/null | sort; \
     systemctl list-units --all --plain --no-legend 'floe*'; pgrep -l 'floe|crun'; \
-    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.bridge.bridge-nf-call-iptables 2>&1; lsmod | grep -c br_netfilter";
+    sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.bridge.bridge-nf-call-iptables 2>&1; lsmod | grep -c br_netfilter; true";
 
 fn host_given_back(vm: &Vm) -> Result<()> {
     apply(vm, "left", "memory: 64Mi", "sleep 3600")?;

@@ -122,6 +122,81 @@ async fn a_private_image_is_open_to_pods_whose_credentials_were_accepted_and_to_
 }
 
 #[tokio::test]
+async fn a_private_image_is_no_more_open_by_its_id_than_by_its_name() {
+    if !root_only() {
+        return;
+    }
+    let (fake, name) = registry().await;
+    fake.auth(Auth::Basic("u", "p"));
+    let node = Node::new("");
+    let host = fake.address.to_string();
+    let (right, wrong) = (keyring(&host, &[("u", "p")]), keyring(&host, &[("u", "guess")]));
+    let id = node.puller.pull(&name, &right).await.unwrap().image.id;
+    let open = |ring: &Keyring| node.store.is_open_to(&id, ring).unwrap();
+    assert!(open(&right) && !open(&wrong) && !open(&Keyring::default()));
+    // One name that is open is enough.
+    fake.image("free", "v1", &[layer("base"), layer("top")]);
+    fake.auth(Auth::Open);
+    assert_eq!(node.pull(&fake.name("free:v1")).await.unwrap().image.id, id);
+    assert!(open(&Keyring::default()));
+}
+
+#[tokio::test]
+async fn who_is_let_into_one_repository_is_not_let_into_another_that_has_the_same_image() {
+    if !root_only() {
+        return;
+    }
+    let (fake, app) = registry().await;
+    fake.image("other", "v1", &[layer("base"), layer("top")]);
+    let other = fake.name("other:v1");
+    let node = Node::new("");
+    let host = fake.address.to_string();
+    let (first, second) = (keyring(&host, &[("u", "p")]), keyring(&host, &[("w", "q")]));
+    for name in [&app, &other] {
+        fake.auth(Auth::Basic("u", "p"));
+        node.puller.pull(name, &first).await.unwrap();
+    }
+    let open = |name: &str, ring: &Keyring| node.store.is_open_to(name, ring).unwrap();
+    fake.auth(Auth::Basic("w", "q"));
+    node.puller.pull(&other, &second).await.unwrap();
+    assert!(open(&other, &second) && open(&other, &first));
+    assert!(open(&app, &first) && !open(&app, &second));
+    fake.auth(Auth::Open);
+    node.pull(&other).await.unwrap();
+    assert!(open(&other, &Keyring::default()) && !open(&app, &Keyring::default()));
+}
+
+#[tokio::test]
+async fn an_error_behind_a_redirect_names_the_host_and_not_the_signed_address() {
+    let (fake, name) = registry().await;
+    let storage = Fake::start().await;
+    let bytes = crate::fixture::gzip(&layer("base"));
+    let path = blob_path("app", &crate::digest::of(&bytes));
+    let manifest = crate::registry::fake::manifest_path("app", "v1");
+    storage.put(path.clone(), &bytes, "application/octet-stream");
+    let signed = |to: &str| Fault::Redirect(format!("http://{to}{path}?X-Amz-Signature=hunter2"));
+    let storage_host = storage.address.to_string();
+    // Nobody there, for a manifest and a layer; a layer that breaks off; one that is refused.
+    for (from, to, fault) in [
+        (&manifest, "127.0.0.1:1", None),
+        (&path, "127.0.0.1:1", None),
+        (&path, storage_host.as_str(), Some(Fault::Cut(5))),
+        (&path, storage_host.as_str(), Some(Fault::Status(503, None))),
+    ] {
+        fake.fault(from, std::iter::repeat_n(signed(to), 4));
+        storage.fault(
+            &path,
+            fault.iter().flat_map(|f| std::iter::repeat_n(f.clone(), 4)),
+        );
+        let told = Node::new("").pull(&name).await.unwrap_err();
+        let said = format!("{told} {told:?}");
+        assert!(!said.contains("hunter2") && !said.contains("X-Amz"), "{said}");
+        let refused = matches!(fault, Some(Fault::Status(..)));
+        assert!(refused || said.contains(" at 127.0.0.1"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_to_another_host_is_followed_without_credentials() {
     if !root_only() {
         return;
