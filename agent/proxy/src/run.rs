@@ -35,7 +35,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const SECOND_SWEEP: Duration = Duration::from_secs(1);
 
 /// Runs the proxy on this node until `stop`. Without the API the table stays as it is. `repaired` is
-/// notified when others had changed the table and it was put right: what else was in it may be gone.
+/// notified when others had changed the table and ours is right again: what else was in it may be gone.
 pub async fn run(client: Client, config: Config, repaired: Arc<Notify>, stop: CancellationToken) {
     let settings = config.clone();
     // A setting may have to load a kernel module.
@@ -67,12 +67,17 @@ struct Proxy {
     /// Away while it works.
     engine: Option<Engine<KernelRuleset>>,
     watch: Watch,
-    /// What others changed since the last look.
+    attempts: Attempts,
+    sweeps: Sweeps,
+}
+
+/// What came of the attempts so far.
+struct Attempts {
+    /// What others changed since the last one that succeeded.
     foreign: Foreign,
     repaired: Arc<Notify>,
     /// When to try again after a failure, and how long to wait after the next one.
     retry: (Option<Instant>, Duration),
-    sweeps: Sweeps,
 }
 
 /// Cleaning up, which goes on beside the engine.
@@ -94,9 +99,7 @@ impl Proxy {
         Ok(Self {
             engine: Some(Engine::new(Model::new(config), rules)),
             watch,
-            foreign: Foreign::default(),
-            repaired,
-            retry: (None, RETRY.0),
+            attempts: Attempts::new(repaired),
             sweeps: Sweeps::default(),
         })
     }
@@ -113,17 +116,53 @@ impl Proxy {
                 // Cancel-safe: a token stays cancelled.
                 () = stop.cancelled() => return Ok(()),
                 // Cancel-safe: a notice is taken only when it is returned.
-                foreign = self.watch.next() => self.hear(foreign),
+                foreign = self.watch.next() => self.attempts.hear(foreign),
                 // Cancel-safe: an update is taken only when it is returned.
                 received = updates.recv_many(&mut batch, QUEUE) => if received == 0 { return Ok(()) },
                 // Cancel-safe: a dropped sleep loses nothing.
-                () = until(self.retry.0) => self.retry.0 = None,
+                () = until(self.attempts.retry.0) => self.attempts.retry.0 = None,
                 // Cancel-safe: as above.
                 () = until(self.sweeps.second_at()) => self.sweeps.begin_second(),
                 // Cancel-safe: a result is taken only when it is returned.
                 Some(done) = self.sweeps.running.join_next() => tell_swept(done),
             }
             self.work(&mut batch).await?;
+        }
+    }
+
+    /// Applies what is known, on a thread that may block.
+    async fn work(&mut self, batch: &mut Vec<Update>) -> Result<(), JoinError> {
+        let Some(mut engine) = self.engine.take() else {
+            return Ok(());
+        };
+        let updates = std::mem::take(batch);
+        if !self.attempts.foreign.is_empty() {
+            engine.distrust();
+        }
+        let began = Instant::now();
+        let waiting = self.attempts.retry.0.is_some();
+        let (engine, done) = tokio::task::spawn_blocking(move || {
+            updates.into_iter().for_each(|update| engine.update(update));
+            let done = (!waiting).then(|| engine.sync());
+            (engine, done)
+        })
+        .await?;
+        if let Some(done) = done {
+            let targets = self.attempts.done(done, began.elapsed());
+            self.sweeps.waiting.extend(targets);
+        }
+        self.sweeps.begin(&engine);
+        self.engine = Some(engine);
+        Ok(())
+    }
+}
+
+impl Attempts {
+    fn new(repaired: Arc<Notify>) -> Self {
+        Self {
+            foreign: Foreign::default(),
+            repaired,
+            retry: (None, RETRY.0),
         }
     }
 
@@ -136,45 +175,26 @@ impl Proxy {
             .extend(foreign.what.into_iter().filter(|what| !own(what)));
     }
 
-    /// Applies what is known, on a thread that may block.
-    async fn work(&mut self, batch: &mut Vec<Update>) -> Result<(), JoinError> {
-        let Some(mut engine) = self.engine.take() else {
-            return Ok(());
-        };
-        let updates = std::mem::take(batch);
-        let foreign = std::mem::take(&mut self.foreign);
-        if !foreign.is_empty() {
-            engine.distrust();
-        }
-        let began = Instant::now();
-        let waiting = self.retry.0.is_some();
-        let (engine, done) = tokio::task::spawn_blocking(move || {
-            updates.into_iter().for_each(|update| engine.update(update));
-            let done = if waiting {
-                Ok(Report::default())
-            } else {
-                engine.sync()
-            };
-            (engine, done)
-        })
-        .await?;
+    /// Takes in how one ended; gives what clients connect to that it changed.
+    fn done(&mut self, done: Result<Report, NftError>, took: Duration) -> BTreeSet<Target> {
         match done {
             Ok(report) => {
-                self.retry.1 = if waiting { self.retry.1 } else { RETRY.0 };
-                if tell(&report, &foreign, began.elapsed()) {
+                self.retry.1 = RETRY.0;
+                let foreign = std::mem::take(&mut self.foreign);
+                tell(&report, &foreign, took);
+                if !foreign.is_empty() {
+                    // Though nothing of ours was gone: what else is in the table may be.
                     self.repaired.notify_one();
                 }
-                self.sweeps.waiting.extend(report.targets);
+                report.targets
             }
             Err(error) => {
                 let wait = self.retry.1;
                 warn!(error = &error as &dyn Error, again_in = ?wait, "services not programmed");
                 self.retry = (Some(Instant::now() + wait), (wait * 2).min(RETRY.1));
+                BTreeSet::new()
             }
         }
-        self.sweeps.begin(&engine);
-        self.engine = Some(engine);
-        Ok(())
     }
 }
 
@@ -221,8 +241,8 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Logs what was done; says whether it put right what others had changed.
-fn tell(report: &Report, foreign: &Foreign, took: Duration) -> bool {
+/// Logs what was done.
+fn tell(report: &Report, foreign: &Foreign, took: Duration) {
     let Report { changed, .. } = report;
     let repaired = !foreign.is_empty() && (report.rebuilt || *changed > 0);
     if repaired {
@@ -240,7 +260,6 @@ fn tell(report: &Report, foreign: &Foreign, took: Duration) -> bool {
     } else if *changed > 0 {
         debug!(changed, ?took, shown = ?report.shown, "services programmed");
     }
-    repaired
 }
 
 fn tell_swept(done: Result<Result<usize, NftError>, JoinError>) {
@@ -318,5 +337,54 @@ async fn follow<K>(
         if sender.send(update).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn told(attempts: &Attempts) -> bool {
+        attempts.repaired.notified().now_or_never().is_some()
+    }
+
+    fn refused() -> Result<Report, NftError> {
+        let (attempted, said) = ("load the table".to_owned(), "busy".to_owned());
+        Err(NftError::Refused { attempted, said })
+    }
+
+    fn flushed() -> Foreign {
+        Foreign {
+            lost: false,
+            what: BTreeSet::from(["chain masquerade-floe".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn what_others_changed_is_told_once_though_the_first_attempt_failed() {
+        let mut attempts = Attempts::new(Arc::default());
+        attempts.hear(flushed());
+        attempts.done(refused(), Duration::ZERO);
+        assert!(!told(&attempts), "the table is not right yet");
+        assert_eq!(attempts.foreign, flushed());
+        assert!(attempts.retry.0.is_some());
+        attempts.done(Ok(Report::default()), Duration::ZERO);
+        assert!(told(&attempts));
+        attempts.done(Ok(Report::default()), Duration::ZERO);
+        assert!(!told(&attempts));
+    }
+
+    #[test]
+    fn what_others_changed_is_told_though_nothing_of_ours_was_gone() {
+        let mut attempts = Attempts::new(Arc::default());
+        attempts.hear(flushed());
+        let report = Report {
+            compared: true,
+            ..Report::default()
+        };
+        attempts.done(Ok(report), Duration::ZERO);
+        assert!(told(&attempts));
     }
 }
