@@ -12,20 +12,24 @@ use crate::facts::NodeFacts;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Nodes {
     known: BTreeMap<String, NodeFacts>,
+    /// Whether that is all of them: it was remembered, or a listing has ended.
+    whole: bool,
     /// A listing that has not ended.
     listing: BTreeMap<String, NodeFacts>,
 }
 
 impl Nodes {
-    pub(crate) fn new(known: BTreeMap<String, NodeFacts>) -> Self {
+    pub(crate) fn new(remembered: Option<BTreeMap<String, NodeFacts>>) -> Self {
         Self {
-            known,
+            whole: remembered.is_some(),
+            known: remembered.unwrap_or_default(),
             ..Self::default()
         }
     }
 
-    pub(crate) const fn known(&self) -> &BTreeMap<String, NodeFacts> {
-        &self.known
+    /// All nodes; nothing while it is not known which there are.
+    pub(crate) fn known(&self) -> Option<&BTreeMap<String, NodeFacts>> {
+        self.whole.then_some(&self.known)
     }
 
     /// Takes an event over; whether anything that matters is different now.
@@ -46,7 +50,8 @@ impl Nodes {
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listing);
-                std::mem::replace(&mut self.known, listed) != self.known
+                let first = !std::mem::replace(&mut self.whole, true);
+                std::mem::replace(&mut self.known, listed) != self.known || first
             }
         }
     }
@@ -76,26 +81,36 @@ mod tests {
 
     #[test]
     fn a_heartbeat_changes_nothing_and_a_subnet_does() {
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new(Some(BTreeMap::new()));
         let event = |subnet: &str, time: &str| Event::Apply(node("a", subnet, time));
         assert!(nodes.take(&event("10.42.1.0/24", "2026-01-01T00:00:00Z")));
         assert!(!nodes.take(&event("10.42.1.0/24", "2026-01-01T00:05:00Z")));
         assert!(nodes.take(&event("10.42.2.0/24", "2026-01-01T00:05:00Z")));
-        let facts = &nodes.known()["a"];
+        let facts = &nodes.known().unwrap()["a"];
         assert_eq!(facts.site().unwrap().node.to_string(), "192.0.2.1");
     }
 
     #[test]
+    fn nodes_that_nobody_remembers_are_known_once_they_were_listed_be_there_none() {
+        let mut nodes = Nodes::new(None);
+        assert!(!nodes.take(&Event::Init));
+        assert_eq!(nodes.known(), None);
+        assert!(nodes.take(&Event::InitDone), "it is new that there are none");
+        assert_eq!(nodes.known(), Some(&BTreeMap::new()));
+    }
+
+    #[test]
     fn a_listing_counts_only_once_it_is_whole() {
-        let mut nodes = Nodes::default();
+        let mut nodes = Nodes::new(Some(BTreeMap::new()));
         let one = node("a", "10.42.1.0/24", "2026-01-01T00:00:00Z");
         assert!(nodes.take(&Event::Apply(one)));
         assert!(!nodes.take(&Event::Init));
         let two = node("b", "10.42.2.0/24", "2026-01-01T00:00:00Z");
         assert!(!nodes.take(&Event::InitApply(two)));
-        assert!(nodes.known().contains_key("a"), "nothing is lost on the way");
+        let known = nodes.known().unwrap();
+        assert!(known.contains_key("a"), "nothing is lost on the way");
         assert!(nodes.take(&Event::InitDone));
-        assert_eq!(nodes.known().keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(nodes.known().unwrap().keys().collect::<Vec<_>>(), ["b"]);
         assert!(!nodes.take(&Event::Delete(node("a", "", "2026-01-01T00:00:00Z"))));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cni_plugins_netlink::{Monitor, Netlink, NetlinkError, Notice, Site, Watched};
+use cni_plugins_netlink::{Links, Monitor, Netlink, NetlinkError, Notice, Site, Watched};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -28,6 +28,10 @@ const CALM: Duration = Duration::from_secs(10);
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often a look is taken though nothing was told.
 const RESYNC: Duration = Duration::from_mins(5);
+
+/// Why nothing is done yet.
+const UNHEARD: &str =
+    "the cluster's nodes are not known: none are remembered, and the API server has not listed them yet";
 
 /// What [`run`] works on.
 #[derive(Debug, Clone)]
@@ -169,10 +173,12 @@ impl<'a> Overlay<'a> {
         if !self.nodes.take(event) {
             return;
         }
-        let (memory, nodes) = (self.memory.clone(), self.nodes.known().clone());
-        let written = tokio::task::spawn_blocking(move || memory.write(&nodes)).await;
-        if let Ok(Err(error)) = written {
-            warn!(error = %error, "nodes not remembered");
+        if let Some(nodes) = self.nodes.known().cloned() {
+            let memory = self.memory.clone();
+            let written = tokio::task::spawn_blocking(move || memory.write(&nodes)).await;
+            if let Ok(Err(error)) = written {
+                warn!(error = %error, "nodes not remembered");
+            }
         }
         self.due = (Instant::now(), Cause::Api);
     }
@@ -192,7 +198,7 @@ impl<'a> Overlay<'a> {
         let cause = self.due.1;
         self.due = (Instant::now() + RESYNC, Cause::Look);
         let looked = if wanted {
-            self.engine.look(self.nodes.known(), cause).await.map(Some)
+            look(&mut self.engine, &self.nodes, cause).await.map(Some)
         } else {
             self.engine.withdraw().await.map(|()| None)
         };
@@ -258,12 +264,23 @@ impl<'a> Overlay<'a> {
 
     /// The device's index, then the uplink's.
     async fn indices(&self, site: Site) -> Vec<u32> {
-        use cni_plugins_netlink::Links as _;
         let Ok(tables) = self.engine.links().tables().await else {
             return Vec::new();
         };
         let found = [tables.named(DEVICE), tables.with_address(site.node)];
         found.into_iter().flatten().map(|link| link.index).collect()
+    }
+}
+
+/// Takes a look once it is known which nodes there are: the entries of those that are not known would go.
+async fn look<L: Links>(
+    engine: &mut Engine<L>,
+    nodes: &Nodes,
+    cause: Cause,
+) -> Result<Outcome, NetlinkError> {
+    match nodes.known() {
+        Some(nodes) => engine.look(nodes, cause).await,
+        None => Ok(Outcome::Waiting(UNHEARD.to_owned())),
     }
 }
 
@@ -276,5 +293,45 @@ fn said(error: &NetlinkError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cni_plugins_netlink::{Entry, MemoryLinks};
+
+    use super::*;
+    use crate::facts::NodeFacts;
+
+    #[tokio::test]
+    async fn peers_stay_while_nobody_knows_which_nodes_there_are() {
+        let links = MemoryLinks::new();
+        links.add("eth0", 1500, &[Entry::Address("192.0.2.1/24".parse().unwrap())]);
+        let place = Place {
+            name: "n0".to_owned(),
+            node: [192, 0, 2, 1].into(),
+            subnet: Some("10.42.0.0/24".parse().unwrap()),
+            links: Vec::new(),
+        };
+        let mut engine = Engine::new(links, place);
+        let peer = NodeFacts {
+            since: "0".to_owned(),
+            subnet: Some("10.42.1.0/24".to_owned()),
+            address: Some("192.0.2.2".to_owned()),
+        };
+        let nodes = Nodes::new(Some(BTreeMap::from([("n1".to_owned(), peer)])));
+        look(&mut engine, &nodes, Cause::Look).await.unwrap();
+        let before = engine.links().tables().await.unwrap();
+
+        let mut unheard = Nodes::new(None);
+        let outcome = look(&mut engine, &unheard, Cause::Look).await.unwrap();
+        assert_eq!(outcome, Outcome::Waiting(UNHEARD.to_owned()));
+        assert_eq!(engine.links().tables().await.unwrap(), before);
+
+        unheard.take(&watcher::Event::InitDone);
+        look(&mut engine, &unheard, Cause::Api).await.unwrap();
+        assert_ne!(engine.links().tables().await.unwrap(), before, "none was listed");
     }
 }
