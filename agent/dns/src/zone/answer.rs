@@ -106,8 +106,8 @@ impl Zone {
 
     /// The labels below the domain, read. `None` for labels that no name of the cluster has.
     fn wanted(&self, name: &Name) -> Option<Wanted> {
-        let below =
-            usize::from(name.num_labels()).checked_sub(usize::from(self.scope.domain.num_labels()))?;
+        // Not `num_labels`, which leaves out a leading `*`: RFC 4034, 3.1.3.
+        let below = name.iter().len().checked_sub(self.scope.domain.iter().len())?;
         let mut labels = Vec::with_capacity(below);
         for label in name.iter().take(below) {
             labels.push(std::str::from_utf8(label).ok()?.to_ascii_lowercase());

@@ -234,6 +234,8 @@ fn a_name_that_exists_without_the_record_is_told_from_one_that_does_not() {
         ("a.b.c.d.kubernetes.default.svc.cluster.local.", "A", NO_NAME),
         // No wildcards: the specification has none.
         ("*.default.svc.cluster.local.", "A", NO_NAME),
+        ("*.kubernetes.default.svc.cluster.local.", "A", NO_NAME),
+        ("*.cluster.local.", "NS", NO_NAME),
         // Reverse names of the cluster's ranges stay here; others are an upstream's.
         ("77.0.43.10.in-addr.arpa.", "PTR", NO_NAME),
         ("1.0.43.10.in-addr.arpa.", "A", NONE),
