@@ -159,7 +159,11 @@ impl Config {
                 raw.server
             ));
         }
-        let pod_cidr = raw.pod_cidr.as_deref().map(|text| network("pod_cidr", text));
+        let cluster_cidr = network("cluster_cidr", &raw.cluster_cidr)?;
+        let pod_cidr = raw
+            .pod_cidr
+            .as_deref()
+            .map(|text| own_network(text, cluster_cidr));
         check_cidr("service_cidr", &raw.service_cidr)?;
         let reserved = Reserved {
             milli_cpu: amount("reserved_cpu", raw.reserved_cpu.as_deref(), quantity::milli)?,
@@ -176,7 +180,7 @@ impl Config {
             run_dir: raw.run_dir,
             listen: raw.listen,
             pod_cidr: pod_cidr.transpose()?,
-            cluster_cidr: network("cluster_cidr", &raw.cluster_cidr)?,
+            cluster_cidr,
             service_cidr: raw.service_cidr,
             cluster_dns: raw.cluster_dns,
             cluster_domain: raw.cluster_domain,
@@ -230,6 +234,17 @@ fn network(key: &str, text: &str) -> anyhow::Result<Ipv4Net> {
     parsed.filter(usable).ok_or_else(|| {
         anyhow!("key {key} = {text:?}: no network of IPv4 with room for pods such as \"10.42.0.0/24\"")
     })
+}
+
+/// A node's part of `cluster`.
+fn own_network(text: &str, cluster: Ipv4Net) -> anyhow::Result<Ipv4Net> {
+    let own = network("pod_cidr", text)?;
+    if cluster.contains(&own) {
+        return Ok(own);
+    }
+    Err(anyhow!(
+        "key pod_cidr = {text:?}: lies outside of cluster_cidr = \"{cluster}\", so no other node would route it here"
+    ))
 }
 
 fn check_cidr(key: &str, text: &str) -> anyhow::Result<()> {
@@ -292,6 +307,9 @@ pub(crate) mod tests {
         let error = |extra: &str| format!("{:#}", Config::parse(&format!("{LEAST}{extra}")).unwrap_err());
         assert!(error("colour = 1").contains("colour"));
         assert!(error("pod_cidr = \"10.42.0.1/24\"").contains("pod_cidr = \"10.42.0.1/24\""));
+        assert!(
+            error("pod_cidr = \"192.168.0.0/24\"").contains("outside of cluster_cidr = \"10.42.0.0/16\"")
+        );
         assert!(error("reserved_cpu = \"lots\"").contains("reserved_cpu = \"lots\""));
         assert!(error("image_gc_low_percent = 90").contains("image_gc_low_percent = 90"));
         let http = LEAST.replace("https", "http");

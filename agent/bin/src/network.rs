@@ -96,6 +96,7 @@ impl Network {
                 name: self.config.node_name.clone(),
                 node,
                 subnet: self.config.pod_cidr,
+                cluster: self.config.cluster_cidr,
                 links: vec![BRIDGE.to_owned()],
             },
             memory: self.config.state_dir.join("nodes.json"),

@@ -33,6 +33,8 @@ pub struct Place {
     pub node: Ipv4Addr,
     /// The network of its pods, where it is not the one of the Node object.
     pub subnet: Option<Ipv4Net>,
+    /// Addresses of all pods.
+    pub cluster: Ipv4Net,
     /// Names of links that are the pods' own.
     pub links: Vec<String>,
 }
@@ -95,6 +97,9 @@ impl<L: Links> Engine<L> {
             Err(reason) => return Ok(Outcome::Waiting(format!("this node: {reason}"))),
         };
         let subnet = own.site.subnet;
+        if let Some(why) = self.misplaced(subnet, nodes) {
+            return Ok(Outcome::Refused(why));
+        }
         let taken = foreign(&own, &tables);
         if let Some((net, link)) = taken.into_iter().find(|(net, _)| overlap(*net, subnet)) {
             return Ok(Outcome::Refused(in_use(subnet, net, &link)));
@@ -137,7 +142,26 @@ impl<L: Links> Engine<L> {
                 subnet,
                 node: self.place.node,
             },
+            cluster: self.place.cluster,
             links: self.place.links.clone(),
+        })
+    }
+
+    /// Why other nodes would not send what is for `subnet` to this one.
+    fn misplaced(&self, subnet: Ipv4Net, nodes: &BTreeMap<String, NodeFacts>) -> Option<String> {
+        let Place { name, cluster, .. } = &self.place;
+        if !cluster.contains(&subnet) {
+            return Some(format!(
+                "the pod network {subnet} of this node lies outside of the cluster's, {cluster}: the agents' key \
+                 cluster_cidr must be the control plane's pod_cidr"
+            ));
+        }
+        let given = nodes.get(name)?.subnet().ok()?;
+        (given != subnet).then(|| {
+            format!(
+                "the key pod_cidr gives this node {subnet}, its Node object says {given}: drain the node and delete \
+                 the object, so that it is made anew, or remove the key"
+            )
         })
     }
 

@@ -25,6 +25,8 @@ pub struct Own {
     pub name: String,
     /// Its place in the overlay.
     pub site: Site,
+    /// Addresses of all pods: a network outside of it is nobody's to claim.
+    pub cluster: Ipv4Net,
     /// Names of links that are the pods' own: what leads through them is in nobody's way.
     pub links: Vec<String>,
 }
@@ -68,6 +70,9 @@ pub enum Reason {
     /// The text is no network.
     #[error("its pod network {0:?} is no network of IPv4 with room for pods")]
     Malformed(String),
+    /// Traffic to addresses that are no pods' would go to it.
+    #[error("its pod network {0} lies outside of the cluster's, {1} (key cluster_cidr)")]
+    Outside(Ipv4Net, Ipv4Net),
     /// It has not said where it is.
     #[error("it has no internal address of IPv4")]
     NoAddress,
@@ -149,6 +154,10 @@ impl<'a> Claims<'a> {
 
     fn admit(&mut self, name: &'a str, site: Site) -> Result<Site, Reason> {
         let Site { subnet, node } = site;
+        let cluster = self.own.cluster;
+        if !cluster.contains(&subnet) {
+            return Err(Reason::Outside(subnet, cluster));
+        }
         if node == self.own.site.node {
             return Err(Reason::SameAddress(node));
         }

@@ -313,6 +313,7 @@ mod tests {
             name: "n0".to_owned(),
             node: [192, 0, 2, 1].into(),
             subnet: Some("10.42.0.0/24".parse().unwrap()),
+            cluster: "10.42.0.0/16".parse().unwrap(),
             links: Vec::new(),
         };
         let mut engine = Engine::new(links, place);

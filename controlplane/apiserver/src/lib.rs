@@ -29,6 +29,7 @@ mod server;
 mod tests;
 mod write;
 
+pub use auth::pod_network::PodNetworks;
 pub use bootstrap::{Bootstrap, BootstrapError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use in_process::InProcess;

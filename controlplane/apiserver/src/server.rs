@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::authenticate;
+use crate::auth::pod_network::PodNetworks;
 use crate::clock::Clock;
 use crate::dispatch;
 use crate::in_process::InProcess;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub schemas: &'static Schemas,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Addresses for pods.
+    pub pods: PodNetworks,
     /// Addresses for Services.
     pub service_cidr: IpNet,
     /// The cluster's DNS server: the address of the Service `kube-system/kube-dns`, which no other
@@ -49,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) schemas: &'static Schemas,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pods: PodNetworks,
     pub(crate) service_cidr: IpNet,
     pub(crate) cluster_dns: IpAddr,
     pub(crate) nodes: Option<NodeClient>,
@@ -85,6 +89,7 @@ impl ApiServer {
             store: parts.store,
             schemas: parts.schemas,
             clock: parts.clock,
+            pods: parts.pods,
             service_cidr: parts.service_cidr,
             cluster_dns: parts.cluster_dns,
             nodes: parts.nodes,

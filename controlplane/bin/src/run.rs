@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
-use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, SystemClock, server_config};
+use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, SystemClock, server_config};
 use controlplane_controllers::PodRange;
 use controlplane_store::{Options, Store};
 use controlplane_store_sqlite::SqliteDurability;
@@ -193,6 +193,10 @@ fn api_server(config: &Config, identities: &Identities, store: Store) -> ApiServ
         store,
         schemas: controlplane_schema::builtin(),
         clock: Arc::new(SystemClock),
+        pods: PodNetworks {
+            range: config.network.pods,
+            node_mask: config.network.node_mask,
+        },
         service_cidr: config.network.services,
         cluster_dns: config.network.dns,
         nodes: Some(identities.to_nodes.clone()),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SUBNETS: [&str; 8] = [
+const SUBNETS: [&str; 9] = [
     "10.42.1.0/24",
     "10.42.2.0/24",
     "10.42.3.0/24",
@@ -12,6 +12,7 @@ const SUBNETS: [&str; 8] = [
     "10.42.5.0/24",
     "nonsense",
     "10.90.0.0/24",
+    "192.168.7.0/24",
 ];
 
 fn place() -> Place {
@@ -19,6 +20,7 @@ fn place() -> Place {
         name: "n0".to_owned(),
         node: [192, 0, 2, 1].into(),
         subnet: None,
+        cluster: "10.0.0.0/8".parse().unwrap(),
         links: vec!["floe0".to_owned()],
     }
 }
@@ -134,13 +136,39 @@ async fn a_network_in_use_on_this_machine_is_refused_in_one_sentence() {
 }
 
 #[tokio::test]
-async fn a_network_that_was_set_on_this_node_counts_before_that_of_the_object() {
+async fn a_network_that_was_set_on_this_node_counts_until_the_object_says_another() {
     let subnet = Some("10.42.5.0/24".parse().unwrap());
     let mut engine = engine(Place { subnet, ..place() });
-    let all = nodes(&[("n0", "10.42.1.0/24", 1), ("n1", "10.42.1.0/24", 2)]);
+    let all = nodes(&[("n1", "10.42.1.0/24", 2)]);
     engine.look(&all, Cause::Api).await.unwrap();
     let tables = engine.links().tables().await.unwrap();
     assert!(reaches(&tables, all["n1"].site().unwrap()));
+    let other = nodes(&[("n0", "10.42.1.0/24", 1)]);
+    let Outcome::Refused(why) = engine.look(&other, Cause::Api).await.unwrap() else {
+        unreachable!("others would send nothing here")
+    };
+    assert!(
+        why.starts_with("the key pod_cidr gives this node 10.42.5.0/24, its Node object says 10.42.1.0/24"),
+        "{why}"
+    );
+    assert_eq!(
+        engine.links().tables().await.unwrap(),
+        tables,
+        "what is there stays"
+    );
+}
+
+#[tokio::test]
+async fn a_network_outside_of_the_clusters_is_refused_on_its_own_node() {
+    let mut engine = engine(place());
+    let all = nodes(&[("n0", "192.168.7.0/24", 1)]);
+    let Outcome::Refused(why) = engine.look(&all, Cause::Api).await.unwrap() else {
+        unreachable!("others would send nothing here")
+    };
+    assert!(
+        why.contains("192.168.7.0/24 of this node lies outside of the cluster's, 10.0.0.0/8"),
+        "{why}"
+    );
 }
 
 #[tokio::test]

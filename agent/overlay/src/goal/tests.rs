@@ -9,6 +9,7 @@ fn own() -> Own {
             subnet: "10.42.1.0/24".parse().unwrap(),
             node: [192, 0, 2, 1].into(),
         },
+        cluster: "10.42.0.0/16".parse().unwrap(),
         links: vec!["floe0".to_owned()],
     }
 }
@@ -81,6 +82,8 @@ fn a_node_that_says_nothing_or_nonsense_is_skipped_with_the_reason() {
         ("e", node("1", "10.42.5.0/24", "127.0.0.1")),
         ("f", node("1", "10.42.6.0/24", "192.0.2.1")),
         ("g", node("1", "0.0.0.0/0", "192.0.2.7")),
+        ("h", node("1", "10.43.0.0/24", "192.0.2.8")),
+        ("i", node("1", "10.42.0.0/15", "192.0.2.9")),
     ];
     assert_eq!(
         skipped(&nodes),
@@ -92,6 +95,8 @@ fn a_node_that_says_nothing_or_nonsense_is_skipped_with_the_reason() {
             "node e is left out of the overlay: its internal address \"127.0.0.1\" is none that a node can have",
             "node f is left out of the overlay: its internal address 192.0.2.1 is this node's own",
             "node g is left out of the overlay: its pod network \"0.0.0.0/0\" is no network of IPv4 with room for pods",
+            "node h is left out of the overlay: its pod network 10.43.0.0/24 lies outside of the cluster's, 10.42.0.0/16 (key cluster_cidr)",
+            "node i is left out of the overlay: its pod network 10.42.0.0/15 lies outside of the cluster's, 10.42.0.0/16 (key cluster_cidr)",
         ]
     );
 }

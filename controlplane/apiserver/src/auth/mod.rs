@@ -3,4 +3,5 @@
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod node;
+pub(crate) mod pod_network;
 pub(crate) mod restrict;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use controlplane_api::{ApiError, Resource, UserInfo, meta};
 use serde_json::Value;
 
-use crate::auth::node;
+use crate::auth::{node, pod_network};
+use crate::call::Call;
 
 /// Labels that only others set on a node, so that workloads can be kept away from it.
 const RESERVED: &str = "node-restriction.kubernetes.io/";
@@ -15,24 +16,29 @@ const RESERVED: &str = "node-restriction.kubernetes.io/";
 /// # Errors
 ///
 /// 403 that says what a node may not do.
-pub(crate) fn check(
-    user: &UserInfo,
-    resource: &Resource,
-    new: &Value,
-    old: Option<&Value>,
-) -> Result<(), ApiError> {
+pub(crate) fn check(call: &Call, new: &Value, old: Option<&Value>) -> Result<(), ApiError> {
+    fields(&call.user, &call.resource, new, old)?;
+    let Some(node) = node::name(&call.user).filter(|_| &*call.resource.plural == "nodes") else {
+        return Ok(());
+    };
+    let others = || pod_network::of_others(call.store(), node);
+    let refusal = call.server.pods.refusal(new, old, others);
+    refusal.map_or(Ok(()), |why| {
+        Err(forbidden(node, &call.resource, meta::name(new), &why))
+    })
+}
+
+fn forbidden(node: &str, resource: &Resource, name: &str, why: &str) -> ApiError {
+    let why = format!("node \"{node}\" {why}");
+    ApiError::forbidden(&resource.group, &resource.plural, name, &why)
+}
+
+/// What can be said from the object alone.
+fn fields(user: &UserInfo, resource: &Resource, new: &Value, old: Option<&Value>) -> Result<(), ApiError> {
     let Some(node) = node::name(user) else {
         return Ok(());
     };
-    let refuse = |why: &str| {
-        let why = format!("node \"{node}\" {why}");
-        Err(ApiError::forbidden(
-            &resource.group,
-            &resource.plural,
-            meta::name(new),
-            &why,
-        ))
-    };
+    let refuse = |why: &str| Err(forbidden(node, resource, meta::name(new), why));
     match (&*resource.plural, old) {
         ("nodes" | "leases", None) if meta::name(new) != node => refuse("is not allowed to create another's"),
         ("nodes", old) if reserved(new) != old.map(reserved).unwrap_or_default() => refuse(&format!(
@@ -84,7 +90,7 @@ mod tests {
         };
         let registry = Registry::builtin();
         let resource = registry.find("", "v1", plural).unwrap();
-        check(&user, resource, new, old).is_err()
+        fields(&user, resource, new, old).is_err()
     }
 
     #[test]

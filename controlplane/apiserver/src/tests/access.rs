@@ -95,6 +95,60 @@ async fn a_node_writes_only_itself_and_its_own_pods() {
 }
 
 #[tokio::test]
+async fn a_node_takes_no_pod_network_but_a_free_one_of_the_cluster() {
+    let api = Api::start().await;
+    let object = |name: &str, network: &str| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"podCIDR": network}});
+    let nodes = "/api/v1/nodes";
+    // Administrators and the controller may write others.
+    assert_eq!(api.post(nodes, &object("odd", "192.0.2.0/24")).await.code, 201);
+    let one = api.as_user("system:node:n1", "system:nodes");
+    for (network, code) in [
+        ("10.88.0.0/24", 403),
+        ("10.42.0.0/16", 403),
+        ("10.42.1.0/24", 201),
+    ] {
+        assert_eq!(
+            one.post(nodes, &object("n1", network)).await.code,
+            code,
+            "{network}"
+        );
+    }
+    let two = api.as_user("system:node:n2", "system:nodes");
+    let refused = two.post(nodes, &object("n2", "10.42.1.0/24")).await;
+    let words = r#"nodes "n2" is forbidden: node "n2" may not take the pod network 10.42.1.0/24: node "n1" has 10.42.1.0/24 (key pod_cidr of the agent)"#;
+    assert_eq!(
+        (refused.code, refused.body["message"].as_str()),
+        (403, Some(words))
+    );
+    assert_eq!(
+        two.post(
+            nodes,
+            &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}})
+        )
+        .await
+        .code,
+        201
+    );
+    for (network, code) in [
+        ("10.43.0.0/24", 403),
+        ("10.42.1.0/24", 403),
+        ("10.42.2.0/24", 200),
+    ] {
+        let patch = json!({"spec": {"podCIDR": network, "podCIDRs": [network]}});
+        let answer = two.patch("/api/v1/nodes/n2", "merge-patch+json", &patch).await;
+        assert_eq!(answer.code, code, "{network}: {}", answer.body);
+    }
+    // What it has it keeps, whatever else it writes.
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    assert_eq!(
+        two.patch("/api/v1/nodes/n2", "merge-patch+json", &label)
+            .await
+            .code,
+        200
+    );
+}
+
+#[tokio::test]
 async fn a_node_reads_only_the_secrets_that_its_pods_name() {
     let api = Api::start().await;
     let secrets = "/api/v1/namespaces/default/secrets";

@@ -23,7 +23,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::Service;
 
-use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts};
+use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts, PodNetworks};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
@@ -58,6 +58,10 @@ impl Api {
             store,
             schemas: controlplane_schema::builtin(),
             clock: Arc::<ManualClock>::clone(&clock),
+            pods: PodNetworks {
+                range: "10.42.0.0/16".parse().unwrap(),
+                node_mask: 24,
+            },
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,

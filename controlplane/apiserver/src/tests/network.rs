@@ -68,6 +68,7 @@ async fn serve(pki: &Pki) -> Served {
         store: inner.store.clone(),
         schemas: inner.schemas,
         clock: Arc::clone(&inner.clock),
+        pods: inner.pods,
         service_cidr: inner.service_cidr,
         cluster_dns: inner.cluster_dns,
         nodes,

@@ -39,7 +39,7 @@ where
         let mut new = make(&old)?;
         check_version(call, &new, &old)?;
         let heard = rest::prepare_update(&call.resource, part, &mut new, &old, &call.context())?;
-        restrict::check(&call.user, &call.resource, &new, Some(&old))?;
+        restrict::check(call, &new, Some(&old))?;
         let mut extra = Extra::default();
         services::allocate(call, Some(&old), &mut new, &mut extra)?;
         if dry_run {

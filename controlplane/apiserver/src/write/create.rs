@@ -95,7 +95,7 @@ pub(crate) async fn store_new(
         let mut extra = Extra::default();
         extra.compares.extend(namespace_holds(call, meta::name(object))?);
         let heard = rest::prepare_create(&call.resource, &mut candidate, call.namespace(), &call.context())?;
-        restrict::check(&call.user, &call.resource, &candidate, None)?;
+        restrict::check(call, &candidate, None)?;
         let key = select::key(&call.resource, call.namespace.as_deref(), meta::name(&candidate))?;
         services::allocate(call, None, &mut candidate, &mut extra)?;
         if options.dry_run {

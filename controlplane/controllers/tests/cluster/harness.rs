@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use controlplane_api::{Registry, UserInfo};
-use controlplane_apiserver::{ApiServer, Bootstrap, Parts, SystemClock};
+use controlplane_apiserver::{ApiServer, Bootstrap, Parts, PodNetworks, SystemClock};
 use controlplane_controllers::{Config, PodRange};
 use controlplane_pki::CertificateAuthority;
 use controlplane_store::{MemoryDurability, Options, Store};
@@ -67,6 +67,10 @@ impl Cluster {
             store: Store::open(MemoryDurability::default(), Options::default()).unwrap(),
             schemas: controlplane_schema::builtin(),
             clock: Arc::new(SystemClock),
+            pods: PodNetworks {
+                range: "10.42.0.0/16".parse().unwrap(),
+                node_mask: 24,
+            },
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
