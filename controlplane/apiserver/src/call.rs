@@ -32,6 +32,11 @@ impl Call {
         &self.server.store
     }
 
+    /// The user's name, as the store's history keeps it.
+    pub(crate) fn actor(&self) -> Arc<str> {
+        Arc::from(self.user.username.as_str())
+    }
+
     /// How answers to this request look.
     pub(crate) fn form(&self) -> Form<'_> {
         Form {

@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use controlplane_store::{Batch, Durability, DurabilityError, Event, Loaded, Reclaimed};
+use controlplane_store::{Batch, Durability, Event, Loaded, Reclaimed, StateError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::{fault, rows, schema};
@@ -36,8 +36,8 @@ impl SqliteDurability {
     ///
     /// Fails where the file cannot be opened or created, is held by another process, is no store, or was
     /// written by a newer program.
-    pub fn open(path: &Path) -> Result<Self, DurabilityError> {
-        create_private(path).map_err(|error| DurabilityError::NotWritten(error.into()))?;
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        create_private(path).map_err(|error| StateError::NotWritten(error.into()))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(fault::while_opening)?;
         db.busy_timeout(WAIT_FOR_LOCK).map_err(fault::while_opening)?;
@@ -50,13 +50,13 @@ impl SqliteDurability {
     /// # Errors
     ///
     /// Fails where SQLite refuses the limit.
-    pub fn limit_pages(&mut self, pages: u32) -> Result<(), DurabilityError> {
+    pub fn limit_pages(&mut self, pages: u32) -> Result<(), StateError> {
         self.db
             .pragma_update(None, "max_page_count", pages)
             .map_err(fault::while_opening)
     }
 
-    fn write(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
+    fn write(&mut self, batches: &[Batch]) -> Result<(), StateError> {
         let txn = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -75,7 +75,7 @@ impl SqliteDurability {
         committed
     }
 
-    fn checkpoint(&mut self) -> Result<(), DurabilityError> {
+    fn checkpoint(&mut self) -> Result<(), StateError> {
         // Nobody else reads, so a passive checkpoint moves everything, and the next write begins the log anew.
         self.db
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
@@ -84,7 +84,7 @@ impl SqliteDurability {
         Ok(())
     }
 
-    fn vacuum(&mut self) -> Result<Reclaimed, DurabilityError> {
+    fn vacuum(&mut self) -> Result<Reclaimed, StateError> {
         let free: u32 = self
             .db
             .pragma_query_value(None, "freelist_count", |row| row.get(0))
@@ -102,23 +102,23 @@ impl SqliteDurability {
 }
 
 impl Durability for SqliteDurability {
-    fn load(&mut self) -> Result<Loaded, DurabilityError> {
+    fn load(&mut self) -> Result<Loaded, StateError> {
         rows::load(&self.db)
     }
 
-    fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
+    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError> {
         match self.write(batches) {
             // Moving the log's pages to their place lets the log begin anew in the space that it has, which is
             // what makes deleting possible on a full disk.
-            Err(DurabilityError::Full(cause)) => match self.checkpoint() {
+            Err(StateError::Full(cause)) => match self.checkpoint() {
                 Ok(()) => self.write(batches),
-                Err(_) => Err(DurabilityError::Full(cause)),
+                Err(_) => Err(StateError::Full(cause)),
             },
             written => written,
         }
     }
 
-    fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError> {
+    fn reclaim(&mut self) -> Result<Reclaimed, StateError> {
         if self.appended >= CHECKPOINT_EVERY {
             self.checkpoint()?;
         }

@@ -1,9 +1,7 @@
 //! Between rows and the store's types.
 
 use bytes::Bytes;
-use controlplane_store::{
-    Batch, Cause, ClusterId, DurabilityError, Entry, Event, Key, Loaded, Revision, Value,
-};
+use controlplane_store::{Batch, Cause, ClusterId, Entry, Event, Key, Loaded, Revision, StateError, Value};
 use rusqlite::{Connection, Row, Transaction};
 
 use crate::fault;
@@ -40,7 +38,7 @@ pub(crate) fn write(txn: &Transaction<'_>, batches: &[Batch]) -> rusqlite::Resul
 }
 
 /// Reads the whole state.
-pub(crate) fn load(db: &Connection) -> Result<Loaded, DurabilityError> {
+pub(crate) fn load(db: &Connection) -> Result<Loaded, StateError> {
     let (cluster_id, revision): (String, i64) = db
         .query_row("SELECT cluster_id, revision FROM meta", (), |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -57,34 +55,36 @@ pub(crate) fn load(db: &Connection) -> Result<Loaded, DurabilityError> {
                 "{} has revision {}, the store {revision}",
                 entry.key, entry.mod_revision
             );
-            return Err(DurabilityError::Corrupt(Cause::from(found)));
+            return Err(StateError::Corrupt(Cause::from(found)));
         }
         entries.push(entry);
     }
     Ok(Loaded {
         cluster_id: ClusterId::from_stored(cluster_id),
         revision,
+        compacted: revision,
         entries,
+        history: Vec::new(),
+        position: Vec::new(),
     })
 }
 
-fn entry(row: &Row<'_>) -> Result<Entry, DurabilityError> {
+fn entry(row: &Row<'_>) -> Result<Entry, StateError> {
     let key: String = get(row, 0)?;
     let expires_at: Option<i64> = get(row, 3)?;
     let bytes: Vec<u8> = get(row, 5)?;
     Ok(Entry {
-        key: Key::parse(&key).map_err(|error| DurabilityError::Corrupt(error.into()))?,
+        key: Key::parse(&key).map_err(|error| StateError::Corrupt(error.into()))?,
         create_revision: Revision::from(unsigned(get(row, 1)?)?),
         mod_revision: Revision::from(unsigned(get(row, 2)?)?),
         expires_at: expires_at.map(unsigned).transpose()?,
         value: Value::new(Bytes::from(bytes), get(row, 4)?)
-            .map_err(|error| DurabilityError::Corrupt(error.into()))?,
+            .map_err(|error| StateError::Corrupt(error.into()))?,
     })
 }
 
-fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, DurabilityError> {
-    row.get(column)
-        .map_err(|error| DurabilityError::Corrupt(error.into()))
+fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, StateError> {
+    row.get(column).map_err(|error| StateError::Corrupt(error.into()))
 }
 
 /// SQLite's integers are signed; no revision or time of ours reaches the last bit.
@@ -92,6 +92,6 @@ fn signed(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn unsigned(number: i64) -> Result<u64, DurabilityError> {
-    u64::try_from(number).map_err(|error| DurabilityError::Corrupt(error.into()))
+fn unsigned(number: i64) -> Result<u64, StateError> {
+    u64::try_from(number).map_err(|error| StateError::Corrupt(error.into()))
 }

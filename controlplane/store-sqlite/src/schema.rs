@@ -1,4 +1,4 @@
-use controlplane_store::{Cause, ClusterId, DurabilityError, Revision};
+use controlplane_store::{Cause, ClusterId, Revision, StateError};
 use rusqlite::Connection;
 
 use crate::fault;
@@ -40,23 +40,23 @@ const TABLES: &str = "
 ";
 
 /// Makes `db` ready for use, creating the tables in an empty file.
-pub(crate) fn prepare(db: &mut Connection) -> Result<(), DurabilityError> {
+pub(crate) fn prepare(db: &mut Connection) -> Result<(), StateError> {
     db.execute_batch(SETTINGS).map_err(fault::while_opening)?;
     let version = pragma(db, "user_version")?;
     match version {
         0 => create(db).map_err(fault::while_opening),
         VERSION if pragma(db, "application_id")? == APPLICATION_ID => Ok(()),
-        VERSION => Err(DurabilityError::Corrupt(Cause::from(
+        VERSION => Err(StateError::Corrupt(Cause::from(
             "the file belongs to another program",
         ))),
-        found => Err(DurabilityError::NewerSchema {
+        found => Err(StateError::NewerSchema {
             found,
             known: VERSION,
         }),
     }
 }
 
-fn pragma(db: &Connection, name: &str) -> Result<u32, DurabilityError> {
+fn pragma(db: &Connection, name: &str) -> Result<u32, StateError> {
     db.pragma_query_value(None, name, |row| row.get(0))
         .map_err(fault::while_opening)
 }

@@ -14,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use controlplane_store::{
-    Batch, Durability, DurabilityError, Key, Loaded, Op, Options, Outcome, Range, Reclaimed, Retention,
-    Store, Txn, Value,
+    Batch, Durability, Key, Loaded, Op, Options, Outcome, Range, Reclaimed, Retention, StateError, Store,
+    Txn, Value,
 };
 use controlplane_store_sqlite::SqliteDurability;
 
@@ -44,19 +44,19 @@ impl Deadly {
 }
 
 impl Durability for Deadly {
-    fn load(&mut self) -> Result<Loaded, DurabilityError> {
+    fn load(&mut self) -> Result<Loaded, StateError> {
         self.reach("before load");
         self.inner.load()
     }
 
-    fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
+    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError> {
         self.reach("before append");
         let appended = self.inner.append(batches);
         self.reach("after append");
         appended
     }
 
-    fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError> {
+    fn reclaim(&mut self) -> Result<Reclaimed, StateError> {
         self.reach("before reclaim");
         let reclaimed = self.inner.reclaim();
         self.reach("after reclaim");
@@ -94,6 +94,7 @@ async fn writer() {
         ];
         let outcome = store
             .commit(Txn {
+                actor: "test".into(),
                 compares: vec![],
                 ops,
             })
@@ -225,7 +226,7 @@ async fn a_file_that_is_open_elsewhere_is_refused() {
     let path = folder.path().join("store.db");
     let _held = SqliteDurability::open(&path).unwrap();
     let refused = SqliteDurability::open(&path);
-    assert!(matches!(refused, Err(DurabilityError::InUse(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StateError::InUse(_))), "{refused:?}");
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn a_file_of_a_newer_or_another_program_is_refused() {
     std::fs::write(&path, "this is no database, whatever its name says").unwrap();
     assert!(matches!(
         SqliteDurability::open(&path),
-        Err(DurabilityError::Corrupt(_))
+        Err(StateError::Corrupt(_))
     ));
     std::fs::remove_file(&path).unwrap();
     drop(SqliteDurability::open(&path).unwrap());
@@ -245,7 +246,7 @@ fn a_file_of_a_newer_or_another_program_is_refused() {
         .unwrap();
     assert!(matches!(
         SqliteDurability::open(&path),
-        Err(DurabilityError::NewerSchema { found: 9, known: 1 })
+        Err(StateError::NewerSchema { found: 9, known: 1 })
     ));
 }
 

@@ -70,6 +70,7 @@ async fn put(store: &Store, number: u32) -> Result<Outcome, StoreError> {
     }];
     store
         .commit(Txn {
+            actor: "test".into(),
             compares: vec![],
             ops,
         })

@@ -86,7 +86,15 @@ impl Bench {
     }
 
     pub(crate) async fn commit(&self, compares: Vec<Compare>, ops: Vec<Op>) -> Revision {
-        match self.store.commit(Txn { compares, ops }).await {
+        match self
+            .store
+            .commit(Txn {
+                actor: "test".into(),
+                compares,
+                ops,
+            })
+            .await
+        {
             Ok(Outcome::Committed { revision }) => revision,
             other => panic!("commit: {other:?}"),
         }

@@ -37,13 +37,34 @@ impl fmt::Display for ClusterId {
 pub struct Loaded {
     /// The cluster this state belongs to.
     pub cluster_id: ClusterId,
-    /// Revision of the last batch appended.
+    /// Revision of the last batch.
     pub revision: Revision,
+    /// Oldest revision that can be read; equal to `revision` where no history is kept.
+    pub compacted: Revision,
     /// Every current value, in any order.
     pub entries: Vec<Entry>,
+    /// The batches after `compacted`, one for every revision, oldest first, each event with the version it replaced.
+    pub history: Vec<Batch>,
+    /// The position in the log that the last [`Applied`](crate::Applied) reached; empty where there was none.
+    pub position: Vec<u8>,
 }
 
-/// Whether [`Durability::reclaim`] has more to do.
+impl Loaded {
+    /// The state of a new cluster.
+    #[must_use]
+    pub fn empty(cluster_id: ClusterId) -> Self {
+        Self {
+            cluster_id,
+            revision: Revision::EMPTY,
+            compacted: Revision::EMPTY,
+            entries: Vec::new(),
+            history: Vec::new(),
+            position: Vec::new(),
+        }
+    }
+}
+
+/// Whether [`State::reclaim`](crate::State::reclaim) has more to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reclaimed {
     /// Nothing is left to reclaim.
@@ -61,21 +82,21 @@ pub trait Durability: Send + 'static {
     /// # Errors
     ///
     /// Fails where the state cannot be read or belongs to another schema version.
-    fn load(&mut self) -> Result<Loaded, DurabilityError>;
+    fn load(&mut self) -> Result<Loaded, StateError>;
 
     /// Makes `batches` durable, all or none, in order; they are on disk when it returns.
     ///
     /// # Errors
     ///
-    /// [`DurabilityError::NotWritten`] promises that none of them is there nor will appear.
-    fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError>;
+    /// [`StateError::NotWritten`] promises that none of them is there nor will appear.
+    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError>;
 
     /// Does one bounded step of giving space back; called when the queue is idle and regularly under load.
     ///
     /// # Errors
     ///
     /// A failure loses nothing; it is logged and tried again later.
-    fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError>;
+    fn reclaim(&mut self) -> Result<Reclaimed, StateError>;
 }
 
 /// A boxed cause from whatever library the durability uses.
@@ -83,7 +104,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why state could not be loaded, appended or reclaimed.
 #[derive(Debug, thiserror::Error)]
-pub enum DurabilityError {
+pub enum StateError {
     /// The disk is full: nothing was written; free space and try again.
     #[error("the disk that holds the store is full: free space on it")]
     Full(#[source] Cause),
@@ -111,7 +132,7 @@ pub enum DurabilityError {
     Corrupt(#[source] Cause),
 }
 
-impl DurabilityError {
+impl StateError {
     /// Whether an append that failed so has left nothing behind.
     #[must_use]
     pub fn is_not_written(&self) -> bool {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -99,6 +100,37 @@ impl Event {
         }
     }
 
+    /// Replaces its versions by equal ones that are in memory already: the version before by the one in `last`, the
+    /// version after by the one in `current`.
+    pub(crate) fn share(&mut self, last: &BTreeMap<Key, Arc<Entry>>, current: &BTreeMap<Key, Arc<Entry>>) {
+        let same = |map: &BTreeMap<Key, Arc<Entry>>, mine: &Arc<Entry>| {
+            map.get(&mine.key)
+                .filter(|theirs| theirs.mod_revision == mine.mod_revision)
+                .cloned()
+        };
+        let (before, after) = match self {
+            Self::Put { entry, previous } => (previous.as_mut(), Some(entry)),
+            Self::Delete { previous, .. } => (Some(previous), None),
+        };
+        if let Some(before) = before
+            && let Some(shared) = same(last, before)
+        {
+            *before = shared;
+        }
+        if let Some(after) = after
+            && let Some(shared) = same(current, after)
+        {
+            *after = shared;
+        }
+    }
+
+    /// Bytes that the event keeps in memory: the version it made and the one it replaced.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let bytes = |entry: Option<&Arc<Entry>>| entry.map_or(0, |entry| entry.value.bytes().len());
+        self.key().as_str().len() + bytes(self.current()) + bytes(self.previous())
+    }
+
     /// The version after the event.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Entry>> {
@@ -114,6 +146,10 @@ impl Event {
 pub struct Batch {
     /// The transaction's revision.
     pub revision: Revision,
+    /// Unix time in seconds at which it was decided; never earlier than that of the revision before.
+    pub at: u64,
+    /// Who asked for it: a user name of the API server, empty for the store itself.
+    pub actor: Arc<str>,
     /// Its events; a watch sees those under its prefix.
     pub events: Vec<Event>,
 }

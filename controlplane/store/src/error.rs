@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{DurabilityError, Key, Revision};
+use crate::{Key, Revision, StateError};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,14 +34,14 @@ pub enum StoreError {
     },
     /// *Retry*: the disk took nothing of the transaction, and later ones may succeed.
     #[error("write to the store")]
-    NotWritten(#[source] Arc<DurabilityError>),
+    NotWritten(#[source] Arc<StateError>),
     /// *Unknown*: it cannot be told whether the transaction is on disk. The store takes no more writes
     /// until it is opened again; reads and watches go on with what was acknowledged.
     #[error("write to the store: outcome unknown, writes are refused until it is opened again")]
-    Unknown(#[source] Arc<DurabilityError>),
+    Unknown(#[source] Arc<StateError>),
     /// The stored state could not be read.
     #[error("open the store")]
-    Open(#[source] Arc<DurabilityError>),
+    Open(#[source] Arc<StateError>),
     /// The proposer thread could not be started.
     #[error("start the store's proposer thread")]
     Thread(#[source] Arc<std::io::Error>),

@@ -3,6 +3,9 @@ use std::sync::Arc;
 
 use crate::{Batch, Revision};
 
+/// Revisions forgotten by one command: bounds how long it holds the state's lock.
+const STEP: usize = 1024;
+
 /// How much history is kept; whichever bound is reached first compacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -35,7 +38,6 @@ pub struct History {
 #[derive(Debug)]
 struct Kept {
     batch: Arc<Batch>,
-    at: u64,
     bytes: usize,
 }
 
@@ -56,11 +58,19 @@ impl History {
         self.compacted
     }
 
-    /// Adds the batch of the next revision, committed at Unix time `at`.
-    pub(crate) fn push(&mut self, batch: Arc<Batch>, at: u64) {
-        let bytes = batch.events.iter().map(weight).sum();
+    /// Adds the batch of the next revision.
+    pub(crate) fn push(&mut self, batch: Arc<Batch>) {
+        let bytes = batch.events.iter().map(crate::Event::weight).sum();
         self.bytes = self.bytes.saturating_add(bytes);
-        self.batches.push_back(Kept { batch, at, bytes });
+        self.batches.push_back(Kept { batch, bytes });
+    }
+
+    /// Revision of the newest batch, or the compaction revision.
+    #[must_use]
+    pub fn newest(&self) -> Revision {
+        self.batches
+            .back()
+            .map_or(self.compacted, |kept| kept.batch.revision)
     }
 
     /// The batch of `revision`, if it is kept.
@@ -81,19 +91,34 @@ impl History {
         self.batches.range(skipped..).map(|kept| &kept.batch)
     }
 
-    /// Forgets at most `step` of the oldest batches that are beyond `retention` at Unix time `now`, and
-    /// tells whether more are.
-    pub(crate) fn compact(&mut self, retention: &Retention, now: u64, step: usize) -> bool {
-        for _ in 0..step {
-            if !self.is_due(retention, now) {
-                return false;
-            }
-            if let Some(kept) = self.batches.pop_front() {
-                self.bytes = self.bytes.saturating_sub(kept.bytes);
-                self.compacted = kept.batch.revision;
-            }
+    /// Forgets the batches up to `through`, and tells whether there were any.
+    pub(crate) fn forget(&mut self, through: Revision) -> bool {
+        let before = self.compacted;
+        while let Some(kept) = self.batches.front().filter(|kept| kept.batch.revision <= through) {
+            self.bytes = self.bytes.saturating_sub(kept.bytes);
+            self.compacted = kept.batch.revision;
+            self.batches.pop_front();
         }
-        self.is_due(retention, now)
+        self.compacted != before
+    }
+
+    /// The revision up to which history is to be forgotten once batches of `added` bytes each were added, by
+    /// `retention` at Unix time `now`: at most [`STEP`] revisions, 0 where nothing is due.
+    #[must_use]
+    pub fn due(&self, retention: &Retention, now: u64, added: &[usize]) -> Revision {
+        let mut count = self.batches.len() + added.len();
+        let mut bytes = self.bytes + added.iter().sum::<usize>();
+        let mut through = Revision::from(0);
+        for kept in self.batches.iter().take(STEP) {
+            let old = kept.batch.at.saturating_add(retention.seconds) <= now;
+            if count <= retention.revisions && bytes <= retention.bytes && !old {
+                break;
+            }
+            count -= 1;
+            bytes = bytes.saturating_sub(kept.bytes);
+            through = kept.batch.revision;
+        }
+        through
     }
 
     /// Unix time at which age alone makes the oldest batch due.
@@ -101,18 +126,6 @@ impl History {
     pub fn due_at(&self, retention: &Retention) -> Option<u64> {
         self.batches
             .front()
-            .map(|oldest| oldest.at.saturating_add(retention.seconds))
+            .map(|oldest| oldest.batch.at.saturating_add(retention.seconds))
     }
-
-    fn is_due(&self, retention: &Retention, now: u64) -> bool {
-        self.batches.len() > retention.revisions
-            || (self.bytes > retention.bytes && !self.batches.is_empty())
-            || self.due_at(retention).is_some_and(|due| due <= now)
-    }
-}
-
-/// Bytes that an event keeps alive: the version it made and the one it replaced.
-fn weight(event: &crate::Event) -> usize {
-    let bytes = |entry: Option<&Arc<crate::Entry>>| entry.map_or(0, |entry| entry.value.bytes().len());
-    event.key().as_str().len() + bytes(event.current()) + bytes(event.previous())
 }

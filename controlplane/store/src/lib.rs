@@ -17,6 +17,8 @@
 //! or history ages. A caller that is dropped stops nothing that is queued.
 
 mod clock;
+pub mod codec;
+mod command;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod durability;
@@ -26,25 +28,30 @@ mod history;
 mod key;
 mod machine;
 mod memory;
+mod memory_state;
 mod options;
 mod proposer;
 mod registry;
 mod stage;
+mod state;
 mod store;
 mod txn;
 mod value;
 mod watch;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use durability::{Cause, ClusterId, Durability, DurabilityError, Loaded, Reclaimed};
+pub use command::{Command, Decided};
+pub use durability::{Cause, ClusterId, Durability, Loaded, Reclaimed, StateError};
 pub use entry::{Batch, Entry, Event, Revision};
 pub use error::StoreError;
 pub use history::{History, Retention};
 pub use key::{Key, KeyError};
-pub use machine::{Listing, Machine, Range};
+pub use machine::{Change, Listing, Machine, OutOfStep, Range};
 pub use memory::MemoryDurability;
+pub use memory_state::MemoryState;
 pub use options::Options;
 pub use stage::Stage;
+pub use state::{Applied, State};
 pub use store::Store;
 pub use txn::{Compare, Op, Outcome, Txn};
 pub use value::{Value, ValueError};

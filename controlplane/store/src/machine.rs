@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Batch, Entry, Event, History, Key, Loaded, Retention, Revision, StoreError};
+use crate::stage::event;
+use crate::{Batch, Command, Decided, Entry, Event, History, Key, Loaded, Retention, Revision, StoreError};
 
 /// Which values to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,25 @@ impl Range {
     }
 }
 
+/// What applying a command did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// One batch for each revision.
+    pub batches: Vec<Arc<Batch>>,
+    /// The compaction revision, where it moved.
+    pub compacted: Option<Revision>,
+}
+
+/// A command was decided at another revision than the one reached, as by a leader that lost its place in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a write was decided for revision {decided}, the next is {next}")]
+pub struct OutOfStep {
+    /// The revision it was decided for.
+    pub decided: Revision,
+    /// The revision that comes next.
+    pub next: Revision,
+}
+
 /// A consistent list, ordered by the bytes of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
@@ -42,17 +62,19 @@ pub struct Listing {
 
 /// The pure state: current values, bounded history, expiry times.
 ///
-/// It changes only by [`apply`](Self::apply) and [`compact`](Self::compact), reads no clock and does no I/O.
+/// It changes only by [`apply`](Self::apply), reads no clock and does no I/O.
 #[derive(Debug)]
 pub struct Machine {
     revision: Revision,
+    /// Unix time of the last batch.
+    at: u64,
     current: BTreeMap<Key, Arc<Entry>>,
     history: History,
     expiries: BTreeSet<(u64, Key)>,
 }
 
 impl Machine {
-    /// The state as a durability holds it; history before it is unknown, so it begins here.
+    /// The state as it was loaded. History that is also current shares its memory with it.
     #[must_use]
     pub fn restore(loaded: Loaded) -> Self {
         let entries = loaded
@@ -63,11 +85,33 @@ impl Machine {
         let expiries = current
             .values()
             .filter_map(|entry| Some((entry.expires_at?, entry.key.clone())));
-        Self {
+        let mut machine = Self {
             revision: loaded.revision,
+            at: 0,
             expiries: expiries.collect(),
-            history: History::starting_at(loaded.revision),
+            history: History::starting_at(loaded.compacted),
             current,
+        };
+        machine.restore_history(loaded.history);
+        machine
+    }
+
+    fn restore_history(&mut self, history: Vec<Batch>) {
+        let mut last: BTreeMap<Key, Arc<Entry>> = BTreeMap::new();
+        for mut batch in history {
+            for event in &mut batch.events {
+                event.share(&last, &self.current);
+                match event.current() {
+                    Some(entry) => last.insert(entry.key.clone(), Arc::clone(entry)),
+                    None => last.remove(event.key()),
+                };
+            }
+            self.at = batch.at;
+            self.history.push(Arc::new(batch));
+        }
+        // A state that kept less history than it says would serve watches with a gap.
+        if self.history.newest() != self.revision {
+            self.history = History::starting_at(self.revision);
         }
     }
 
@@ -89,14 +133,53 @@ impl Machine {
         self.current.get(key)
     }
 
-    /// Takes over a batch that [`Stage`](crate::Stage) decided and that is durable, committed at Unix time `at`.
-    pub fn apply(&mut self, batch: Batch, at: u64) -> Arc<Batch> {
-        let batch = Arc::new(batch);
-        for event in &batch.events {
-            self.apply_event(event);
+    /// Unix time in seconds of the last batch that is known.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Carries `command` out. Every member that applies the same commands in the same order holds the same state.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfStep`], with nothing changed, where it was decided at another revision than this one.
+    pub fn apply(&mut self, command: &Command) -> Result<Change, OutOfStep> {
+        if !command.txns.is_empty() && command.first != self.revision.next() {
+            return Err(OutOfStep {
+                decided: command.first,
+                next: self.revision.next(),
+            });
         }
-        self.revision = batch.revision;
-        self.history.push(Arc::clone(&batch), at);
+        let batches = command
+            .txns
+            .iter()
+            .map(|txn| self.apply_txn(command.at, txn))
+            .collect();
+        let compacted = self.history.forget(command.compact);
+        Ok(Change {
+            batches,
+            compacted: compacted.then(|| self.history.compacted()),
+        })
+    }
+
+    fn apply_txn(&mut self, at: u64, txn: &Decided) -> Arc<Batch> {
+        let revision = self.revision.next();
+        let events: Vec<Event> = txn
+            .ops
+            .iter()
+            .filter_map(|op| event(op, revision, self.current.get(op.key())))
+            .collect();
+        events.iter().for_each(|event| self.apply_event(event));
+        let batch = Arc::new(Batch {
+            revision,
+            at,
+            actor: Arc::clone(&txn.actor),
+            events,
+        });
+        self.revision = revision;
+        self.at = at;
+        self.history.push(Arc::clone(&batch));
         batch
     }
 
@@ -202,11 +285,6 @@ impl Machine {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Forgets at most `step` revisions beyond `retention`, and tells whether more are.
-    pub fn compact(&mut self, retention: &Retention, now: u64, step: usize) -> bool {
-        self.history.compact(retention, now, step)
     }
 }
 

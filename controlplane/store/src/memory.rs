@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    Batch, Cause, ClusterId, Durability, DurabilityError, Entry, Event, Key, Loaded, Reclaimed, Revision,
+    Batch, Cause, ClusterId, Durability, Entry, Event, Key, Loaded, Reclaimed, Revision, StateError,
 };
 
 /// A disk in memory, for tests and throw-away clusters. Clones are handles on the same disk, so opening a clone
@@ -54,31 +54,34 @@ impl MemoryDurability {
 }
 
 impl Durability for MemoryDurability {
-    fn load(&mut self) -> Result<Loaded, DurabilityError> {
+    fn load(&mut self) -> Result<Loaded, StateError> {
         let disk = self.disk();
         let entries = disk.entries.values().map(|entry| Entry::clone(entry)).collect();
         Ok(Loaded {
             cluster_id: disk.cluster_id.clone(),
             revision: disk.revision,
+            compacted: disk.revision,
             entries,
+            history: Vec::new(),
+            position: Vec::new(),
         })
     }
 
-    fn append(&mut self, batches: &[Batch]) -> Result<(), DurabilityError> {
+    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError> {
         let mut disk = self.disk();
         if disk.fault == Some(Fault::Full) {
-            return Err(DurabilityError::Full(Cause::from("no space left in memory")));
+            return Err(StateError::Full(Cause::from("no space left in memory")));
         }
         for batch in batches {
             disk.write(batch);
         }
         match disk.fault {
-            Some(Fault::LostFsync) => Err(DurabilityError::Unknown(Cause::from("fsync failed"))),
+            Some(Fault::LostFsync) => Err(StateError::Unknown(Cause::from("fsync failed"))),
             Some(Fault::Full) | None => Ok(()),
         }
     }
 
-    fn reclaim(&mut self) -> Result<Reclaimed, DurabilityError> {
+    fn reclaim(&mut self) -> Result<Reclaimed, StateError> {
         Ok(Reclaimed::Done)
     }
 }

@@ -5,10 +5,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use crate::store::Shared;
-use crate::{Batch, Compare, Durability, Entry, Op, Options, Outcome, Reclaimed, Stage, StoreError, Txn};
+use crate::{
+    Batch, Command as Entries, Compare, Durability, Entry, Op, Options, Outcome, Reclaimed, Stage,
+    StoreError, Txn,
+};
 
-/// Revisions forgotten under one hold of the write lock.
-const COMPACT_STEP: usize = 1024;
 /// Longest sleep while something is due later; bounds the error after the clock was set.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 /// Shortest sleep between two rounds of housekeeping.
@@ -55,6 +56,13 @@ impl Drop for Closing {
         self.0.state_mut().closed = true;
         self.0.registry().wake_all();
     }
+}
+
+/// What a group of transactions comes to.
+#[derive(Debug)]
+struct Decision {
+    command: Entries,
+    batches: Vec<Batch>,
 }
 
 /// A transaction and whom to answer.
@@ -177,8 +185,8 @@ impl<D: Durability> Proposer<D> {
                 .for_each(|(_, reply)| answer(reply, Err(failed.clone())));
             return;
         }
-        let (outcomes, batches) = self.decide(group);
-        let written = self.write(batches);
+        let (outcomes, decision) = self.decide(group);
+        let written = self.write(decision);
         for (outcome, reply) in outcomes {
             answer(reply, written.clone().and(outcome));
         }
@@ -201,7 +209,7 @@ impl<D: Durability> Proposer<D> {
             Result<Outcome, StoreError>,
             oneshot::Sender<Result<Outcome, StoreError>>,
         )>,
-        Vec<Batch>,
+        Decision,
     ) {
         let state = self.shared.state();
         let mut stage = Stage::over(&state.machine);
@@ -209,26 +217,35 @@ impl<D: Durability> Proposer<D> {
             .into_iter()
             .map(|(txn, reply)| (stage.propose(txn), reply))
             .collect();
-        (outcomes, stage.into_batches())
+        (outcomes, self.conclude(stage))
+    }
+
+    fn conclude(&self, stage: Stage<'_>) -> Decision {
+        let now = self.options.clock.unix_seconds();
+        let batches = stage.batches(now);
+        Decision {
+            batches,
+            command: stage.into_command(&self.options.history, now),
+        }
     }
 
     /// Makes `batches` durable, then visible. Nobody sees a batch before it is on disk.
-    fn write(&mut self, batches: Vec<Batch>) -> Result<(), StoreError> {
-        if batches.is_empty() {
+    fn write(&mut self, decision: Decision) -> Result<(), StoreError> {
+        if decision.batches.is_empty() {
             return Ok(());
         }
-        if let Err(cause) = self.durability.append(&batches) {
+        if let Err(cause) = self.durability.append(&decision.batches) {
             error!(
                 error = &cause as &dyn std::error::Error,
                 "write to the store failed"
             );
             return Err(self.write_failed(cause));
         }
-        self.publish(batches);
+        self.publish(&decision.command);
         Ok(())
     }
 
-    fn write_failed(&mut self, cause: crate::DurabilityError) -> StoreError {
+    fn write_failed(&mut self, cause: crate::StateError) -> StoreError {
         let not_written = cause.is_not_written();
         let cause = Arc::new(cause);
         if not_written {
@@ -239,16 +256,16 @@ impl<D: Durability> Proposer<D> {
         failed
     }
 
-    fn publish(&mut self, batches: Vec<Batch>) {
-        let now = self.options.clock.unix_seconds();
+    fn publish(&mut self, command: &Entries) {
         let mut state = self.shared.state_mut();
         let registry = self.shared.registry();
-        for batch in batches {
-            let batch = state.machine.apply(batch, now);
-            registry.offer(&batch);
+        match state.machine.apply(command) {
+            Ok(change) => change.batches.iter().for_each(|batch| registry.offer(batch)),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "decided for another revision"
+            ),
         }
-        // Under load the count and byte bounds are held here, a step for each group.
-        state.machine.compact(&self.options.history, now, COMPACT_STEP);
     }
 
     /// What is due by the clock: expired values are deleted as any transaction is, old history is forgotten, space
@@ -274,7 +291,7 @@ impl<D: Durability> Proposer<D> {
         if expired.is_empty() {
             return false;
         }
-        let batches = {
+        let decision = {
             let state = self.shared.state();
             let mut stage = Stage::over(&state.machine);
             for entry in expired {
@@ -282,19 +299,22 @@ impl<D: Durability> Proposer<D> {
                     warn!(error = &error as &dyn std::error::Error, key = %entry.key, "expiry refused");
                 }
             }
-            stage.into_batches()
+            self.conclude(stage)
         };
-        self.write(batches).is_ok()
+        self.write(decision).is_ok()
     }
 
     fn compact(&mut self) {
-        let now = self.options.clock.unix_seconds();
-        while self
-            .shared
-            .state_mut()
-            .machine
-            .compact(&self.options.history, now, COMPACT_STEP)
-        {}
+        loop {
+            let decision = {
+                let state = self.shared.state();
+                self.conclude(Stage::over(&state.machine))
+            };
+            if decision.command.is_empty() {
+                return;
+            }
+            self.publish(&decision.command);
+        }
     }
 
     fn reclaim(&mut self) {
@@ -316,6 +336,7 @@ impl<D: Durability> Proposer<D> {
 /// The transaction that deletes `entry` unless it was written again.
 fn expiry(entry: &Entry) -> Txn {
     Txn {
+        actor: Arc::default(),
         compares: vec![Compare::ModRevision(entry.key.clone(), entry.mod_revision)],
         ops: vec![Op::Delete {
             key: entry.key.clone(),

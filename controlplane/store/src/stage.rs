@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::{Batch, Entry, Event, Key, Machine, Op, Outcome, Revision, StoreError, Txn};
+use crate::{
+    Batch, Command, Decided, Entry, Event, Key, Machine, Op, Outcome, Retention, Revision, StoreError, Txn,
+};
 
 /// Decides a group of transactions on top of a machine without changing it: each sees what those before it
 /// would do, and nobody else sees any of it until the group is durable.
@@ -10,7 +12,10 @@ pub struct Stage<'a> {
     machine: &'a Machine,
     changed: BTreeMap<Key, Option<Arc<Entry>>>,
     revision: Revision,
-    batches: Vec<Batch>,
+    decided: Vec<Decided>,
+    /// Bytes that each decided transaction adds to history.
+    weights: Vec<usize>,
+    events: Vec<Vec<Event>>,
 }
 
 impl<'a> Stage<'a> {
@@ -21,7 +26,9 @@ impl<'a> Stage<'a> {
             machine,
             changed: BTreeMap::new(),
             revision: machine.revision(),
-            batches: Vec::new(),
+            decided: Vec::new(),
+            weights: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -45,25 +52,53 @@ impl<'a> Stage<'a> {
         let revision = self.revision.next();
         let events: Vec<Event> = txn
             .ops
-            .into_iter()
-            .filter_map(|op| self.event(op, revision))
+            .iter()
+            .filter_map(|op| event(op, revision, self.get(op.key())))
             .collect();
         if !events.is_empty() {
+            self.weights.push(events.iter().map(Event::weight).sum());
             for event in &events {
                 self.changed.insert(event.key().clone(), event.current().cloned());
             }
             self.revision = revision;
-            self.batches.push(Batch { revision, events });
+            self.decided.push(Decided {
+                actor: txn.actor,
+                ops: txn.ops,
+            });
+            self.events.push(events);
         }
         Ok(Outcome::Committed {
             revision: self.revision,
         })
     }
 
-    /// What was decided, one batch for each revision.
+    /// What was decided at Unix time `now`, with the history that `retention` then no longer keeps.
     #[must_use]
-    pub fn into_batches(self) -> Vec<Batch> {
-        self.batches
+    pub fn into_command(self, retention: &Retention, now: u64) -> Command {
+        let at = now.max(self.machine.at());
+        Command {
+            at,
+            first: self.machine.revision().next(),
+            compact: self.machine.history().due(retention, now, &self.weights),
+            txns: self.decided,
+        }
+    }
+
+    /// What carrying out `command`, which [`into_command`](Self::into_command) made, will do.
+    #[must_use]
+    pub fn batches(&self, now: u64) -> Vec<Batch> {
+        let at = now.max(self.machine.at());
+        let parts = self.decided.iter().zip(&self.events);
+        let revisions = std::iter::successors(Some(self.machine.revision().next()), |last| Some(last.next()));
+        revisions
+            .zip(parts)
+            .map(|(revision, (txn, events))| Batch {
+                revision,
+                at,
+                actor: Arc::clone(&txn.actor),
+                events: events.clone(),
+            })
+            .collect()
     }
 
     fn get(&self, key: &Key) -> Option<&Arc<Entry>> {
@@ -72,35 +107,35 @@ impl<'a> Stage<'a> {
             None => self.machine.get(key),
         }
     }
+}
 
-    /// What `op` does at `revision`; nothing, where it deletes what is absent.
-    fn event(&self, op: Op, revision: Revision) -> Option<Event> {
-        let previous = self.get(op.key()).cloned();
-        match op {
-            Op::Put {
-                key,
-                value,
-                expires_at,
-            } => {
-                let create_revision = previous.as_ref().map_or(revision, |old| old.create_revision);
-                let entry = Entry {
-                    key,
-                    value,
-                    create_revision,
-                    mod_revision: revision,
-                    expires_at,
-                };
-                Some(Event::Put {
-                    entry: Arc::new(entry),
-                    previous,
-                })
-            }
-            Op::Delete { key } => Some(Event::Delete {
-                key,
-                revision,
-                previous: previous?,
-            }),
+/// What `op` does at `revision` where its key holds `previous`; nothing, where it deletes what is absent.
+pub(crate) fn event(op: &Op, revision: Revision, previous: Option<&Arc<Entry>>) -> Option<Event> {
+    let previous = previous.cloned();
+    match op {
+        Op::Put {
+            key,
+            value,
+            expires_at,
+        } => {
+            let create_revision = previous.as_ref().map_or(revision, |old| old.create_revision);
+            let entry = Entry {
+                key: key.clone(),
+                value: value.clone(),
+                create_revision,
+                mod_revision: revision,
+                expires_at: *expires_at,
+            };
+            Some(Event::Put {
+                entry: Arc::new(entry),
+                previous,
+            })
         }
+        Op::Delete { key } => Some(Event::Delete {
+            key: key.clone(),
+            revision,
+            previous: previous?,
+        }),
     }
 }
 

@@ -76,6 +76,8 @@ impl Op {
 /// It is data and holds no closure, so that it can be replicated: times, names and UIDs are chosen before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Txn {
+    /// Who asks for it, kept with history: a user name, empty for the store itself.
+    pub actor: Arc<str>,
     /// All of them must hold.
     pub compares: Vec<Compare>,
     /// Each key at most once.

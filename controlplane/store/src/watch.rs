@@ -130,6 +130,8 @@ fn only(batch: &Batch, prefix: &str) -> Batch {
         .filter(|event| event.key().as_str().starts_with(prefix));
     Batch {
         revision: batch.revision,
+        at: batch.at,
+        actor: Arc::clone(&batch.actor),
         events: events.cloned().collect(),
     }
 }

@@ -79,6 +79,7 @@ async fn swap(
         return Ok(Some(entry.clone()));
     }
     let mut txn = Txn {
+        actor: call.actor(),
         compares: vec![Compare::ModRevision(entry.key.clone(), entry.mod_revision)],
         ops: Vec::new(),
     };

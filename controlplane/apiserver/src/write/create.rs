@@ -146,6 +146,7 @@ async fn commit_new(
     extra: Extra,
 ) -> Result<Result<Revision, Refusal>, ApiError> {
     let mut txn = Txn {
+        actor: call.actor(),
         compares: vec![Compare::Absent(key.clone())],
         ops: extra.ops,
     };

@@ -136,6 +136,7 @@ async fn carry_out(
     dry: bool,
 ) -> Result<Option<Deleted>, ApiError> {
     let mut txn = Txn {
+        actor: call.actor(),
         compares: vec![Compare::ModRevision(entry.key.clone(), entry.mod_revision)],
         ops: Vec::new(),
     };

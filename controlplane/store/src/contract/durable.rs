@@ -1,7 +1,7 @@
 //! What is still there after closing and opening again.
 
 use super::{Bench, Disk, PODS, START, key, put, value};
-use crate::{DurabilityError, Op, Retention, StoreError, Txn};
+use crate::{Op, Retention, StateError, StoreError, Txn};
 
 /// Values, their revisions and deletes.
 pub async fn acknowledged_writes_survive_reopening(disk: &impl Disk) {
@@ -63,6 +63,7 @@ pub async fn full_disk_refuses_clearly_and_later_writes_work(disk: &impl Disk) {
     let refusal = loop {
         let name = format!("ns/{:04}", written.len());
         let txn = Txn {
+            actor: "test".into(),
             compares: vec![],
             ops: vec![put(&name, &"x".repeat(20_000))],
         };
@@ -75,7 +76,7 @@ pub async fn full_disk_refuses_clearly_and_later_writes_work(disk: &impl Disk) {
     let StoreError::NotWritten(cause) = refusal else {
         panic!("{refusal}")
     };
-    assert!(matches!(*cause, DurabilityError::Full(_)), "{cause}");
+    assert!(matches!(*cause, StateError::Full(_)), "{cause}");
     let reached = bench.store.revision();
     assert!(written.iter().all(|key| bench.store.get(key).is_some()));
     assert!(

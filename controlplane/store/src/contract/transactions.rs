@@ -10,6 +10,7 @@ pub async fn transaction_is_all_or_nothing(disk: &impl Disk) {
     let holds = Compare::ModRevision(key("ns/a"), first);
     let fails = Compare::Exists(key("ns/b"));
     let txn = Txn {
+        actor: "test".into(),
         compares: vec![holds.clone(), fails],
         ops: vec![put("ns/a", "2"), put("ns/c", "2")],
     };
@@ -36,6 +37,7 @@ pub async fn refused_transaction_shows_what_it_found(disk: &impl Disk) {
     let outcome = bench
         .store
         .commit(Txn {
+            actor: "test".into(),
             compares,
             ops: vec![],
         })
@@ -57,6 +59,7 @@ pub async fn one_of_many_racing_creations_wins(disk: &impl Disk) {
         let store = bench.store.clone();
         let ops = vec![put("ns/a", &racer.to_string())];
         let txn = Txn {
+            actor: "test".into(),
             compares: vec![Compare::Absent(key("ns/a"))],
             ops,
         };
@@ -89,6 +92,7 @@ pub async fn transaction_naming_a_key_twice_is_refused(disk: &impl Disk) {
     let refused = bench
         .store
         .commit(Txn {
+            actor: "test".into(),
             compares: vec![],
             ops,
         })
@@ -104,6 +108,7 @@ pub async fn oversized_transaction_is_refused(disk: &impl Disk) {
     let refused = bench
         .store
         .commit(Txn {
+            actor: "test".into(),
             compares: vec![],
             ops,
         })
@@ -129,6 +134,7 @@ pub async fn commit_outlives_its_caller(disk: &impl Disk) {
     let bench = Bench::over(disk);
     {
         let commit = bench.store.commit(Txn {
+            actor: "test".into(),
             compares: vec![],
             ops: vec![put("ns/a", "1")],
         });

@@ -35,6 +35,7 @@ async fn write_at_once(bench: &Bench, writers: usize, each: usize) {
                 let ops = vec![put(&format!("ns/w{writer}"), &round.to_string())];
                 store
                     .commit(crate::Txn {
+                        actor: "test".into(),
                         compares: vec![],
                         ops,
                     })

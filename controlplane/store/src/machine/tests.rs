@@ -67,7 +67,11 @@ fn txn(step: &Step, model: &BTreeMap<String, (String, u64)>) -> Txn {
             )
         }
     };
-    Txn { compares, ops }
+    Txn {
+        actor: "test".into(),
+        compares,
+        ops,
+    }
 }
 
 /// What the model makes of a transaction at revision `next`; none, where a compare fails.
@@ -105,12 +109,7 @@ fn text(value: &Value) -> String {
 }
 
 fn empty() -> Machine {
-    let cluster_id = ClusterId::generate();
-    Machine::restore(Loaded {
-        cluster_id,
-        revision: Revision::EMPTY,
-        entries: vec![],
-    })
+    Machine::restore(Loaded::empty(ClusterId::generate()))
 }
 
 fn contents(listing: &Listing) -> BTreeMap<String, (String, u64)> {
@@ -144,9 +143,9 @@ fn run(steps: &[Step], group: usize) -> (Machine, Model) {
                 model.insert(next, expected.unwrap());
             }
         }
-        for batch in stage.into_batches() {
-            machine.apply(batch, 0);
-        }
+        let command = stage.into_command(&KEEP_ALL, 0);
+        let command = Command::decode(&command.encode()).unwrap();
+        machine.apply(&command).unwrap();
     }
     (machine, model)
 }
@@ -178,10 +177,11 @@ proptest! {
     }
 
     #[test]
-    fn compaction_forgets_the_past_and_changes_no_present(steps in steps(), kept in 0..20usize, step in 1..5usize) {
+    fn compaction_forgets_the_past_and_changes_no_present(steps in steps(), kept in 0..20usize) {
         let (mut machine, model) = run(&steps, 4);
         let retention = Retention { revisions: kept, ..Retention::default() };
-        while machine.compact(&retention, 0, step) {}
+        let command = Stage::over(&machine).into_command(&retention, 0);
+        machine.apply(&command).unwrap();
         prop_assert!(machine.history().after(Revision::EMPTY).count() <= kept);
         for (revision, expected) in &model {
             let range = Range { at: Some(Revision::from(*revision)), ..Range::prefix("/registry/") };
@@ -218,7 +218,48 @@ proptest! {
         let (machine, _) = run(&steps, 4);
         let now = machine.list(&Range::prefix("/registry/")).unwrap();
         let entries = now.entries.iter().rev().map(|entry| Entry::clone(entry)).collect();
-        let loaded = Loaded { cluster_id: ClusterId::generate(), revision: machine.revision(), entries };
+        let loaded = Loaded { revision: machine.revision(), entries, ..Loaded::empty(ClusterId::generate()) };
         prop_assert_eq!(Machine::restore(loaded).list(&Range::prefix("/registry/")).unwrap(), now);
     }
+    #[test]
+    fn restored_history_serves_old_reads_and_watches_as_before(steps in steps(), kept in 0..20usize) {
+        let (mut machine, model) = run(&steps, 4);
+        let retention = Retention { revisions: kept, ..Retention::default() };
+        let command = Stage::over(&machine).into_command(&retention, 0);
+        machine.apply(&command).unwrap();
+        let compacted = machine.history().compacted();
+        let now = machine.list(&Range::prefix("/registry/")).unwrap();
+        let restored = Machine::restore(Loaded {
+            revision: machine.revision(),
+            compacted,
+            entries: now.entries.iter().map(|entry| Entry::clone(entry)).collect(),
+            history: machine.history().after(compacted).map(|batch| Batch::clone(batch)).collect(),
+            ..Loaded::empty(ClusterId::generate())
+        });
+        prop_assert!(restored.history().after(compacted).eq(machine.history().after(compacted)));
+        for (revision, expected) in model.range(compacted.get()..) {
+            let range = Range { at: Some(Revision::from(*revision)), ..Range::prefix("/registry/") };
+            prop_assert_eq!(&contents(&restored.list(&range).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_command_of_another_revision_changes_nothing(steps in steps(), first in 0..50u64) {
+        let (mut machine, _) = run(&steps, 4);
+        let before = (machine.revision(), machine.list(&Range::prefix("/registry/")).unwrap());
+        let txns = vec![Decided { actor: "x".into(), ops: vec![put(1, 1)] }];
+        let command = Command { at: 0, first: first.into(), txns, compact: Revision::from(0) };
+        let fits = before.0.next() == Revision::from(first);
+        prop_assert_eq!(machine.apply(&command).is_ok(), fits);
+        if !fits {
+            prop_assert_eq!((machine.revision(), machine.list(&Range::prefix("/registry/")).unwrap()), before);
+        }
+    }
 }
+
+/// Retention that forgets nothing by itself.
+const KEEP_ALL: Retention = Retention {
+    revisions: usize::MAX,
+    seconds: u64::MAX,
+    bytes: usize::MAX,
+};
