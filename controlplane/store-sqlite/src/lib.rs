@@ -1,16 +1,33 @@
-//! The store's durability on SQLite: current values in one table, each group of transactions one SQLite transaction.
+//! The store's state on SQLite: current values, history for people, and copies of both.
 //!
-//! History is not kept on disk: after a restart it begins at the revision that was reached.
+//! Three tables and three views (`tables.sql`, `views.rs`). `current` has one row an object, `past` one a version that was
+//! replaced or deleted, in the order in which they ended: so the state at any revision that is kept is a scan, and nothing
+//! is stored twice. Every row has a CRC-32, `meta` counts and sums them; both are checked when the file is loaded, when
+//! it was copied, and all the time by small steps of [`reclaim`](controlplane_store::State::reclaim).
 //!
-//! Two tables: `current` (WITHOUT ROWID) and one row of `meta` with cluster ID and revision, written in the same
-//! transaction; the file is 0600. `user_version` is the schema version, `application_id` says `Floe`. A second process is
-//! refused after 5 s. Checkpoints never run inside a commit: `reclaim` does one after 4 MiB of writes, on idle or every 64
-//! groups, then gives free pages beyond 4 MiB back, 256 a step (`auto_vacuum=INCREMENTAL`); the WAL is cut to 16 MiB. An
-//! error before COMMIT wrote less than the committing frame, which is why it leaves nothing.
+//! One process holds the file: a lock on `store.lock`, and SQLite's `unix-excl`, which also lets readers of this process
+//! in ([`Archive`]) and needs no shared memory. `user_version` is the schema version, `application_id` says `Floe`.
+//! Checkpoints never run inside a commit: `reclaim` does one after 4 MiB of writes, forgets history beyond its bounds,
+//! gives free pages beyond 4 MiB back, 256 a step, or checks rows for 4 ms.
 
+mod archive;
+mod copy;
 mod durability;
 mod fault;
+mod file;
+mod load;
+mod meta;
+mod number;
+mod retention;
 mod rows;
 mod schema;
+mod scrub;
+mod state;
+mod upgrade;
+mod version;
+mod views;
 
+pub use archive::Archive;
 pub use durability::SqliteDurability;
+pub use retention::Keep;
+pub use state::SqliteState;

@@ -246,7 +246,7 @@ fn a_file_of_a_newer_or_another_program_is_refused() {
         .unwrap();
     assert!(matches!(
         SqliteDurability::open(&path),
-        Err(StateError::NewerSchema { found: 9, known: 1 })
+        Err(StateError::NewerSchema { found: 9, known: 2 })
     ));
 }
 

@@ -1,0 +1,284 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use controlplane_store::{Applied, Event, Loaded, Reclaimed, State, StateError};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::file::{self, Lock};
+use crate::meta::Meta;
+use crate::number::signed;
+use crate::retention::{self, Keep};
+use crate::rows::{self, History};
+use crate::scrub::Scrub;
+use crate::{Archive, copy, fault, load, schema, upgrade};
+
+/// Bytes written before they are moved from the write-ahead log to their place.
+const CHECKPOINT_EVERY: usize = 4 << 20;
+/// Free pages that are left in the file for the next writes.
+const SPARE_PAGES: u32 = 1024;
+/// Pages given back in one step.
+const VACUUM_STEP: u32 = 256;
+/// Versions forgotten in one step of upkeep.
+const FORGET_STEP: usize = 256;
+
+/// A store file: the state on SQLite.
+///
+/// One holder in one process has it; [`Archive`]s of the same process read beside it.
+#[derive(Debug)]
+pub struct SqliteState {
+    db: Connection,
+    path: PathBuf,
+    keep: Keep,
+    /// What the tables hold; known once it was loaded.
+    meta: Option<Meta>,
+    /// Bytes written since the last checkpoint.
+    written: usize,
+    scrub: Scrub,
+    /// Given up last, when the file is closed.
+    _lock: Lock,
+}
+
+impl SqliteState {
+    /// Opens the file at `path`, and creates it, readable by its owner only, where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the file cannot be opened or created, is held by another process, is no store, or was
+    /// written by a newer program.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::keeping(path, Keep::default())
+    }
+
+    /// As [`open`](Self::open), with another bound of history.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn keeping(path: &Path, keep: Keep) -> Result<Self, StateError> {
+        let lock = Lock::take(path)?;
+        let mut db = file::open(path)?;
+        schema::prepare(&mut db)?;
+        // The log before this one is the durable part; a checkpoint and `sync` pass an fsync.
+        db.pragma_update(None, "synchronous", "NORMAL")
+            .map_err(fault::while_opening)?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+            keep,
+            meta: None,
+            written: 0,
+            scrub: Scrub::default(),
+            _lock: lock,
+        })
+    }
+
+    /// What reads this file on other threads.
+    #[must_use]
+    pub fn archive(&self) -> Archive {
+        Archive::of(self.path.clone())
+    }
+
+    /// From now on every call passes an fsync, for a state that has no log before it.
+    pub(crate) fn always_sync(&mut self) -> Result<(), StateError> {
+        self.db
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(fault::while_opening)
+    }
+
+    /// Turns the store file at `path`, which no process has open, into one that the release before this one reads
+    /// (schema version 1). Its history is lost, and so is its place in the log: only a server that has stopped in order has
+    /// everything in it.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is in use, is damaged, or is no store; it is then as it was.
+    pub fn downgrade(path: &Path) -> Result<(), StateError> {
+        let mut state = Self::open(path)?;
+        upgrade::to_1(&mut state.db)
+    }
+
+    /// Lets the file grow to at most `pages` pages of 4 KiB; beyond, writes fail as on a full disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails where SQLite refuses the limit.
+    pub fn limit_pages(&mut self, pages: u32) -> Result<(), StateError> {
+        self.db
+            .pragma_update(None, "max_page_count", pages)
+            .map_err(fault::while_opening)
+    }
+
+    fn meta(&self) -> Result<Meta, StateError> {
+        match &self.meta {
+            Some(meta) => Ok(meta.clone()),
+            None => load::read_meta(&self.db),
+        }
+    }
+
+    /// Changes the file in one transaction; `change` is given what the tables hold and brings it up to date.
+    fn write<T>(
+        &mut self,
+        change: impl FnOnce(&Connection, &mut Meta, &Keep) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let mut meta = self.meta()?;
+        let txn = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault::before_commit)?;
+        // On an error the transaction is dropped, which rolls it back.
+        let done = change(&txn, &mut meta, &self.keep)?;
+        meta.write(&txn).map_err(fault::before_commit)?;
+        let committed = txn.commit().map_err(fault::in_commit);
+        if committed.is_err() && !self.db.is_autocommit() {
+            self.db.execute_batch("ROLLBACK").map_err(fault::in_commit)?;
+        }
+        committed?;
+        self.meta = Some(meta);
+        Ok(done)
+    }
+
+    fn take_over(&mut self, applied: &Applied<'_>, history: History) -> Result<(), StateError> {
+        self.write(|db, meta, keep| {
+            let mut ended = 0;
+            for batch in applied.batches {
+                rows::write(db, meta, batch, history)?;
+                ended += batch.events.len();
+            }
+            if let Some(compacted) = applied.compacted {
+                let compacted = signed(compacted.get()).map_err(fault::before_commit)?;
+                meta.compacted = compacted.clamp(meta.compacted, meta.revision);
+            }
+            if history == History::GivenUp {
+                return retention::forget_all(db, meta)
+                    .map(|()| applied.position.clone_into(&mut meta.position));
+            }
+            if !applied.batches.is_empty() {
+                // Twice what was added, so that history returns to its bounds under any load.
+                let now = meta.time.unsigned_abs();
+                retention::forget(db, meta, keep, now, 2 * ended)?;
+            }
+            applied.position.clone_into(&mut meta.position);
+            Ok(())
+        })?;
+        let events = applied.batches.iter().flat_map(|batch| &batch.events);
+        self.written += 4096 + events.map(size).sum::<usize>();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StateError> {
+        // A reader may still need the log; what it holds back is moved by a later one.
+        self.db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+            .map_err(fault::before_commit)?;
+        self.written = 0;
+        Ok(())
+    }
+
+    fn vacuum(&mut self) -> Result<Reclaimed, StateError> {
+        let free: u32 = self
+            .db
+            .pragma_query_value(None, "freelist_count", |row| row.get(0))
+            .map_err(fault::before_commit)?;
+        if free <= SPARE_PAGES {
+            return Ok(Reclaimed::Done);
+        }
+        let step = VACUUM_STEP.min(free - SPARE_PAGES);
+        self.db
+            .execute_batch(&format!("PRAGMA incremental_vacuum({step})"))
+            .map_err(fault::before_commit)?;
+        self.written += usize::try_from(step).unwrap_or(0) * 4096;
+        Ok(Reclaimed::More)
+    }
+
+    /// Tells whether it forgot something.
+    fn forget(&mut self, now: u64) -> Result<bool, StateError> {
+        let meta = self.meta()?;
+        let forgot = self.write(|db, meta, keep| retention::forget(db, meta, keep, now, FORGET_STEP))?;
+        if forgot {
+            let bytes = self
+                .meta
+                .as_ref()
+                .map_or(0, |after| meta.past.bytes - after.past.bytes);
+            self.written += 4096 + usize::try_from(bytes).unwrap_or(0);
+        }
+        Ok(forgot)
+    }
+
+    fn has_due(&self, now: u64) -> Result<bool, StateError> {
+        retention::is_due(&self.db, &self.meta()?, &self.keep, now)
+    }
+}
+
+impl State for SqliteState {
+    fn load(&mut self) -> Result<Loaded, StateError> {
+        let (loaded, meta) = load::load(&self.db)?;
+        self.meta = Some(meta);
+        Ok(loaded)
+    }
+
+    fn apply(&mut self, applied: &Applied<'_>) -> Result<(), StateError> {
+        let full = match self.take_over(applied, History::Kept) {
+            Err(StateError::Full(cause)) => StateError::Full(cause),
+            taken => return taken,
+        };
+        // Moving the log's pages to their place lets the log begin anew in the space that it has. Where that is not
+        // enough, history makes room: what is lost is old versions, what is won is that deleting frees space.
+        for history in [History::Kept, History::GivenUp] {
+            if self.checkpoint().is_err() {
+                break;
+            }
+            match self.take_over(applied, history) {
+                Err(StateError::Full(_)) => {}
+                taken => return taken,
+            }
+        }
+        Err(full)
+    }
+
+    fn sync(&mut self) -> Result<(), StateError> {
+        // One more commit that passes an fsync makes those before it durable, too.
+        let set = |db: &Connection, to| {
+            db.pragma_update(None, "synchronous", to)
+                .map_err(fault::before_commit)
+        };
+        set(&self.db, "FULL")?;
+        let written = self.write(|_, _, _| Ok(()));
+        set(&self.db, "NORMAL")?;
+        written
+    }
+
+    fn reclaim(&mut self, now: u64) -> Result<Reclaimed, StateError> {
+        if self.written >= CHECKPOINT_EVERY {
+            self.checkpoint()?;
+            return Ok(Reclaimed::More);
+        }
+        if self.has_due(now)? && self.forget(now)? {
+            return Ok(Reclaimed::More);
+        }
+        if self.vacuum()? == Reclaimed::More {
+            return Ok(Reclaimed::More);
+        }
+        let meta = self.meta()?;
+        self.scrub.step(&self.db, &meta, now)?;
+        Ok(Reclaimed::Done)
+    }
+
+    fn snapshot(&mut self, into: &Path) -> Result<(), StateError> {
+        copy::whole(&self.db, into)
+    }
+
+    fn install(&mut self, from: &Path) -> Result<Loaded, StateError> {
+        let own = self.meta()?;
+        let (loaded, meta) = copy::install(&mut self.db, from, &own)?;
+        self.meta = Some(meta);
+        self.sync()?;
+        Ok(loaded)
+    }
+}
+
+/// What an event adds to the log: the pages of its rows, and the values that are written and moved.
+fn size(event: &Event) -> usize {
+    let bytes =
+        |entry: Option<&Arc<controlplane_store::Entry>>| entry.map_or(0, |entry| entry.value.bytes().len());
+    4096 + bytes(event.current()) + bytes(event.previous())
+}
