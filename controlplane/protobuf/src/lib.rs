@@ -7,13 +7,17 @@
 //! Unknown fields are left out, as upstream does; of a field sent twice the last counts; empty objects that JSON would
 //! omit are left out, too. `DeleteOptions` is known in every group; CustomResourceDefinition and APIService are not.
 //! Bounds: 32 levels, memory in proportion to the body, which the server limits.
+//!
+//! The one thing that is written is the OpenAPI v2 document, which kubectl reads in no other form.
 
 mod envelope;
 mod error;
 mod object;
+mod openapi;
 mod table;
 mod value;
 mod wire;
 
 pub use envelope::{MEDIA_TYPE, decode};
 pub use error::DecodeError;
+pub use openapi::{OPENAPI_V2, encode_openapi_v2};

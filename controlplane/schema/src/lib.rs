@@ -32,7 +32,7 @@ mod unknown;
 
 pub use error::{MergeError, TableError};
 pub use merge::merge_patch;
-pub use openapi::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v3, openapi_v3_index};
+pub use openapi::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v2, openapi_v3, openapi_v3_index};
 pub use problem::{Problem, ProblemKind};
 pub use schemas::{Schemas, builtin};
 pub use type_ref::TypeRef;

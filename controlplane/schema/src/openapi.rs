@@ -8,8 +8,11 @@ mod components;
 mod descriptions;
 mod parameters;
 mod paths;
+mod v2;
 
 use serde_json::{Map, Value, json};
+
+pub use v2::openapi_v2;
 
 use crate::{Schemas, builtin};
 

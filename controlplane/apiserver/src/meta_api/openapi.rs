@@ -1,4 +1,4 @@
-//! `/openapi/v3`: an index, and one document a group and version, made once and cached by hash.
+//! `/openapi/v3`: an index, and one document a group and version; `/openapi/v2`: one for all. Made once and cached.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -7,18 +7,35 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use controlplane_api::{ApiError, Registry, Resource, Verb};
-use controlplane_schema::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v3, openapi_v3_index};
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+use controlplane_protobuf::{OPENAPI_V2, encode_openapi_v2};
+use controlplane_schema::{
+    GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v2, openapi_v3, openapi_v3_index,
+};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::meta_api::discovery::hex;
 use crate::reply;
 use crate::server::Inner;
 
+/// What is in every spelling of the protobuf form's media type: `…spec.v2@v1.0+protobuf`, `…spec.v2.v1.0+protobuf`.
+const PROTOBUF: &str = "com.github.proto-openapi.spec.v2";
+
 /// The documents by their path, such as `apis/apps/v1`.
 #[derive(Debug, Default)]
-pub(crate) struct Documents(OnceLock<BTreeMap<String, Document>>);
+pub(crate) struct Documents {
+    version_3: OnceLock<BTreeMap<String, Document>>,
+    version_2: OnceLock<Version2>,
+}
+
+/// The two forms of the document of version 2.
+#[derive(Debug)]
+struct Version2 {
+    json: Document,
+    protobuf: Document,
+}
 
 #[derive(Debug)]
 struct Document {
@@ -29,36 +46,78 @@ struct Document {
 impl Documents {
     /// Made at first use: some tens of milliseconds that a server without `kubectl` never spends.
     fn get(&self, registry: &Registry) -> &BTreeMap<String, Document> {
-        self.0.get_or_init(|| {
-            let groups = registry.groups();
-            let versions = groups
-                .iter()
-                .flat_map(|group| group.versions.iter().map(|version| (&group.name, version)));
-            versions
-                .map(|(group, version)| document_of(registry, group, version))
-                .collect()
+        self.version_3.get_or_init(|| {
+            let named = |(path, doc): (String, GroupVersionDoc)| {
+                (path, Document::of(openapi_v3(&doc).to_string().into_bytes()))
+            };
+            group_versions(registry).map(named).collect()
+        })
+    }
+
+    fn version_2(&self, registry: &Registry) -> &Version2 {
+        self.version_2.get_or_init(|| {
+            let parts: Vec<Value> = group_versions(registry)
+                .map(|(_, doc)| openapi_v3(&doc))
+                .collect();
+            let whole = openapi_v2(&parts);
+            Version2 {
+                protobuf: Document::of(encode_openapi_v2(&whole)),
+                json: Document::of(whole.to_string().into_bytes()),
+            }
         })
     }
 }
 
-fn document_of(registry: &Registry, group: &str, version: &str) -> (String, Document) {
-    let resources = registry
-        .in_group_version(group, version)
-        .map(|resource| described(resource))
-        .collect();
-    let doc = GroupVersionDoc {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        resources,
-    };
-    let bytes = Bytes::from(openapi_v3(&doc).to_string());
-    let hash = hex(&Sha256::digest(&bytes));
-    let path = if group.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{group}/{version}")
-    };
-    (path, Document { bytes, hash })
+impl Document {
+    fn of(bytes: Vec<u8>) -> Self {
+        let hash = hex(&Sha256::digest(&bytes));
+        Self {
+            bytes: bytes.into(),
+            hash,
+        }
+    }
+
+    /// The document, or that the client has it.
+    fn reply(&self, headers: &HeaderMap) -> Response {
+        let etag = format!("\"{}\"", self.hash);
+        let unchanged = headers
+            .get(IF_NONE_MATCH)
+            .is_some_and(|known| known.as_bytes() == etag.as_bytes());
+        let mut response = match unchanged {
+            true => reply::json_bytes(StatusCode::NOT_MODIFIED, Bytes::new()),
+            false => reply::json_bytes(StatusCode::OK, self.bytes.clone()),
+        };
+        let out = response.headers_mut();
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            out.insert(ETAG, etag);
+        }
+        out.insert(VARY, HeaderValue::from_static("Accept"));
+        response
+    }
+}
+
+/// What is served under each group and version, by the path of its document.
+fn group_versions(registry: &Registry) -> impl Iterator<Item = (String, GroupVersionDoc)> {
+    let groups = registry.groups().into_iter();
+    let versions = groups.flat_map(|group| {
+        let all = group.versions.into_iter();
+        all.map(move |version| (group.name.clone(), version))
+    });
+    versions.map(|(group, version)| {
+        let path = match group.is_empty() {
+            true => format!("api/{version}"),
+            false => format!("apis/{group}/{version}"),
+        };
+        let resources = registry
+            .in_group_version(&group, &version)
+            .map(|resource| described(resource));
+        let doc = GroupVersionDoc {
+            resources: resources.collect(),
+            group: group.to_string(),
+            version: version.to_string(),
+        };
+        (path, doc)
+    })
 }
 
 fn described(resource: &Resource) -> ResourceDoc {
@@ -101,24 +160,12 @@ pub(crate) async fn document(
     let Some(document) = server.documents.get(&server.registry).get(&path) else {
         return reply::failure(ApiError::no_such_path());
     };
-    let etag = format!("\"{}\"", document.hash);
-    let unchanged = headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    let mut response = match unchanged {
-        true => reply::json_bytes(StatusCode::NOT_MODIFIED, Bytes::new()),
-        false => reply::json_bytes(StatusCode::OK, document.bytes.clone()),
-    };
+    let mut response = document.reply(&headers);
     let asked = uri
         .query()
         .is_some_and(|query| query.contains(&format!("hash={}", document.hash)));
-    let out = response.headers_mut();
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        out.insert(ETAG, etag);
-    }
-    out.insert(VARY, HeaderValue::from_static("Accept"));
     if asked {
-        out.insert(
+        response.headers_mut().insert(
             CACHE_CONTROL,
             HeaderValue::from_static("public, immutable, max-age=31536000"),
         );
@@ -126,7 +173,20 @@ pub(crate) async fn document(
     response
 }
 
-/// `/openapi/v2`: only spoken in protobuf by those who still ask; they go on with version 3.
-pub(crate) async fn v2() -> Response {
-    reply::failure(ApiError::no_such_path())
+/// `/openapi/v2`: one document, in protobuf for those who ask for it, which kubectl and client-go do.
+pub(crate) async fn v2(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
+    let both = server.documents.version_2(&server.registry);
+    let asks = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(PROTOBUF));
+    let document = match headers.get_all(ACCEPT).iter().any(asks) {
+        true => &both.protobuf,
+        false => &both.json,
+    };
+    let mut response = document.reply(&headers);
+    if let (true, Ok(media)) = (
+        std::ptr::eq(document, &both.protobuf),
+        HeaderValue::from_str(OPENAPI_V2),
+    ) {
+        response.headers_mut().insert(CONTENT_TYPE, media);
+    }
+    response
 }

@@ -242,3 +242,17 @@ async fn who_uses_endpoints_is_told_what_takes_their_place() {
     }
     assert!(!api.get(PODS).await.headers.contains_key("warning"));
 }
+
+/// kubectl sees to a `List` by itself and reads the schemas in no other form.
+#[tokio::test]
+async fn openapi_version_2_is_one_document_in_json_or_protobuf() {
+    let api = Api::start().await;
+    let json = api.get("/openapi/v2").await;
+    assert_eq!((json.code, &json.body["swagger"]), (200, &json!("2.0")));
+    let kinds = &json.body["definitions"]["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"];
+    assert_eq!(kinds[0]["kind"], "Deployment");
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let answer = api.get_as("/openapi/v2", accept).await;
+    assert_eq!(answer.code, 200);
+    assert_eq!(answer.headers["content-type"], controlplane_protobuf::OPENAPI_V2);
+}

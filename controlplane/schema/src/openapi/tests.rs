@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v3, openapi_v3_index};
+use super::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v2, openapi_v3, openapi_v3_index};
 
 fn verbs(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
@@ -141,4 +141,40 @@ fn operations_are_named_as_upstream_names_them() {
         "rbacAuthorization_v1"
     );
     assert_eq!(super::paths::tag("", "v1"), "core_v1");
+}
+
+/// What kubectl's checks on its own side and generators of clients read.
+#[test]
+fn version_2_says_the_same_in_its_own_words() {
+    let doc = openapi_v2([&openapi_v3(&apps())]);
+    let item = "/paths/~1apis~1apps~1v1~1namespaces~1{namespace}~1deployments";
+    let post = at(&doc, &format!("{item}/post"));
+    let body = json!({ "name": "body", "in": "body", "required": true,
+        "schema": { "$ref": "#/definitions/io.k8s.api.apps.v1.Deployment" } });
+    assert_eq!(at(post, "/parameters/0"), &body);
+    assert_eq!(
+        at(post, "/parameters/1"),
+        &json!({ "name": "dryRun", "in": "query", "type": "string", "uniqueItems": true })
+    );
+    assert_eq!(
+        at(post, "/responses/201/schema/$ref"),
+        "#/definitions/io.k8s.api.apps.v1.Deployment"
+    );
+    assert_eq!(at(post, "/x-kubernetes-group-version-kind/kind"), "Deployment");
+    let patches = at(&doc, &format!("{OBJECT}/patch/consumes"));
+    assert!(
+        patches
+            .as_array()
+            .expect("media types")
+            .contains(&json!("application/strategic-merge-patch+json"))
+    );
+    let spec = at(&doc, "/definitions/io.k8s.api.apps.v1.DeploymentSpec/properties");
+    assert_eq!(
+        at(spec, "/template/$ref"),
+        "#/definitions/io.k8s.api.core.v1.PodTemplateSpec"
+    );
+    let text = doc.to_string();
+    for absent in ["#/components", "oneOf", "allOf", "requestBody"] {
+        assert!(!text.contains(absent), "{absent} is a word of version 3");
+    }
 }

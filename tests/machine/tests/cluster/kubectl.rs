@@ -263,6 +263,32 @@ pub(crate) fn edits(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// kubectl checks a `List` on its side, by the OpenAPI v2 document.
+pub(crate) fn lists(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("lists")?;
+    let item = |name: &str, field: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, {field}: {{a: b}}}}")
+    };
+    let list = |second: &str| {
+        format!(
+            "{{apiVersion: v1, kind: List, items: [{}, {second}]}}",
+            item("one", "data")
+        )
+    };
+    let refused = ns.feed(
+        &["apply", "--server-side=false", "-f", "-"],
+        &list(&item("two", "date")),
+    );
+    ensure!(
+        refused.is_err_and(|error| error.to_string().contains("unknown field \"date\"")),
+        "a field that is not there was not refused"
+    );
+    ns.apply(&list(&item("two", "data")))?;
+    let names = ns.succeed(&["get", "configmap", "one", "two", "-o", "name"])?;
+    ensure!(names == "configmap/one\nconfigmap/two\n", "{names}");
+    Ok(())
+}
+
 pub(crate) fn shows(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("shows")?;
     ns.apply(&pod("seen", "Always", "sleep 3600"))?;

@@ -58,6 +58,7 @@ const TOGETHER: &[ClusterTest] = &[
         "label_annotate_edit_diff_and_wait_change_what_they_say",
         kubectl::edits,
     ),
+    ("a_list_is_checked_and_applied_as_its_items", kubectl::lists),
     ("describe_and_get_show_the_pod_and_its_events", kubectl::shows),
     (
         "init_containers_run_in_order_before_the_pod_on_a_shared_volume",
