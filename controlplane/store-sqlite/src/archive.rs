@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use controlplane_store::StateError;
+use controlplane_store::{Listing, Revision, StateError};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{copy, fault, file};
+use crate::past::PastError;
+use crate::query::{Answer, Query, QueryError};
+use crate::{copy, fault, file, past, query};
 
 /// Reads a store file of this process beside the state that writes it. Each call opens a connection of its own, which sees
 /// the file as it was at one moment; all block.
@@ -27,6 +29,34 @@ impl Archive {
         copy::read(into).map(drop).inspect_err(|_| {
             std::fs::remove_file(into).ok();
         })
+    }
+
+    /// Answers a question in SQL about the documented views.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not understood, wants more than reading, or takes too long; what is wrong is told in SQLite's words.
+    pub fn query(&self, query: &Query) -> Result<Answer, QueryError> {
+        query::answer(self.connect()?, query)
+    }
+
+    /// The objects whose keys begin with `prefix` as they were at `revision`, which may be older than what the store
+    /// keeps in memory.
+    ///
+    /// # Errors
+    ///
+    /// Where that revision is no longer known or not yet reached, or what was read is damaged.
+    pub fn list(&self, prefix: &str, revision: Revision) -> Result<Listing, PastError> {
+        past::list(&self.connect()?, prefix, revision)
+    }
+
+    /// The revision that was the newest at Unix time `time` in seconds.
+    ///
+    /// # Errors
+    ///
+    /// Where history does not go back to then.
+    pub fn revision_at(&self, time: u64) -> Result<Revision, PastError> {
+        past::revision_at(&self.connect()?, time)
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, StateError> {

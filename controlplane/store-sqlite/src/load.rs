@@ -94,7 +94,8 @@ pub(crate) fn each_past(
     add_up(db, "past", tally, meta.past)
 }
 
-fn read_past<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Version<'a>, End<'a>, u32)> {
+/// The version in `row`, how it ended, and the checksum of both.
+pub(crate) fn read_past<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Version<'a>, End<'a>, u32)> {
     let (version, checksum) = Version::read(row)?;
     let end = End {
         id: row.get(AFTER)?,

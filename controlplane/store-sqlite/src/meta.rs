@@ -42,13 +42,15 @@ pub(crate) struct Meta {
     pub(crate) compacted: i64,
     /// History up to this revision was forgotten here, too. Never above `compacted`.
     pub(crate) forgotten: i64,
+    /// Unix time in seconds of that revision, or later.
+    pub(crate) forgotten_time: i64,
     /// How far in the log this is; opaque here.
     pub(crate) position: Vec<u8>,
     pub(crate) current: Tally,
     pub(crate) past: Tally,
 }
 
-const COLUMNS: &str = "cluster_id, revision, time, compacted, forgotten, position, current_rows, current_sum, \
+const COLUMNS: &str = "cluster_id, revision, time, compacted, forgotten, forgotten_time, position, current_rows, current_sum, \
     current_bytes, past_rows, past_sum, past_bytes, checksum";
 
 impl Meta {
@@ -61,19 +63,20 @@ impl Meta {
                 time: row.get(2)?,
                 compacted: row.get(3)?,
                 forgotten: row.get(4)?,
-                position: row.get(5)?,
+                forgotten_time: row.get(5)?,
+                position: row.get(6)?,
                 current: Tally {
-                    rows: row.get(6)?,
-                    sum: row.get(7)?,
-                    bytes: row.get(8)?,
+                    rows: row.get(7)?,
+                    sum: row.get(8)?,
+                    bytes: row.get(9)?,
                 },
                 past: Tally {
-                    rows: row.get(9)?,
-                    sum: row.get(10)?,
-                    bytes: row.get(11)?,
+                    rows: row.get(10)?,
+                    sum: row.get(11)?,
+                    bytes: row.get(12)?,
                 },
             };
-            Ok((meta, row.get::<_, u32>(12)?))
+            Ok((meta, row.get::<_, u32>(13)?))
         };
         let (meta, checksum) = db
             .prepare_cached(&format!("SELECT {COLUMNS} FROM meta"))?
@@ -85,7 +88,7 @@ impl Meta {
     pub(crate) fn write(&self, db: &Connection) -> rusqlite::Result<()> {
         let (current, past) = (&self.current, &self.past);
         db.prepare_cached(&format!(
-            "INSERT OR REPLACE INTO meta (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+            "INSERT OR REPLACE INTO meta (one, {COLUMNS}) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
         ))?
         .execute(rusqlite::params![
             self.cluster_id,
@@ -93,6 +96,7 @@ impl Meta {
             self.time,
             self.compacted,
             self.forgotten,
+            self.forgotten_time,
             self.position,
             current.rows,
             current.sum,
@@ -109,7 +113,13 @@ impl Meta {
         let mut hasher = Hasher::new();
         hasher.update(self.cluster_id.as_bytes());
         let (current, past) = (&self.current, &self.past);
-        let numbers = [self.revision, self.time, self.compacted, self.forgotten];
+        let numbers = [
+            self.revision,
+            self.time,
+            self.compacted,
+            self.forgotten,
+            self.forgotten_time,
+        ];
         let tallies = [
             current.rows,
             current.sum,

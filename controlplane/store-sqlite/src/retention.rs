@@ -62,6 +62,7 @@ pub(crate) fn forget(
         meta.past
             .remove(checksum, usize::try_from(key + value).unwrap_or(0));
         meta.forgotten = ended_at(id);
+        meta.forgotten_time = ended;
         last = Some(id);
     }
     drop(rows);
@@ -79,6 +80,7 @@ pub(crate) fn forget_all(db: &Connection, meta: &mut Meta) -> Result<(), StateEr
     meta.past = Tally::default();
     meta.compacted = meta.revision;
     meta.forgotten = meta.revision;
+    meta.forgotten_time = meta.time;
     Ok(())
 }
 

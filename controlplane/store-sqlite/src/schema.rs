@@ -89,6 +89,7 @@ pub(crate) fn empty(cluster_id: &str, revision: i64) -> Meta {
         time: 0,
         compacted: revision,
         forgotten: revision,
+        forgotten_time: 0,
         position: Vec::new(),
         current: Tally::default(),
         past: Tally::default(),

@@ -13,7 +13,7 @@ use crate::scrub::Scrub;
 use crate::{Archive, copy, fault, load, schema, upgrade};
 
 /// Bytes written before they are moved from the write-ahead log to their place.
-const CHECKPOINT_EVERY: usize = 4 << 20;
+const CHECKPOINT_EVERY: usize = 2 << 20;
 /// Free pages that are left in the file for the next writes.
 const SPARE_PAGES: u32 = 1024;
 /// Pages given back in one step.

@@ -6,6 +6,7 @@ CREATE TABLE meta (
     time INTEGER NOT NULL,
     compacted INTEGER NOT NULL,
     forgotten INTEGER NOT NULL,
+    forgotten_time INTEGER NOT NULL,
     position BLOB NOT NULL,
     current_rows INTEGER NOT NULL,
     current_sum INTEGER NOT NULL,

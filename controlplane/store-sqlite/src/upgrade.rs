@@ -1,11 +1,12 @@
 //! From schema version 1, which kept current values only, and one step back to it.
 
-use controlplane_store::StateError;
+use controlplane_store::{Clock, StateError, SystemClock};
 use rusqlite::Connection;
 
 use crate::fault;
 use crate::load::{self, read_meta};
 use crate::meta::Meta;
+use crate::number::signed;
 use crate::rows;
 use crate::schema::{self, VERSION};
 use crate::version::Version;
@@ -48,6 +49,8 @@ fn copy_from_1(db: &Connection) -> rusqlite::Result<()> {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let mut meta = schema::empty(&cluster_id, revision);
+    // Of the time before, only what is still there is known.
+    meta.forgotten_time = signed(SystemClock.unix_seconds())?;
     let mut select = db.prepare(
         "SELECT key, create_revision, mod_revision, expires_at, splice, value FROM old_current ORDER BY key",
     )?;

@@ -1,4 +1,4 @@
-//! The views that people read: `objects`, `history` and `events`, plain SQL so that any `sqlite3` shows them.
+//! The views that people read: `objects`, `history`, `events` and `store`, plain SQL so that any `sqlite3` shows them.
 //!
 //! Keys are taken apart as `/registry/<group>/<resource>/<namespace>/<name>`. The core group has no segment; another
 //! group is known by its dot, or is one of the five without, which no custom group can be.
@@ -76,8 +76,15 @@ const EVENTS: &str = "CREATE VIEW events AS
     FROM (SELECT CAST(value AS TEXT) AS json, revision, key FROM current
         WHERE key >= '/registry/events/' AND key < '/registry/events0')";
 
+/// One row: whose state this is, how far it has come, and how far back history goes.
+const STORE: &str = "CREATE VIEW store AS
+    SELECT cluster_id, revision, strftime('%Y-%m-%dT%H:%M:%SZ', nullif(time, 0), 'unixepoch') AS time,
+        forgotten AS oldest_revision,
+        strftime('%Y-%m-%dT%H:%M:%SZ', nullif(forgotten_time, 0), 'unixepoch') AS oldest_time,
+        current_rows AS objects, past_rows AS old_versions FROM meta";
+
 /// Names of the views, which are all that a query may read.
-pub(crate) const NAMES: [&str; 3] = ["objects", "history", "events"];
+pub(crate) const NAMES: [&str; 4] = ["objects", "history", "events", "store"];
 
 /// Makes the views.
 pub(crate) fn create(db: &Connection) -> rusqlite::Result<()> {
@@ -90,7 +97,7 @@ pub(crate) fn create(db: &Connection) -> rusqlite::Result<()> {
         split(&change("NULL AS value"), DELETED),
     ];
     db.execute_batch(&format!(
-        "CREATE VIEW objects AS {};\nCREATE VIEW history AS {};\n{EVENTS};",
+        "CREATE VIEW objects AS {};\nCREATE VIEW history AS {};\n{EVENTS};\n{STORE};",
         split(&object, &written("current")),
         arms.join("\nUNION ALL\n"),
     ))
