@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use controlplane_store::{Listing, Revision, StateError};
 use rusqlite::{Connection, OpenFlags};
@@ -6,6 +8,12 @@ use rusqlite::{Connection, OpenFlags};
 use crate::past::PastError;
 use crate::query::{Answer, Query, QueryError};
 use crate::{copy, fault, file, past, query};
+
+/// Tells copies of one process apart.
+static UNNAMED: AtomicU64 = AtomicU64::new(0);
+
+/// How the extension of a copy without a lasting name begins.
+const TEMPORARY: &str = "backup-";
 
 /// Reads a store file of this process beside the state that writes it. Each call opens a connection of its own, which sees
 /// the file as it was at one moment; all block.
@@ -29,6 +37,22 @@ impl Archive {
         copy::read(into).map(drop).inspect_err(|_| {
             std::fs::remove_file(into).ok();
         })
+    }
+
+    /// A copy of everything, durable and checked, as an open file without a name: it is gone when it is closed, and nothing
+    /// is left behind but by a crash in between, which the next start cleans up.
+    ///
+    /// # Errors
+    ///
+    /// As [`backup`](Self::backup).
+    pub fn unnamed_backup(&self) -> Result<File, StateError> {
+        let number = UNNAMED.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.with_extension(format!("{TEMPORARY}{number}"));
+        self.backup(&path)?;
+        let opened = File::open(&path);
+        std::fs::remove_file(&path)
+            .and(opened)
+            .map_err(|error| StateError::NotWritten(error.into()))
     }
 
     /// Answers a question in SQL about the documented views.
@@ -67,4 +91,23 @@ impl Archive {
             .map_err(fault::while_opening)?;
         Ok(db)
     }
+}
+
+/// Removes what a crash left of copies beside the store at `path`.
+pub(crate) fn clean_up(path: &Path) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    for found in std::fs::read_dir(folder)? {
+        let found = found?.path();
+        let extension = found
+            .extension()
+            .and_then(|text| text.to_str())
+            .unwrap_or_default();
+        if found.file_stem() == path.file_stem() && extension.starts_with(TEMPORARY) {
+            std::fs::remove_file(&found)?;
+        }
+    }
+    Ok(())
 }

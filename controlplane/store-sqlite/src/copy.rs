@@ -31,23 +31,33 @@ pub(crate) fn whole(db: &Connection, into: &Path) -> Result<(), StateError> {
     copied
 }
 
+/// Gives the whole file `part` the name `into`, durably.
+pub(crate) fn publish(part: &Path, into: &Path) -> Result<(), StateError> {
+    let failed = |error: std::io::Error| StateError::NotWritten(error.into());
+    File::open(part)
+        .and_then(|file| file.sync_all())
+        .map_err(failed)?;
+    fs::rename(part, into).map_err(failed)?;
+    file::sync_folder_of(into).map_err(failed)
+}
+
+/// Opens the copy at `path`, which must be of this schema version.
+pub(crate) fn open(path: &Path) -> Result<Connection, StateError> {
+    let db = file::open_to_read(path)?;
+    let refused = |found: String| Err(StateError::Corrupt(Cause::from(found)));
+    match schema::identify(&db)? {
+        Found::Version(schema::VERSION) => Ok(db),
+        Found::Version(older) => refused(format!(
+            "{} has schema version {older}; the server that wrote it brings it up to date when it is started with this release",
+            path.display()
+        )),
+        Found::Nothing => refused(format!("{} is no backup of a store", path.display())),
+    }
+}
+
 /// Reads the copy at `path`, checking all of it.
 pub(crate) fn read(path: &Path) -> Result<(Connection, Loaded, Meta), StateError> {
-    let db = file::open_to_read(path)?;
-    match schema::identify(&db)? {
-        Found::Version(schema::VERSION) => {}
-        Found::Version(older) => {
-            let found = format!(
-                "{} has schema version {older}; only the server's own file is brought up to date",
-                path.display()
-            );
-            return Err(StateError::NotWritten(Cause::from(found)));
-        }
-        Found::Nothing => {
-            let found = format!("{} is empty", path.display());
-            return Err(StateError::Corrupt(Cause::from(found)));
-        }
-    }
+    let db = open(path)?;
     let (loaded, meta) = load::load(&db)?;
     Ok((db, loaded, meta))
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use controlplane_store::{Cause, StateError};
@@ -73,6 +73,23 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, StateError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags).map_err(fault::while_opening)
+}
+
+/// Opens a copy that is being made to change it.
+pub(crate) fn open_to_write(path: &Path) -> Result<Connection, StateError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(fault::while_opening)?;
+    // A copy that a crash leaves unfinished is thrown away, so nothing needs a journal on disk.
+    db.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA trusted_schema = OFF;")
+        .map_err(fault::while_opening)?;
+    Ok(db)
+}
+
+/// SQLite's write-ahead log of the file at `path`.
+pub(crate) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
 }
 
 /// Creates `path` where it is missing. SQLite gives its log the same mode.

@@ -10,7 +10,7 @@ use crate::number::signed;
 use crate::retention::{self, Keep};
 use crate::rows::{self, History};
 use crate::scrub::Scrub;
-use crate::{Archive, copy, fault, load, schema, upgrade};
+use crate::{Archive, archive, copy, fault, load, schema, upgrade};
 
 /// Bytes written before they are moved from the write-ahead log to their place.
 const CHECKPOINT_EVERY: usize = 2 << 20;
@@ -56,6 +56,7 @@ impl SqliteState {
     /// As [`open`](Self::open).
     pub fn keeping(path: &Path, keep: Keep) -> Result<Self, StateError> {
         let lock = Lock::take(path)?;
+        archive::clean_up(path).map_err(|error| StateError::NotWritten(error.into()))?;
         let mut db = file::open(path)?;
         schema::prepare(&mut db)?;
         // The log before this one is the durable part; a checkpoint and `sync` pass an fsync.

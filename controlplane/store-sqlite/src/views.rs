@@ -5,6 +5,9 @@
 
 use rusqlite::Connection;
 
+/// The API groups whose name has no dot.
+pub(crate) const PLAIN_GROUPS: [&str; 5] = ["apps", "autoscaling", "batch", "extensions", "policy"];
+
 /// What each row of `objects` and `history` tells of where it belongs.
 const OBJECT: &str = r#"
     CAST(value AS TEXT) ->> '$.kind' AS kind,
@@ -27,6 +30,7 @@ const VALUE: &str = r#"
 /// `source`, a query with at least the columns named here, with its keys taken apart.
 fn split(columns: &str, source: &str) -> String {
     let passed = "key, op, revision, created, previous, time, actor, splice, value";
+    let plain = PLAIN_GROUPS.map(|group| format!("'{group}'")).join(", ");
     let first = "substr(key, 11, instr(substr(key, 11) || '/', '/') - 1)";
     format!(
         "SELECT {OBJECT}, {columns}, key FROM (
@@ -36,8 +40,7 @@ fn split(columns: &str, source: &str) -> String {
                     CASE WHEN grouped THEN substr(path, instr(path, '/') + 1) ELSE path END AS tail
                 FROM (
                     SELECT {passed}, substr(key, 11) AS path,
-                        instr({first}, '.') OR {first} IN ('apps', 'autoscaling', 'batch', 'extensions', 'policy')
-                            AS grouped
+                        instr({first}, '.') OR {first} IN ({plain}) AS grouped
                     FROM ({source}))))"
     )
 }
