@@ -17,7 +17,6 @@ use crate::network;
 pub(crate) async fn serve(client: Client, config: Config, stop: CancellationToken) {
     let settings = agent_proxy::Config {
         node_name: config.node_name,
-        node_addresses: vec![config.node_ip],
         pod_ranges: vec![config.cluster_cidr.into()],
         // The node's own DNS server answers there.
         node_local: vec![config.cluster_dns],

@@ -9,9 +9,6 @@ use ipnet::IpNet;
 pub struct Config {
     /// The node's name in the API.
     pub node_name: String,
-    /// Addresses of the node. Node ports are served on all of the machine's addresses; these are the
-    /// ones whose tracked UDP flows are cleaned up.
-    pub node_addresses: Vec<IpAddr>,
     /// Addresses of the cluster's pods on all nodes. What comes from elsewhere is masqueraded.
     pub pod_ranges: Vec<IpNet>,
     /// Service addresses that the node itself answers, such as the cluster's DNS; left alone.

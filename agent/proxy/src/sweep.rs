@@ -13,7 +13,6 @@ use crate::target::{Changed, Target, stale_clients, stale_flows};
 pub struct Sweep {
     changed: Changed,
     families: Vec<Family>,
-    node_addresses: Vec<std::net::IpAddr>,
 }
 
 impl Sweep {
@@ -22,7 +21,6 @@ impl Sweep {
         Self {
             changed: engine.reached(targets),
             families: engine.model().affine_families().into_iter().collect(),
-            node_addresses: engine.model().config().node_addresses.clone(),
         }
     }
 
@@ -44,16 +42,17 @@ impl Sweep {
 /// When the kernel does not list or does not forget.
 pub fn sweep(sweep: &Sweep, rules: &mut impl Ruleset, flows: &mut impl Flows) -> Result<usize, NftError> {
     let mut count = 0;
+    let local = flows.local()?;
     for family in &sweep.families {
         let (name, spec) = affinity_set(*family);
         let clients = rules.elements(&name, &spec)?;
-        let stale: Vec<_> = stale_clients(&clients, &sweep.changed).cloned().collect();
+        let stale: Vec<_> = stale_clients(&clients, &sweep.changed, &local).cloned().collect();
         rules.forget(&stale)?;
         count += stale.len();
     }
     if sweep.has_udp() {
         let known = flows.udp()?;
-        for flow in stale_flows(&known, &sweep.changed, &sweep.node_addresses) {
+        for flow in stale_flows(&known, &sweep.changed, &local) {
             flows.forget(flow)?;
             count += 1;
         }

@@ -89,28 +89,36 @@ impl Reached {
 /// Targets that have changed, with where they lead now.
 pub type Changed = BTreeMap<Target, Reached>;
 
-/// Those of `flows` whose endpoint is none of its target's any more.
+/// Where what clients sent to `destination` leads now, where it is a target that has changed: an address
+/// of its own, or a node port, which is on `local` addresses alone.
+fn now<'a>(
+    changed: &'a Changed,
+    local: &[IpAddr],
+    protocol: Protocol,
+    destination: SocketAddr,
+) -> Option<&'a Reached> {
+    let by = |addr| {
+        changed.get(&Target {
+            addr,
+            protocol,
+            port: destination.port(),
+        })
+    };
+    let here = || local.contains(&destination.ip());
+    by(Some(destination.ip())).or_else(|| by(None).filter(|_| here()))
+}
+
+/// Those of `flows` whose endpoint is none of its target's any more. `local` are the addresses of the
+/// node, all of which serve node ports.
 pub fn stale_flows<'a>(
     flows: &'a [Flow],
     changed: &'a Changed,
-    node_addresses: &'a [IpAddr],
+    local: &'a [IpAddr],
 ) -> impl Iterator<Item = &'a Flow> {
-    let reached = move |flow: &Flow| {
-        let target = |addr| Target {
-            addr,
-            protocol: Protocol::Udp,
-            port: flow.destination.port(),
-        };
-        let ip = flow.destination.ip();
-        let by_address = changed.get(&target(Some(ip)));
-        by_address.or_else(|| {
-            let own = node_addresses.contains(&ip);
-            own.then(|| changed.get(&target(None))).flatten()
-        })
-    };
-    flows
-        .iter()
-        .filter(move |flow| reached(flow).is_some_and(|reached| !reached.endpoints.contains(&flow.server)))
+    flows.iter().filter(move |flow| {
+        let reached = now(changed, local, Protocol::Udp, flow.destination);
+        reached.is_some_and(|reached| !reached.endpoints.contains(&flow.server))
+    })
 }
 
 /// Those of `clients` (elements of the affinity map) whose endpoint is none of its target's any more,
@@ -118,6 +126,7 @@ pub fn stale_flows<'a>(
 pub fn stale_clients<'a>(
     clients: &'a [Element],
     changed: &'a Changed,
+    local: &'a [IpAddr],
 ) -> impl Iterator<Item = &'a ElementKey> {
     let stale = move |element: &&Element| {
         let [_, Field::Addr(addr), Field::Protocol(protocol), Field::Port(port)] =
@@ -125,8 +134,7 @@ pub fn stale_clients<'a>(
         else {
             return false;
         };
-        let by = |addr| changed.get(&Target { addr, protocol, port });
-        let Some(reached) = by(Some(addr)).or_else(|| by(None)) else {
+        let Some(reached) = now(changed, local, protocol, SocketAddr::new(addr, port)) else {
             return false;
         };
         let endpoint = Reached::endpoint(&element.value);

@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 fn config() -> Config {
     Config {
         node_name: "n1".to_owned(),
-        node_addresses: vec!["10.88.0.2".parse().unwrap()],
         pod_ranges: vec!["10.42.0.0/16".parse().unwrap()],
         node_local: vec!["10.43.0.10".parse().unwrap()],
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use rustix::net::RecvFlags;
 
 use crate::element::Protocol;
@@ -58,6 +59,14 @@ impl Flow {
 
 /// The seam to connection tracking. Calls block.
 pub trait Flows: Send {
+    /// The addresses of this machine: what is sent there is answered, or redirected, here. Read anew at
+    /// each call, as they come and go.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not list them.
+    fn local(&mut self) -> Result<Vec<IpAddr>, NftError>;
+
     /// Every tracked UDP flow.
     ///
     /// # Errors
@@ -92,6 +101,19 @@ impl KernelFlows {
 }
 
 impl Flows for KernelFlows {
+    fn local(&mut self) -> Result<Vec<IpAddr>, NftError> {
+        let listed = getifaddrs().map_err(|source| NftError::Kernel {
+            attempted: "list this machine's addresses".to_owned(),
+            source: source.into(),
+        })?;
+        let address = |interface: InterfaceAddress| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        };
+        Ok(listed.filter_map(address).collect())
+    }
+
     fn udp(&mut self) -> Result<Vec<Flow>, NftError> {
         let mut flows = Vec::new();
         for family in [AF_INET, AF_INET6] {
@@ -189,15 +211,24 @@ fn ends(tuple: Attributes<'_>) -> Option<(SocketAddr, SocketAddr)> {
 
 /// Tracked connections in memory.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryFlows(pub Vec<Flow>);
+pub struct MemoryFlows {
+    /// The UDP flows.
+    pub flows: Vec<Flow>,
+    /// The machine's addresses.
+    pub local: Vec<IpAddr>,
+}
 
 impl Flows for MemoryFlows {
+    fn local(&mut self) -> Result<Vec<IpAddr>, NftError> {
+        Ok(self.local.clone())
+    }
+
     fn udp(&mut self) -> Result<Vec<Flow>, NftError> {
-        Ok(self.0.clone())
+        Ok(self.flows.clone())
     }
 
     fn forget(&mut self, flow: &Flow) -> Result<(), NftError> {
-        self.0.retain(|known| known != flow);
+        self.flows.retain(|known| known != flow);
         Ok(())
     }
 }

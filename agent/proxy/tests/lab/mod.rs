@@ -42,7 +42,6 @@ impl Lab {
         lab.wire();
         let config = Config {
             node_name: "n1".to_owned(),
-            node_addresses: vec![addr("10.88.0.2"), addr("10.88.1.2")],
             pod_ranges: ["10.42.0.0/16", "fd42::/16"]
                 .map(|net| net.parse().expect("a range"))
                 .to_vec(),
