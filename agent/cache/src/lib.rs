@@ -167,6 +167,11 @@ impl PodCache {
         self.drop_where(|key| key.uid != NODE && !uids.contains(&key.uid));
     }
 
+    /// Forgets the Services of every namespace but `namespaces`: those that have pods here.
+    pub fn retain_services(&self, namespaces: &BTreeSet<String>) {
+        self.drop_where(|key| key.kind == Kind::Service && !namespaces.contains(&key.name));
+    }
+
     fn drop_where(&self, goes: impl Fn(&Key) -> bool) {
         let gone: Vec<Key> = self
             .shared

@@ -64,6 +64,27 @@ fn pods_that_are_not_retained_are_forgotten_with_all_they_have() {
 }
 
 #[test]
+fn services_of_namespaces_without_pods_are_forgotten() {
+    let place = Place::new();
+    {
+        let cache = place.open();
+        for namespace in ["shop", "gone"] {
+            cache.keep(NODE, Kind::Service, namespace, &json!([namespace]));
+        }
+        cache.keep(
+            "a",
+            Kind::ConfigMap,
+            "gone",
+            &json!("a namespace's name is no other's"),
+        );
+        cache.retain_services(&BTreeSet::from(["shop".to_owned()]));
+    }
+    let cache = place.open();
+    assert_eq!(cache.all::<Value>(Kind::Service), [json!(["shop"])]);
+    assert_eq!(cache.all::<Value>(Kind::ConfigMap).len(), 1);
+}
+
+#[test]
 fn every_file_is_for_root_alone() {
     let place = Place::new();
     let cache = place.open();

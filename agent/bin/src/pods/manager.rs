@@ -209,6 +209,18 @@ impl<U: UnitManager + 'static> Manager<U> {
         let objects = &self.context.objects;
         objects.api_is_away(false);
         objects.cache().retain(&self.pods.keys().cloned().collect());
+        self.forget_namespaces();
+    }
+
+    /// Has the cache forget the Services of namespaces in which no pod is left.
+    fn forget_namespaces(&self) {
+        // Before, pods that are remembered only may need them; after, workers end though their pods do not.
+        if self.waits || self.stop.is_cancelled() {
+            return;
+        }
+        let of = |handle: &Handle| handle.goal.borrow().pod.metadata.namespace.clone();
+        let left: BTreeSet<String> = self.pods.values().filter_map(of).collect();
+        self.context.objects.cache().retain_services(&left);
     }
 
     /// Takes away what pods left that neither the API nor a checkpoint knows, as after a reboot. No pod
@@ -306,6 +318,7 @@ impl<U: UnitManager + 'static> Manager<U> {
             Ok(uid) => {
                 self.pods.remove(&uid);
                 self.units.retain(|_, owner| *owner != uid);
+                self.forget_namespaces();
             }
             Err(error) => warn!(error = %error, "pod worker failed"),
         }
