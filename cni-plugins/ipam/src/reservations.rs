@@ -177,8 +177,9 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Writes without truncating first: ext4 takes a file that is emptied and written for one that must
-/// be on the disk at once, which holds every ADD up. One cut off in between is no address, and the
-/// search begins anew.
+/// be on the disk at once, which holds every ADD up. One cut off in between has the end of a longer
+/// text behind the new one: it may be no address, or another one of the range, and the search begins
+/// there or anew. It is only a hint where to begin: no address is given that is held.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     let mut file = File::options()
         .create(true)

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{clear_way, remove_tree, write_file};
-use crate::{Keep, MachineError, run, succeeds};
+use crate::{Keep, MachineError, cni_state, process, run, succeeds};
 
 /// The host's `/var/lib/floe`.
 pub(crate) const STATE: &str = "/var/lib/floe";
@@ -26,8 +27,6 @@ const OWNER: &str = "cluster";
 const UNITS: &str = "/run/systemd/system";
 const RUN: &str = "/run/floe";
 const NAMESPACES: &str = "/run/netns";
-/// Where network plugins keep their state.
-const CNI_STATE: &str = "/var/lib/cni";
 /// The slice above all pods.
 const SLICE: &str = "floe.slice";
 /// Links that a node makes; pods' links go with their namespaces.
@@ -63,7 +62,7 @@ pub struct HostSpec {
 struct Before {
     settings: BTreeMap<String, String>,
     namespaces_mounted: bool,
-    cni_state: bool,
+    cni: cni_state::Found,
     name_server: bool,
     bridge_module: bool,
 }
@@ -163,7 +162,7 @@ fn remember() -> Result<(), MachineError> {
     let before = Before {
         settings: SETTINGS.iter().filter_map(setting).collect(),
         namespaces_mounted: is_mounted(Path::new(NAMESPACES)),
-        cni_state: Path::new(CNI_STATE).exists(),
+        cni: cni_state::Found::look(Path::new(cni_state::FOLDER)),
         name_server: has_name_server()?,
         bridge_module: Path::new(BRIDGE_SETTINGS).exists(),
     };
@@ -175,9 +174,9 @@ fn remember() -> Result<(), MachineError> {
 fn recall() -> Before {
     let text = fs::read(path("before.json")).unwrap_or_default();
     // Without it what cannot be told apart is left alone.
-    serde_json::from_slice(&text).unwrap_or(Before {
+    serde_json::from_slice(&text).unwrap_or_else(|_| Before {
         namespaces_mounted: true,
-        cni_state: true,
+        cni: cni_state::Found::look(Path::new(cni_state::FOLDER)),
         name_server: true,
         bridge_module: true,
         ..Before::default()
@@ -195,17 +194,30 @@ pub(crate) fn stop(cluster: &str, patience: Duration) -> Result<(), MachineError
     }
     // The agent first: it would start again what is stopped.
     systemctl(&["stop", "floe-agent.service"])?;
-    systemctl(&["stop", "--no-block", SLICE])?;
-    let start = Instant::now();
-    while succeeds(Command::new("systemctl").args(["is-active", "--quiet", SLICE])) {
-        if start.elapsed() > patience {
-            systemctl(&["kill", "--signal=KILL", SLICE])?;
-            systemctl(&["stop", SLICE])?;
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    stop_pods(patience)?;
     systemctl(&["stop", "floe-mounts.service", "floe-controlplane.service"])
+}
+
+/// Stops everything in the slice above all pods. systemctl waits for the job; it is asked for more when
+/// it has not ended in time.
+fn stop_pods(patience: Duration) -> Result<(), MachineError> {
+    let mut words = Command::new("systemctl");
+    let failed = |source| MachineError::Spawn {
+        program: "systemctl".to_owned(),
+        source,
+    };
+    let mut job = words
+        .args(["stop", SLICE])
+        .stdin(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let ended = process::wait_gone(Pid::from_child(&job), patience);
+    if !ended {
+        systemctl(&["kill", "--signal=KILL", SLICE])?;
+    }
+    job.wait().map_err(failed)?;
+    // Says why where it is not stopped; does nothing where it is.
+    systemctl(&["stop", SLICE])
 }
 
 /// Removes every trace of a stopped node, but for its objects and images where `keep` says so.
@@ -220,9 +232,7 @@ pub(crate) fn remove(cluster: &str, keep: Keep) -> Result<(), MachineError> {
     let before = recall();
     let mut steps = vec![remove_units(), remove_mounts(&before), remove_network(&before)];
     steps.push(remove_tree(Path::new(RUN)));
-    if !before.cni_state {
-        steps.push(remove_tree(Path::new(CNI_STATE)));
-    }
+    steps.push(cni_state::remove(Path::new(cni_state::FOLDER), &before.cni));
     for (name, value) in &before.settings {
         let file = Path::new("/proc/sys").join(name);
         let now = fs::read_to_string(&file).unwrap_or_default();

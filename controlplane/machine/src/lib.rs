@@ -10,6 +10,7 @@
 
 mod boot;
 mod cgroup;
+mod cni_state;
 mod command;
 mod disk;
 mod error;

@@ -101,6 +101,8 @@ fn start_node(vm: &Vm) -> Result<()> {
     vm.succeed("ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up")?;
     vm.succeed("ip address add 10.88.0.2/24 dev up0 && ip route add default via 10.88.0.1")?;
     vm.succeed("modprobe -a overlay bridge veth vxlan nf_tables")?;
+    // Another runtime has been here: what it keeps beside ours stays.
+    vm.succeed("mkdir -p /var/lib/cni/networks/other /var/lib/cni/results && echo x > /var/lib/cni/networks/other/10.9.0.2")?;
     vm.succeed(&format!("{{ {TRACES}; }} > /root/before"))?;
     let said = vm.succeed(&format!("{PROGRAMS}/floe up --on-host --no-demo"))?;
     ensure!(said.contains("is up in"), "{said}");
