@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_cache::{Kind, NODE, PodCache};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -289,37 +289,18 @@ impl Waker {
 
 async fn watch_one<T>(api: Api<T>, name: String, cell: watch::Sender<Known<T>>, waker: Waker)
 where
-    T: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+    T: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = std::pin::pin!(watcher(api, only).default_backoff());
-    let mut found = false;
-    while let Some(change) = changes.next().await {
-        match change {
-            Ok(watcher::Event::Apply(object)) => drop(cell.send_replace(Known::Present(Box::new(object)))),
-            Ok(watcher::Event::InitApply(object)) => {
-                found = true;
-                cell.send_replace(Known::Present(Box::new(object)));
-            }
-            Ok(watcher::Event::Delete(_)) => drop(cell.send_replace(Known::Absent)),
-            Ok(watcher::Event::Init) => {
-                found = false;
-                continue;
-            }
-            Ok(watcher::Event::InitDone) if found => continue,
-            Ok(watcher::Event::InitDone) => drop(cell.send_replace(Known::Absent)),
-            Err(error) => {
-                tracing::debug!(error = %error, name, "watch of a referenced object failed");
-                continue;
-            }
-        }
+    let mut changes = agent_watch::object(api, &name);
+    while let Some(found) = changes.next().await {
+        cell.send_replace(found.map_or(Known::Absent, |object| Known::Present(Box::new(object))));
         waker.wake();
     }
 }
 
 async fn watch_services(client: Client, sender: watch::Sender<Option<Services>>) {
     let api = Api::<Service>::all(client);
-    let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut changes = agent_watch::events(api, watcher::Config::default());
     let mut map = BTreeMap::new();
     let mut complete = false;
     let key = |service: &Service| {
@@ -328,16 +309,15 @@ async fn watch_services(client: Client, sender: watch::Sender<Option<Services>>)
     };
     while let Some(change) = changes.next().await {
         match change {
-            Ok(watcher::Event::Init) => {
+            watcher::Event::Init => {
                 map.clear();
                 complete = false;
             }
-            Ok(watcher::Event::InitApply(service) | watcher::Event::Apply(service)) => {
+            watcher::Event::InitApply(service) | watcher::Event::Apply(service) => {
                 map.insert(key(&service), service);
             }
-            Ok(watcher::Event::Delete(service)) => drop(map.remove(&key(&service))),
-            Ok(watcher::Event::InitDone) => complete = true,
-            Err(error) => tracing::debug!(error = %error, "watch of services failed"),
+            watcher::Event::Delete(service) => drop(map.remove(&key(&service))),
+            watcher::Event::InitDone => complete = true,
         }
         if complete {
             sender.send_replace(Some(Arc::new(map.clone())));

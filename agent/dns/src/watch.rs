@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use crate::names::Names;
 use crate::zone::{ServiceFacts, SliceFacts, Zone};
@@ -114,13 +114,10 @@ pub(crate) async fn run(client: Client, names: Arc<Names>, stop: CancellationTok
 
 async fn follow<T: Source>(client: Client, names: Arc<Names>, listed: Arc<AtomicUsize>) {
     let api = Api::<T>::all(client);
-    let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut changes = agent_watch::events(api, watcher::Config::default());
     let mut follower = Follower::new(names, listed);
     while let Some(change) = changes.next().await {
-        match change {
-            Ok(change) => follower.take::<T>(change),
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "watch for names failed"),
-        }
+        follower.take::<T>(change);
     }
 }
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cni_plugins_netlink::{Links, Monitor, Netlink, NetlinkError, Notice, Site, Watched};
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Node;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::engine::{Cause, Engine, Outcome, Place};
 use crate::goal::DEVICE;
@@ -130,14 +130,14 @@ impl<'a> Overlay<'a> {
 
     /// Returns when the monitor broke; dropping it loses nothing that the next does not find.
     async fn keep(mut self, client: &Client, wanted: &mut watch::Receiver<bool>) {
-        let mut events = std::pin::pin!(events(client));
+        let nodes: Api<Node> = Api::all(client.clone());
+        let mut events = agent_watch::events(nodes, watcher::Config::default());
         loop {
             tokio::select! {
                 biased;
                 // Cancel-safe: an event is taken or left.
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.told(&event).await,
-                    Some(Err(error)) => info!(error = %error, "nodes not watched; what is programmed stays"),
+                    Some(event) => self.told(&event).await,
                     None => return,
                 },
                 // Cancel-safe: a value counts as seen only once `changed` returns.
@@ -282,11 +282,6 @@ async fn look<L: Links>(
         Some(nodes) => engine.look(nodes, cause).await,
         None => Ok(Outcome::Waiting(UNHEARD.to_owned())),
     }
-}
-
-fn events(client: &Client) -> impl Stream<Item = watcher::Result<watcher::Event<Node>>> + use<> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    watcher(nodes, watcher::Config::default()).default_backoff()
 }
 
 fn said(error: &NetlinkError) -> String {

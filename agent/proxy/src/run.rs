@@ -9,7 +9,7 @@ use cni_plugins_nft::{Foreign, KernelFlows, KernelRuleset, NftError, Watch};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Service as ServiceObject;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinError, JoinSet};
@@ -302,37 +302,31 @@ async fn follow<K>(
         impl Fn(&K) -> Option<Update>,
     ),
 ) where
-    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
 {
     let selector = format!("!{FOREIGN_PROXY_LABEL},!{HEADLESS_LABEL}");
     let config = watcher::Config::default().labels(&selector);
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events = agent_watch::events(api, config);
     let mut listed = Vec::new();
-    let mut away = false;
     while let Some(event) = events.next().await {
         let update = match event {
-            Ok(watcher::Event::Init) => {
+            watcher::Event::Init => {
                 listed.clear();
                 None
             }
-            Ok(watcher::Event::InitApply(object)) => {
+            watcher::Event::InitApply(object) => {
                 listed.push(object);
                 None
             }
-            Ok(watcher::Event::InitDone) => Some(list(&std::mem::take(&mut listed))),
-            Ok(watcher::Event::Apply(object)) => handle(&object),
-            Ok(watcher::Event::Delete(object)) => gone(&object),
-            Err(error) => {
-                if !std::mem::replace(&mut away, true) {
-                    warn!(
-                        error = &error as &dyn Error,
-                        "watch interrupted; services stay as they are"
-                    );
-                }
-                continue;
-            }
+            watcher::Event::InitDone => Some(list(&std::mem::take(&mut listed))),
+            watcher::Event::Apply(object) => handle(&object),
+            watcher::Event::Delete(object) => gone(&object),
         };
-        away = false;
         let Some(update) = update else { continue };
         if sender.send(update).await.is_err() {
             return;

@@ -17,6 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, registry};
 
+/// The module of kube's client that logs requests.
+const TOLD_TWICE: &str = "kube_client::client::builder";
+
 /// Why logging could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -40,10 +43,7 @@ pub enum LogError {
 ///
 /// Where the filter is none, or logging was started before.
 pub fn start(filter: &str) -> Result<(), LogError> {
-    let parsed = EnvFilter::try_new(filter).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+    let parsed = parse(filter)?;
     let plain = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
         plain.with_ansi(false).event_format(JournalLine).boxed()
@@ -55,6 +55,15 @@ pub fn start(filter: &str) -> Result<(), LogError> {
         .with(lines)
         .try_init()
         .map_err(LogError::Started)
+}
+
+/// The filter, without what is told twice: kube's client says of each request that failed that it did, as an
+/// error, and so does whoever made the request, or tries again. Naming that module in `filter` brings it back.
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(format!("{TOLD_TWICE}=off,{filter}")).map_err(|source| LogError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })
 }
 
 /// One event as one line for the journal.
@@ -114,6 +123,18 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_filter_hides_what_is_told_twice_unless_it_names_it() {
+        let shown = |filter: &str| parse(filter).unwrap().to_string();
+        assert!(shown("debug").contains("kube_client::client::builder=off"));
+        let named = shown("info,kube_client::client::builder=debug");
+        assert!(
+            named.contains("builder=debug") && !named.contains("off"),
+            "{named}"
+        );
+        assert!(parse("no=such=level").is_err());
     }
 
     #[test]

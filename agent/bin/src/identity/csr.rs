@@ -8,7 +8,6 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use rcgen::{CertificateParams, DnType, SanType};
 
@@ -76,10 +75,9 @@ fn request_pem(wish: &Wish, key: &rcgen::KeyPair) -> anyhow::Result<String> {
 
 /// Waits for the certificate of request `name`.
 async fn signed(api: Api<CertificateSigningRequest>, name: &str) -> anyhow::Result<String> {
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = std::pin::pin!(watcher(api, only).default_backoff().applied_objects());
+    let mut changes = agent_watch::object(api, name);
     while let Some(change) = changes.next().await {
-        let Ok(request) = change else { continue };
+        let Some(request) = change else { continue };
         let status = request.status.unwrap_or_default();
         let refused = status
             .conditions

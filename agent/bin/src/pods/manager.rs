@@ -11,8 +11,7 @@ use agent_runtime::{NodePaths, unit_name};
 use agent_systemd::{Change, Changes, UnitManager};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::runtime::watcher::watch_object;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -86,10 +85,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop: CancellationToken) {
     let only = watcher::Config::default().fields(&format!("spec.nodeName={}", context.config.node_name));
     let api = Api::<Pod>::all(context.client.clone());
-    let mut pods = std::pin::pin!(watcher(api, only).default_backoff());
+    let mut pods = agent_watch::events(api, only);
     let nodes = Api::<Node>::all(context.client.clone());
-    let node = watch_object(nodes, &context.config.node_name).default_backoff();
-    let mut node = std::pin::pin!(node);
+    let mut node = agent_watch::object(nodes, &context.config.node_name);
     let mut changes = context.units.changes();
     let mut manager = Manager {
         gate: Gate::new(&context),
@@ -109,10 +107,10 @@ pub(crate) async fn run<U: UnitManager + 'static>(context: Arc<Context<U>>, stop
             // Cancel-safe: a token stays cancelled.
             () = stop.cancelled() => break,
             // Cancel-safe: the stream keeps its state between polls.
-            Some(seen) = node.next() => manager.node_changed(seen),
+            Some(seen) = node.next() => manager.gate.saw(seen),
             // Cancel-safe: as above. What is heard of pods waits until the node is known.
             Some(event) = pods.next(), if manager.gate.is_open() => {
-                let complete = matches!(event, Ok(watcher::Event::InitDone));
+                let complete = matches!(event, watcher::Event::InitDone);
                 manager.heard(event).await;
                 if complete {
                     manager.sweep_once().await;
@@ -172,21 +170,13 @@ impl<U: UnitManager + 'static> Manager<U> {
         }
     }
 
-    fn node_changed(&mut self, seen: Result<Option<Node>, watcher::Error>) {
-        match seen {
-            Ok(node) => self.gate.saw(node),
-            Err(error) => warn!(error = %error, "watch of the node failed"),
-        }
-    }
-
-    async fn heard(&mut self, event: Result<watcher::Event<Pod>, watcher::Error>) {
+    async fn heard(&mut self, event: watcher::Event<Pod>) {
         match event {
-            Ok(watcher::Event::Init) => self.listed = Some(Vec::new()),
-            Ok(watcher::Event::InitApply(pod)) => self.listed.get_or_insert_default().push(pod),
-            Ok(watcher::Event::InitDone) => self.take_list().await,
-            Ok(watcher::Event::Apply(pod)) => self.apply(pod).await,
-            Ok(watcher::Event::Delete(pod)) => self.gone(&pod),
-            Err(error) => warn!(error = %error, "watch of pods failed"),
+            watcher::Event::Init => self.listed = Some(Vec::new()),
+            watcher::Event::InitApply(pod) => self.listed.get_or_insert_default().push(pod),
+            watcher::Event::InitDone => self.take_list().await,
+            watcher::Event::Apply(pod) => self.apply(pod).await,
+            watcher::Event::Delete(pod) => self.gone(&pod),
         }
     }
 
