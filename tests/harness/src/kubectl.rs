@@ -41,6 +41,15 @@ impl Kubectl {
         command
     }
 
+    /// Runs kubectl with `words`, which must succeed.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, with what it printed.
+    pub fn succeed(&self, words: &[&str]) -> Result<String> {
+        succeed(&mut self.command(words))
+    }
+
     /// A namespace of a test's own, made now.
     ///
     /// # Errors

@@ -3,9 +3,12 @@
 //! `tests/run` runs them and installs what they need. A plain `cargo test` lists them as ignored,
 //! since they need root, kubectl and built binaries; `FLOE_MACHINE_TESTS=1` asks for them.
 
+mod restore;
+
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tests_harness::{BUSYBOX, Cluster, busybox_archive};
 
@@ -29,15 +32,27 @@ impl Shared {
     }
 }
 
-/// Runs `together` beside each other against one `shared` cluster, then `alone`, the ones that
-/// disturb whole nodes, one by one; takes the cluster down whatever they did.
-///
-/// Returns whether all passed.
-///
-/// # Errors
-///
-/// When the cluster does not start, or the test image cannot be loaded.
-pub fn run(shared: Shared, together: &[ClusterTest], alone: &[ClusterTest]) -> Result<bool> {
+/// The `main` of a test program: runs `together` beside each other against one `shared` cluster, then
+/// `alone`, the ones that disturb whole nodes, one by one, each with the nodes put right before it; takes
+/// the cluster down whatever they did.
+#[must_use]
+#[expect(
+    clippy::print_stderr,
+    reason = "a test program has no other way to say why it did not start"
+)]
+pub fn main(shared: Shared, together: &[ClusterTest], alone: &[ClusterTest]) -> ExitCode {
+    match run(shared, together, alone) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            eprintln!("the cluster of these tests does not run: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether all passed; an error is that the cluster does not start, or has not got the test image.
+fn run(shared: Shared, together: &[ClusterTest], alone: &[ClusterTest]) -> Result<bool> {
     let arguments = Arguments::from_args();
     if arguments.list || std::env::var_os("FLOE_MACHINE_TESTS").is_none() {
         let claims = together.iter().chain(alone).map(|(claim, _)| *claim);
@@ -49,8 +64,12 @@ pub fn run(shared: Shared, together: &[ClusterTest], alone: &[ClusterTest]) -> R
     let cluster = Arc::new(shared.up()?);
     let image = busybox_archive(cluster.scratch())?;
     cluster.succeed(&["image", "load", &image.to_string_lossy()])?;
-    let side_by_side = libtest_mimic::run(&with_threads(&arguments, 4), trials(&cluster, together));
-    let one_by_one = libtest_mimic::run(&with_threads(&arguments, 1), trials(&cluster, alone));
+    let side_by_side = trials(&cluster, together, |_| Ok(()));
+    let side_by_side = libtest_mimic::run(&with_threads(&arguments, 4), side_by_side);
+    let one_by_one = trials(&cluster, alone, move |cluster| {
+        restore::restore(cluster, shared.nodes).context("put right the nodes that the tests before left")
+    });
+    let one_by_one = libtest_mimic::run(&with_threads(&arguments, 1), one_by_one);
     Ok(!side_by_side.has_failed() && !one_by_one.has_failed())
 }
 
@@ -61,11 +80,18 @@ fn with_threads(arguments: &Arguments, threads: usize) -> Arguments {
     }
 }
 
-fn trials(cluster: &Arc<Cluster>, tests: &[ClusterTest]) -> Vec<Trial> {
+/// The tests, each with `before` done first.
+fn trials(
+    cluster: &Arc<Cluster>,
+    tests: &[ClusterTest],
+    before: impl Fn(&Cluster) -> Result<()> + Copy + Send + 'static,
+) -> Vec<Trial> {
     let trial = |(claim, test): &ClusterTest| {
         let (cluster, test) = (Arc::clone(cluster), *test);
         Trial::test(*claim, move || {
-            test(&cluster).map_err(|err| Failed::from(format!("{err:#}")))
+            before(&cluster)
+                .and_then(|()| test(&cluster))
+                .map_err(|err| Failed::from(format!("{err:#}")))
         })
     };
     tests.iter().map(trial).collect()

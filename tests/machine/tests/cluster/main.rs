@@ -162,20 +162,5 @@ const ALONE: &[ClusterTest] = &[
 ];
 
 fn main() -> ExitCode {
-    match tests_machine::run(SHARED, TOGETHER, ALONE) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(err) => {
-            report(&err);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test program has no other way to say why it did not start"
-)]
-fn report(err: &anyhow::Error) {
-    eprintln!("the cluster of these tests does not run: {err:#}");
+    tests_machine::main(SHARED, TOGETHER, ALONE)
 }

@@ -5,6 +5,7 @@ mod lifecycle;
 mod names;
 mod nodes;
 mod operators;
+mod outage;
 mod overlay;
 mod registry;
 mod services;
@@ -103,10 +104,6 @@ const ALONE: &[ClusterTest] = &[
         overlay::comes_and_goes,
     ),
     (
-        "pods_reach_each_other_while_the_api_server_is_away",
-        overlay::api_away,
-    ),
-    (
         "a_node_stays_ready_while_its_agent_restarts",
         overlay::agent_restarted,
     ),
@@ -132,33 +129,17 @@ const ALONE: &[ClusterTest] = &[
         "a_node_cut_off_until_it_is_not_ready_is_ready_soon_after_it_heals",
         lifecycle::cut_off,
     ),
-    ("names_are_answered_while_the_api_server_is_away", names::api_away),
     (
         "names_are_answered_while_the_agent_is_restarted",
         names::agent_restarted,
     ),
     ("a_flushed_ruleset_is_repaired_and_reported", services::vandalised),
     (
-        "services_are_served_while_the_api_server_is_away",
-        services::api_away,
+        "pods_services_and_names_are_reached_while_the_api_server_is_away_for_a_minute",
+        outage::a_minute,
     ),
 ];
 
 fn main() -> ExitCode {
-    match tests_machine::run(SHARED, TOGETHER, ALONE) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(err) => {
-            report(&err);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test program has no other way to say why it did not start"
-)]
-fn report(err: &anyhow::Error) {
-    eprintln!("the cluster of these tests does not run: {err:#}");
+    tests_machine::main(SHARED, TOGETHER, ALONE)
 }

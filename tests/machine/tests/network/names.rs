@@ -277,55 +277,6 @@ pub(crate) fn records(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// What the node's server says, asked from the node itself: with the API server away kubectl cannot.
-fn nslookup(node: &impl Node, name: &str) -> Result<String> {
-    node.succeed(&format!("busybox nslookup {name} 10.43.0.10"))
-}
-
-pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
-    let ns = cluster.kubectl()?.namespace("names-away")?;
-    apply(&ns, &[service("kept", "nobody", &json!({}))])?;
-    let (name, address) = (
-        "kept.names-away.svc.cluster.local",
-        cluster_ip(&ns, "kept")?.to_string(),
-    );
-    for number in 1..=3 {
-        let node = cluster.numbered(number);
-        eventually("the name on every node", || {
-            ensure!(nslookup(&node, name)?.contains(&address), "another address");
-            Ok(())
-        })?;
-    }
-    // What is known is on disk soon after it is known; a restart reads it there.
-    let saved = "grep -q kept /var/lib/floe/agent/dns.json";
-    cluster.numbered(2).wait_until_succeeds(saved)?;
-    cluster
-        .node()
-        .succeed("systemctl stop floe-controlplane.service")?;
-    let without_api = || -> Result<()> {
-        for number in 1..=3 {
-            let said = nslookup(&cluster.numbered(number), name)?;
-            ensure!(said.contains(&address), "node {number}: {said}");
-        }
-        let restarted = cluster.numbered(2);
-        restarted.succeed("systemctl kill --signal=KILL floe-agent.service")?;
-        eventually("the name after a restart of the agent", || {
-            ensure!(nslookup(&restarted, name)?.contains(&address), "another address");
-            Ok(())
-        })
-    };
-    let shown = without_api();
-    cluster
-        .node()
-        .succeed("systemctl start floe-controlplane.service")?;
-    shown?;
-    eventually("the API server", || ns.get("service", "kept"))?;
-    ns.succeed(&["delete", "service", "kept"])?;
-    let node = cluster.numbered(3);
-    node.wait_until_succeeds(&format!("! busybox nslookup {name} 10.43.0.10"))?;
-    Ok(())
-}
-
 pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {
     let node = cluster.numbered(2);
     node.wait_until_succeeds("test -s /var/lib/floe/agent/dns.json")?;

@@ -209,32 +209,6 @@ pub(crate) fn comes_and_goes(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
-    let (ns, addresses) = deploy(cluster, "overlay-away")?;
-    let server = cluster.node();
-    let flows = |what: &str| {
-        for (number, to) in &addresses {
-            let seen = seen_from_node(cluster, 2, to).with_context(|| format!("to pod-{number} {what}"))?;
-            ensure!(seen.starts_with("10.42."), "{seen}");
-        }
-        Ok::<(), anyhow::Error>(())
-    };
-    server.succeed("systemctl stop floe-controlplane")?;
-    let outage = || {
-        flows("while the API server is stopped")?;
-        let node = cluster.numbered(2);
-        node.succeed("systemctl restart floe-agent")?;
-        flows("after a restart of the agent without the API")?;
-        node.succeed("ip link del floe.vx")?;
-        eventually("the device to be back", || flows("after the device was deleted"))
-    };
-    let outcome = outage();
-    server.succeed("systemctl start floe-controlplane")?;
-    eventually("the API server", || ns.succeed(&["get", "nodes"]).map(drop))?;
-    outcome?;
-    pods_reach_pods(&ns, &addresses)
-}
-
 pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {
     let (ns, addresses) = deploy(cluster, "overlay-restart")?;
     let name = format!("{}-3", cluster.name());

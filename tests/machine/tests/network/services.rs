@@ -299,33 +299,3 @@ pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
     }
     Ok(())
 }
-
-pub(crate) fn api_away(cluster: &Cluster) -> Result<()> {
-    let ns = deploy(cluster, "services-away", &[service("web", "web", &json!({}))])?;
-    let url = url(&ns, "web")?;
-    let works = |number: u8| -> Result<()> {
-        let found = from_node(cluster, number, &url)?;
-        ensure!(found == all_web(), "node {number}: {found:?}");
-        Ok(())
-    };
-    for number in NODES {
-        eventually("the service", || works(number))?;
-    }
-    let first = cluster.node();
-    first.succeed("systemctl stop floe-controlplane.service")?;
-    let restarted = cluster.numbered(2);
-    let without = || -> Result<()> {
-        restarted.succeed("systemctl kill --signal=KILL floe-agent.service")?;
-        // While it starts, after it has started, and after it has had time to do something rash.
-        for _ in 0..5 {
-            NODES.into_iter().try_for_each(works)?;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        Ok(())
-    };
-    let shown = without();
-    first.succeed("systemctl start floe-controlplane.service")?;
-    shown?;
-    eventually("the API server", || ns.get("service", "web"))?;
-    NODES.into_iter().try_for_each(works)
-}

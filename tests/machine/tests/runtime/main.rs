@@ -12,29 +12,11 @@ const CLAIMS: &[ClusterTest] = &[
 ];
 
 fn main() -> ExitCode {
-    match tests_machine::run(
-        Shared {
-            name: "t-runtime",
-            nodes: 1,
-        },
-        &[],
-        CLAIMS,
-    ) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(err) => {
-            report(&err);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test program has no other way to say why it did not start"
-)]
-fn report(err: &anyhow::Error) {
-    eprintln!("the cluster of these tests does not run: {err:#}");
+    let shared = Shared {
+        name: "t-runtime",
+        nodes: 1,
+    };
+    tests_machine::main(shared, &[], CLAIMS)
 }
 
 fn contract(cluster: &Cluster) -> Result<()> {
