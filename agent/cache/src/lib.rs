@@ -74,6 +74,8 @@ type Rows = BTreeMap<Key, Arc<[u8]>>;
 struct Mirror {
     rows: Rows,
     dirty: BTreeSet<Key>,
+    /// Whether the disk refused the last of it.
+    refused: bool,
     closed: bool,
 }
 

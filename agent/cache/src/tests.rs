@@ -172,7 +172,11 @@ fn what_a_full_disk_refused_is_written_when_there_is_space() {
     let filler = place.0.path().join("filler");
     std::fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
     cache.keep("a", Kind::Pod, "p", &json!("x".repeat(50_000)));
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let since = std::time::Instant::now();
+    while !cache.shared.lock().refused {
+        assert!(since.elapsed().as_secs() < 10, "a full disk took it");
+        std::thread::yield_now();
+    }
     std::fs::remove_file(&filler).unwrap();
     drop(cache);
     let kept = pods(&place.open()).len();

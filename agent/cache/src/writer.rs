@@ -13,22 +13,20 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Writes until the cache is closed; what has changed more than once is written once.
 pub(crate) fn run(shared: &Shared, database: &mut Database) {
-    let mut refused = false;
     loop {
-        let (changes, closed) = wait(shared, refused);
-        match database.apply(&changes) {
-            Ok(()) if refused => {
-                refused = false;
-                info!("pods are kept for a reboot again");
-            }
+        let (changes, closed) = wait(shared);
+        let applied = database.apply(&changes);
+        let mut mirror = shared.lock();
+        let refused = std::mem::replace(&mut mirror.refused, applied.is_err());
+        match applied {
+            Ok(()) if refused => info!("pods are kept for a reboot again"),
             Ok(()) => {}
             Err(error) => {
+                mirror.dirty.extend(changes.into_iter().map(|(key, _)| key));
+                drop(mirror);
                 if !refused {
                     warn!(error = %error, "pods not kept for a reboot; free space for the node's state");
                 }
-                refused = true;
-                let keys = changes.into_iter().map(|(key, _)| key);
-                shared.lock().dirty.extend(keys);
             }
         }
         if closed {
@@ -38,9 +36,9 @@ pub(crate) fn run(shared: &Shared, database: &mut Database) {
 }
 
 /// What is to be written next, and whether it is the last of it.
-fn wait(shared: &Shared, refused: bool) -> (Vec<Change>, bool) {
+fn wait(shared: &Shared) -> (Vec<Change>, bool) {
     let mut mirror = shared.lock();
-    if refused && !mirror.closed {
+    if mirror.refused && !mirror.closed {
         let paused = shared
             .changed
             .wait_timeout_while(mirror, AGAIN, |mirror| !mirror.closed);

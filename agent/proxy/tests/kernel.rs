@@ -191,9 +191,19 @@ fn a_client_with_affinity_stays_until_its_endpoint_goes_or_its_time_is_over() {
         let mut seen = BTreeSet::new();
         for _ in 0..12 {
             seen.insert(lab.get("p1", target));
-            std::thread::sleep(Duration::from_millis(1300));
             if seen.len() == 2 {
                 return;
+            }
+            let since = Instant::now();
+            while lab
+                .sh("node", "nft list map inet floe affinity4")
+                .contains("expires")
+            {
+                assert!(
+                    since.elapsed() < Duration::from_secs(10),
+                    "the client is still remembered"
+                );
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
         assert_eq!(seen.len(), 2, "a new choice after the time is over");

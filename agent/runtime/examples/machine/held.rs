@@ -75,11 +75,21 @@ async fn ended(node: &Node, pod: &Pod) -> Result<agent_runtime::Record, Box<dyn 
 
 /// What is logged of a run.
 fn journal(record: &agent_runtime::Record) -> Result<String, Box<dyn Error>> {
-    let run = format!("_SYSTEMD_INVOCATION_ID={}", record.invocation_id);
+    logged_as(&format!("_SYSTEMD_INVOCATION_ID={}", record.invocation_id))
+}
+
+fn logged_as(field: &str) -> Result<String, Box<dyn Error>> {
     let shown = Command::new("journalctl")
-        .args(["-o", "cat", "--no-pager", &run])
+        .args(["-o", "cat", "--no-pager", field])
         .output()?;
     Ok(String::from_utf8_lossy(&shown.stdout).into_owned())
+}
+
+/// Waits until the pod has said `word`, with nobody attached.
+async fn said(node: &Node, pod: &Pod, word: &str) -> Outcome {
+    let field = format!("FLOE_POD_UID={}", uid(pod));
+    node.wait(word, async || Ok(logged_as(&field)?.contains(word)))
+        .await
 }
 
 pub(crate) async fn a_terminal_outlives_those_who_attach(node: &Node) -> Outcome {
@@ -122,7 +132,7 @@ pub(crate) async fn stdin_ends_with_the_first_who_had_it(node: &Node) -> Outcome
     let script = "printf 'early\\n\\n  '; cat; echo bad >&2; printf done; exit 4";
     let pod = node.pod(51, script, "Never", &more)?;
     node.start(&pod).await?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    said(node, &pod, "early").await?;
     let mut attached = enter(node, &pod).await?;
     type_in(&mut attached, "typed\n").await?;
     drop(attached.stdin.take());
@@ -177,11 +187,12 @@ pub(crate) async fn a_held_container_ends_as_its_process_does(node: &Node) -> Ou
     drop(enter(node, &pod).await?);
     node.remove(&pod).await?;
 
-    let script = "trap 'echo asked; exit 5' TERM; trap 'exit 6' USR1; while :; do sleep 0.1; done";
+    let script =
+        "trap 'echo asked; exit 5' TERM; trap 'exit 6' USR1; echo ready; while :; do sleep 0.1; done";
     let pod = node.pod(54, script, "Never", &more)?;
     let bundle = node.start(&pod).await?;
+    said(node, &pod, "ready").await?;
     let mut attached = enter(node, &pod).await?;
-    tokio::time::sleep(Duration::from_millis(200)).await;
     node.systemd.stop(&bundle.service.name).await?;
     let (out, _, end) = rest(&mut attached).await?;
     check("its last words", out == "asked\n" && end == Detached::Done)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tests_harness::{BUSYBOX, Cluster, Node, eventually};
+use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
 use tests_machine::pod;
 
 /// For ten seconds, kills whatever helper runs every now and then. The first line keeps it inside the node.
@@ -59,6 +59,20 @@ fn web(replicas: u32) -> Value {
     })
 }
 
+/// Whether a pod of the Deployment runs that nobody has deleted yet: helpers were at work for it.
+fn starts_one(ns: &Namespace) -> Result<bool> {
+    let template = "{{range .items}}{{if not .metadata.deletionTimestamp}}{{.status.phase}} {{end}}{{end}}";
+    let phases = ns.succeed(&[
+        "get",
+        "pods",
+        "-l",
+        "app=web",
+        "-o",
+        &format!("go-template={template}"),
+    ])?;
+    Ok(phases.contains("Running"))
+}
+
 pub(crate) fn helpers(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("killed")?;
     let before = traces(cluster)?;
@@ -66,9 +80,10 @@ pub(crate) fn helpers(cluster: &Cluster) -> Result<()> {
         let killer = scope.spawn(|| cluster.node().succeed(KILLER));
         ns.apply(&web(4).to_string())?;
         ns.apply(&pod("once", "Never", "echo ran; sleep 1"))?;
-        for _ in 0..4 {
-            std::thread::sleep(std::time::Duration::from_secs(2));
-            ns.succeed(&["delete", "pods", "-l", "app=web", "--wait=false"])?;
+        while !killer.is_finished() {
+            if starts_one(&ns)? {
+                ns.succeed(&["delete", "pods", "-l", "app=web", "--wait=false"])?;
+            }
         }
         killer
             .join()
