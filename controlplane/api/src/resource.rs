@@ -280,6 +280,8 @@ pub struct Resource {
     pub warning: Option<Text>,
     /// Whether the answer to a DELETE that removes the object shows it, rather than a `Status`.
     pub shows_deleted: bool,
+    /// Whether a create is answered and nothing is stored.
+    pub transient: bool,
 }
 
 const METADATA_FIELDS: [SelectableField; 2] = [

@@ -12,6 +12,7 @@ use controlplane_api::{ApiError, Resource, Role, UserInfo, Verb};
 use controlplane_store::Key;
 use http::Method;
 
+use crate::archive::{past, query};
 use crate::auth::authorize::{self, Attributes};
 use crate::call::Call;
 use crate::node;
@@ -149,7 +150,7 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
     }
     match verb {
         Verb::Get => call.form().reply(http::StatusCode::OK, &*call.entry()?),
-        Verb::List => read_list(&call),
+        Verb::List => read_list(&call).await,
         Verb::Watch => begin_watch(&call),
         Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
             write(call, verb, request).await
@@ -157,9 +158,12 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
     }
 }
 
-fn read_list(call: &Call) -> Reply {
+async fn read_list(call: &Call) -> Reply {
     let options = ListOptions::parse(&call.query)?;
     let selection = Selection::new(&call.resource, call.namespace.as_deref(), &options)?;
+    if let Some((archive, revision)) = past::is_needed(call, &options) {
+        return past::list(archive, call, &selection, revision).await;
+    }
     list::reply(call.store(), &selection, &options, &call.form(), call.gzip)
 }
 
@@ -187,6 +191,7 @@ async fn write(call: Call, verb: Verb, request: Request) -> Reply {
     server
         .to_its_end(async move {
             match verb {
+                Verb::Create if call.resource.transient => query::answer(call, media_type, bytes).await,
                 Verb::Create => create::create(call, media_type, bytes).await,
                 Verb::Update => update::update(call, Part::Main, media_type, bytes).await,
                 Verb::Patch => patch::patch(call, Part::Main, media_type, bytes).await,

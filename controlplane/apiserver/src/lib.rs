@@ -12,6 +12,7 @@
 //! turns into 409 by itself, on the first or the second round of a write. A watch holds one timer and no queue; bookmarks
 //! carry the store's progress, so none overtakes an event.
 
+mod archive;
 mod auth;
 mod bootstrap;
 mod call;

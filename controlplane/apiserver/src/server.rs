@@ -10,10 +10,12 @@ use axum::routing::get;
 use controlplane_api::{Registry, UserInfo};
 use controlplane_schema::Schemas;
 use controlplane_store::Store;
+use controlplane_store_sqlite::Archive;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::archive::{SharedArchive, backup};
 use crate::auth::authenticate;
 use crate::auth::pod_network::PodNetworks;
 use crate::clock::Clock;
@@ -30,6 +32,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Where objects live.
     pub store: Store,
+    /// History beyond what the store keeps in memory, queries and backups; none answers 404 for these.
+    pub archive: Option<Archive>,
     /// Structure of the kinds.
     pub schemas: &'static Schemas,
     /// The time.
@@ -50,6 +54,7 @@ pub struct Parts {
 pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) store: Store,
+    pub(crate) archive: Option<SharedArchive>,
     pub(crate) schemas: &'static Schemas,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pods: PodNetworks,
@@ -84,9 +89,14 @@ impl ApiServer {
     /// A server of the given parts; it opens no socket.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let mut registry = parts.registry;
+        if parts.archive.is_some() {
+            registry.register(controlplane_api::kinds::query());
+        }
         Self(Arc::new(Inner {
-            registry: parts.registry,
+            registry,
             store: parts.store,
+            archive: parts.archive.map(SharedArchive::new),
             schemas: parts.schemas,
             clock: parts.clock,
             pods: parts.pods,
@@ -115,6 +125,7 @@ impl ApiServer {
             .route("/apis/{group}", get(discovery::group))
             .route("/api/{version}", get(discovery::core_resources))
             .route("/apis/{group}/{version}", get(discovery::resources))
+            .route("/backup", get(backup::download))
             .route("/openapi/v2", get(openapi::v2))
             .route("/openapi/v3", get(openapi::index))
             .route("/openapi/v3/{*path}", get(openapi::document))

@@ -9,7 +9,7 @@ use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, SystemClock, server_config};
 use controlplane_controllers::PodRange;
 use controlplane_store::{Options, Store};
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_store_sqlite::{Archive, SqliteDurability};
 use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -39,8 +39,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     })?;
     make_private(&config.state_dir)?;
     let identities = identities::prepare(&config, Timestamp::now())?;
-    let store = open_store(&config.state_dir).await?;
-    let server = api_server(&config, &identities, store.clone());
+    let (store, archive) = open_store(&config.state_dir).await?;
+    let server = api_server(&config, &identities, store.clone(), archive);
     let bootstrap = Bootstrap {
         advertise: config.advertise,
         token: config.bootstrap_token.clone(),
@@ -177,20 +177,22 @@ fn make_private(state_dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Loading reads the whole file, so it is done off the runtime's threads.
-async fn open_store(state_dir: &Path) -> anyhow::Result<Store> {
+async fn open_store(state_dir: &Path) -> anyhow::Result<(Store, Archive)> {
     let path = state_dir.join("store.db");
     let what = format!("cannot open the store {}", path.display());
-    let open = move || -> anyhow::Result<Store> {
+    let open = move || -> anyhow::Result<(Store, Archive)> {
         let durability = SqliteDurability::open(&path)?;
-        Ok(Store::open(durability, Options::default())?)
+        let archive = durability.archive();
+        Ok((Store::open(durability, Options::default())?, archive))
     };
     tokio::task::spawn_blocking(open).await?.context(what)
 }
 
-fn api_server(config: &Config, identities: &Identities, store: Store) -> ApiServer {
+fn api_server(config: &Config, identities: &Identities, store: Store, archive: Archive) -> ApiServer {
     ApiServer::new(Parts {
         registry: Registry::builtin(),
         store,
+        archive: Some(archive),
         schemas: controlplane_schema::builtin(),
         clock: Arc::new(SystemClock),
         pods: PodNetworks {

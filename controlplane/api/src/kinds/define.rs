@@ -52,6 +52,7 @@ pub(super) fn kind(
         unconditional_update: true,
         warning: None,
         shows_deleted: false,
+        transient: false,
     }
 }
 

@@ -12,6 +12,7 @@ mod lease;
 mod namespace;
 mod node;
 mod pod;
+mod query;
 mod replica_set;
 mod secret;
 mod service;
@@ -20,6 +21,7 @@ mod service_account;
 use crate::resource::Resource;
 
 pub use pod::qos_class;
+pub use query::query;
 
 /// Every built-in kind.
 #[must_use]

@@ -43,7 +43,15 @@ pub(crate) fn reply(
     form: &Form<'_>,
     gzip: bool,
 ) -> Reply {
-    let page = page(store, selection, options)?;
+    shown(page(store, selection, options)?, form, gzip)
+}
+
+/// Answers with `page`.
+///
+/// # Errors
+///
+/// Only where stored bytes are no JSON, which would be a bug.
+pub(crate) fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
     if form.accepted.shape == Shape::Table {
         return as_table(&page, form);
     }

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod allocations;
+mod archive;
 mod deletes;
 mod evictions;
 mod network;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use axum::body::Body;
 use controlplane_api::{Registry, UserInfo};
 use controlplane_store::{MemoryDurability, Options, Store};
+use controlplane_store_sqlite::Archive;
 use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http_body_util::BodyExt;
@@ -51,11 +53,15 @@ impl Api {
     }
 
     async fn over(disk: MemoryDurability) -> Self {
-        let store = Store::open(disk, Options::default()).unwrap();
+        Self::of(Store::open(disk, Options::default()).unwrap(), None).await
+    }
+
+    async fn of(store: Store, archive: Option<Archive>) -> Self {
         let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
         let server = ApiServer::new(Parts {
             registry: Registry::builtin(),
             store,
+            archive,
             schemas: controlplane_schema::builtin(),
             clock: Arc::<ManualClock>::clone(&clock),
             pods: PodNetworks {

@@ -66,6 +66,7 @@ async fn serve(pki: &Pki) -> Served {
     api.server = ApiServer::new(Parts {
         registry: inner.registry.clone(),
         store: inner.store.clone(),
+        archive: None,
         schemas: inner.schemas,
         clock: Arc::clone(&inner.clock),
         pods: inner.pods,
