@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use controlplane_machine::Keep;
 
 use crate::cluster::{Cluster, ClusterName};
-use crate::{demo, down, image, kubeconfig, man, nodes, shell, status, up, verbs};
+use crate::{backup, demo, down, image, kubeconfig, man, nodes, restore, server, shell, status, up, verbs};
 
 /// Runs Kubernetes-compatible clusters whose pods are systemd units.
 #[derive(Debug, Parser)]
@@ -62,6 +62,13 @@ enum Command {
     Image(ImageCommand),
     #[command(flatten)]
     Verb(verbs::Verb),
+    /// Write the whole cluster's state into one SQLite file, while it runs.
+    Backup(backup::BackupArgs),
+    /// Make the state of a new cluster from a backup.
+    Restore(restore::RestoreArgs),
+    /// Work with servers and their state.
+    #[command(subcommand)]
+    Server(server::ServerCommand),
     /// Print the completion script for a shell.
     Completion {
         /// The shell, such as bash, fish or zsh.
@@ -109,6 +116,13 @@ impl Args {
                 let client = crate::client::admin(&cluster).await?;
                 Box::pin(verbs::run(client, verb, verbs::Output::stdout())).await?;
             }
+            Command::Backup(args) => {
+                let client = crate::client::admin(&cluster).await?;
+                let said = Box::pin(backup::run(&client, &args)).await?;
+                verbs::Output::stdout().line(&said)?;
+            }
+            Command::Restore(args) => verbs::Output::stdout().line(&restore::run(&args)?)?,
+            Command::Server(command) => server::run(command)?,
             Command::Completion { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "floe", &mut std::io::stdout());
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod args;
+mod backup;
 mod client;
 mod cluster;
 mod demo;
@@ -16,7 +17,10 @@ mod kubeconfig;
 mod man;
 mod nodes;
 mod progress;
+mod restore;
+mod server;
 mod shell;
+mod snapshot;
 mod status;
 mod token;
 mod up;

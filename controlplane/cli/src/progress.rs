@@ -75,3 +75,33 @@ fn now() -> Instant {
 pub(crate) fn moment() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
+
+/// `12.3 MiB`: a number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut tenths = count.saturating_mul(10) / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < units.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    let unit = units.get(unit).copied().unwrap_or_default();
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_read_as_people_say_them() {
+        let shown = [0, 1023, 1024, 1536, 1 << 20, 5 << 30, u64::MAX >> 4].map(bytes);
+        assert_eq!(
+            shown[..6],
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "5.0 GiB"]
+        );
+    }
+}

@@ -4,12 +4,18 @@ mod api;
 mod apply;
 mod delete;
 mod describe;
+mod diff;
 mod documents;
 mod get;
+mod history;
 mod kinds;
 mod merge;
+mod moment;
 mod output;
+mod past;
 mod path;
+mod query;
+mod sql;
 mod table;
 mod target;
 mod update;
@@ -18,7 +24,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+pub(crate) use api::sentence;
+pub(crate) use moment::Moment;
 pub(crate) use output::Output;
+pub(crate) use table::{Printer as TablePrinter, Show};
 
 /// The verbs, to be flattened into the command line.
 #[derive(Debug, Subcommand)]
@@ -33,6 +42,10 @@ pub(crate) enum Verb {
     Delete(DeleteArgs),
     /// Replace objects by files, or set single fields.
     Update(UpdateArgs),
+    /// Show who changed an object, when, and what.
+    History(history::HistoryArgs),
+    /// Ask the cluster's store in SQL, read-only.
+    Sql(sql::SqlArgs),
 }
 
 /// Where to look.
@@ -83,6 +96,9 @@ pub(crate) struct GetArgs {
     /// Stay and show changes as they happen.
     #[arg(short, long)]
     watch: bool,
+    /// As it was at a revision, at a time, or so long ago: 1234, 2026-01-02T15:04:05Z, 10m.
+    #[arg(long, value_name = "REVISION|TIME", conflicts_with = "watch")]
+    at: Option<Moment>,
 }
 
 /// How `get` prints.
@@ -175,6 +191,8 @@ pub(crate) async fn run(client: kube::Client, verb: Verb, mut out: Output) -> an
         Verb::Describe(args) => Box::pin(describe::run(&api, &args, &mut out)).await,
         Verb::Delete(args) => Box::pin(delete::run(&api, &args, &mut out)).await,
         Verb::Update(args) => Box::pin(update::run(&api, &args, &mut out)).await,
+        Verb::History(args) => Box::pin(history::run(&api, &args, &mut out)).await,
+        Verb::Sql(args) => Box::pin(sql::run(&api, &args, &mut out)).await,
     }
 }
 

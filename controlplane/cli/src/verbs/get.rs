@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Attempt, query, sentence};
 use super::output::{Output, note};
+use super::past::Then;
 use super::table::{Printer, Show, of_objects};
 use super::target::{Target, resolve};
 use super::{Format, GetArgs};
+use crate::progress;
 
 /// Objects asked for at once.
 const PAGE: &str = "500";
@@ -32,41 +34,103 @@ pub(super) async fn run(api: &Api, args: &GetArgs, out: &mut Output) -> anyhow::
         .run(out)
         .await;
     }
+    let at = match args.at {
+        Some(moment) => Some(moment.revision(api, progress::moment()).await?),
+        None => None,
+    };
+    let reading = Reading { api, args, at };
     match args.output {
-        Format::Table | Format::Wide => tables(api, &targets, args, out).await,
-        Format::Json | Format::Yaml | Format::Name => objects(api, &targets, args, out).await,
+        Format::Table | Format::Wide => reading.tables(&targets, out).await,
+        Format::Json | Format::Yaml | Format::Name => reading.objects(&targets, out).await,
     }
 }
 
-async fn tables(api: &Api, targets: &[Target], args: &GetArgs, out: &mut Output) -> anyhow::Result<()> {
-    let many = targets
-        .iter()
-        .any(|target| target.kind != targets.first().map_or(target, |first| first).kind);
-    let mut shown = 0;
-    let mut printer: Option<(&Target, Printer)> = None;
-    for target in targets {
-        let table = table(api, target, args.which.selector.as_deref()).await?;
-        if rows(&table) == 0 {
-            continue;
+/// What is read, and at which revision of the past, if at one.
+struct Reading<'a> {
+    api: &'a Api,
+    args: &'a GetArgs,
+    at: Option<u64>,
+}
+
+impl Reading<'_> {
+    fn then<'a>(&'a self, target: &'a Target) -> Option<Then<'a>> {
+        let selector = self.args.which.selector.as_deref();
+        self.at.map(|revision| Then {
+            target,
+            selector,
+            revision,
+        })
+    }
+
+    async fn table(&self, target: &Target) -> anyhow::Result<Value> {
+        match self.then(target) {
+            Some(then) => then.table(self.api).await,
+            None => table(self.api, target, self.args.which.selector.as_deref()).await,
         }
-        shown += rows(&table);
-        // Objects of one kind that were named one by one share a table.
-        let text = match &mut printer {
-            Some((first, printer)) if first.kind == target.kind => printer.print(&table, out.colours()),
-            earlier => {
-                let gap = if earlier.is_some() { "\n" } else { "" };
-                let mut fresh = Printer::new(show(args, target), many.then(|| target.kind.label()));
-                let text = format!("{gap}{}", fresh.print(&table, out.colours()));
-                *earlier = Some((target, fresh));
-                text
+    }
+
+    async fn list(&self, target: &Target) -> anyhow::Result<Vec<Value>> {
+        let Some(then) = self.then(target) else {
+            return list(self.api, target, self.args.which.selector.as_deref()).await;
+        };
+        let found = items(then.list(self.api).await?);
+        Ok(found.into_iter().map(|object| typed(object, target)).collect())
+    }
+
+    async fn tables(&self, targets: &[Target], out: &mut Output) -> anyhow::Result<()> {
+        let many = targets
+            .iter()
+            .any(|target| target.kind != targets.first().map_or(target, |first| first).kind);
+        let mut shown = 0;
+        let mut printer: Option<(&Target, Printer)> = None;
+        for target in targets {
+            let table = self.table(target).await?;
+            if rows(&table) == 0 {
+                continue;
+            }
+            shown += rows(&table);
+            // Objects of one kind that were named one by one share a table.
+            let text = match &mut printer {
+                Some((first, printer)) if first.kind == target.kind => printer.print(&table, out.colours()),
+                earlier => {
+                    let gap = if earlier.is_some() { "\n" } else { "" };
+                    let mut fresh = Printer::new(show(self.args, target), many.then(|| target.kind.label()));
+                    let text = format!("{gap}{}", fresh.print(&table, out.colours()));
+                    *earlier = Some((target, fresh));
+                    text
+                }
+            };
+            out.write(&text)?;
+        }
+        if shown == 0 {
+            none_found(targets);
+        }
+        Ok(())
+    }
+
+    async fn objects(&self, targets: &[Target], out: &mut Output) -> anyhow::Result<()> {
+        let mut found = Vec::new();
+        for target in targets {
+            let objects = self.list(target).await?;
+            found.extend(objects.into_iter().map(|object| (target, object)));
+        }
+        if self.args.output == Format::Name {
+            let lines = found
+                .iter()
+                .map(|(target, object)| format!("{}/{}\n", target.kind.label(), name(object)));
+            return out.write(&lines.collect::<String>());
+        }
+        let single = matches!(targets, [target] if target.name.is_some());
+        let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
+        let whole = match objects.pop() {
+            Some(object) if single => object,
+            last => {
+                objects.extend(last);
+                json!({"apiVersion": "v1", "kind": "List", "items": objects})
             }
         };
-        out.write(&text)?;
+        out.write(&whole_text(&whole, self.args.output)?)
     }
-    if shown == 0 {
-        none_found(targets);
-    }
-    Ok(())
 }
 
 fn none_found(targets: &[Target]) {
@@ -199,30 +263,6 @@ fn typed(mut object: Value, target: &Target) -> Value {
         fields.entry("kind").or_insert_with(|| json!(target.kind.kind));
     }
     object
-}
-
-async fn objects(api: &Api, targets: &[Target], args: &GetArgs, out: &mut Output) -> anyhow::Result<()> {
-    let mut found = Vec::new();
-    for target in targets {
-        let objects = list(api, target, args.which.selector.as_deref()).await?;
-        found.extend(objects.into_iter().map(|object| (target, object)));
-    }
-    if args.output == Format::Name {
-        let lines = found
-            .iter()
-            .map(|(target, object)| format!("{}/{}\n", target.kind.label(), name(object)));
-        return out.write(&lines.collect::<String>());
-    }
-    let single = matches!(targets, [target] if target.name.is_some());
-    let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
-    let whole = match objects.pop() {
-        Some(object) if single => object,
-        last => {
-            objects.extend(last);
-            json!({"apiVersion": "v1", "kind": "List", "items": objects})
-        }
-    };
-    out.write(&whole_text(&whole, args.output)?)
 }
 
 fn name(object: &Value) -> &str {
