@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use controlplane_machine::{Keep, Place};
+use controlplane_machine::{Keep, Place, close_uplink};
 
 use crate::cluster::Cluster;
 use crate::host;
@@ -35,9 +35,11 @@ pub(crate) fn run(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
 fn take_down(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
     let nodes = cluster.nodes();
     let stopped: Vec<_> = nodes.iter().map(|place| stop(place, keep)).collect();
-    let unlinked = cluster.bridge().remove().context("remove the cluster's bridge");
+    let bridge = cluster.bridge();
+    let unlinked = bridge.remove().context("remove the cluster's bridge");
+    let closed = close_uplink(&bridge).context("close the machines' way to other networks");
     stopped.into_iter().collect::<anyhow::Result<()>>()?;
-    unlinked?;
+    unlinked.and(closed)?;
     if keep == Keep::Nothing && cluster.dir().exists() {
         std::fs::remove_dir_all(cluster.dir())
             .with_context(|| format!("remove {}", cluster.dir().display()))?;

@@ -11,6 +11,7 @@ pub(crate) const FOR_MACHINES: &[Tool] = &[
     tool("systemd-nspawn", "systemd-container", "systemd"),
     tool("mmdebstrap", "mmdebstrap", "mmdebstrap"),
     tool("ip", "iproute2", "iproute2"),
+    tool("nft", "nftables", "nftables"),
     tool("nsenter", "util-linux", "util-linux"),
     tool("setsid", "util-linux", "util-linux"),
     tool("kill", "procps", "procps"),

@@ -29,8 +29,8 @@ pub struct SeedFile {
 pub enum Contents {
     /// A file of these bytes with this mode.
     Bytes(Vec<u8>, u32),
-    /// A program of this host, copied.
-    Program(PathBuf),
+    /// A file of this host, copied.
+    Copy(PathBuf),
     /// A symbolic link to this target.
     Link(PathBuf),
 }
@@ -54,12 +54,12 @@ impl SeedFile {
         }
     }
 
-    /// A copy of the program `host`.
+    /// A copy of the file `host`, with its mode.
     #[must_use]
-    pub fn program(path: impl Into<PathBuf>, host: impl Into<PathBuf>) -> Self {
+    pub fn copy(path: impl Into<PathBuf>, host: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            contents: Contents::Program(host.into()),
+            contents: Contents::Copy(host.into()),
         }
     }
 
@@ -169,7 +169,7 @@ impl Machine {
         let path = self.path(&file.path.to_string_lossy());
         match &file.contents {
             Contents::Bytes(bytes, mode) => write_file(&path, bytes, *mode),
-            Contents::Program(host) => {
+            Contents::Copy(host) => {
                 clear_way(&path)?;
                 std::fs::copy(host, &path)
                     .map(drop)

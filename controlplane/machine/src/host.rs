@@ -77,6 +77,11 @@ pub(crate) fn is_node(cluster: &str) -> bool {
     is_owner(cluster) && Path::new(UNITS).join("floe-agent.service").exists()
 }
 
+/// Whether this host is, or was to become, any cluster's node by this module's doing.
+pub(crate) fn exists() -> bool {
+    Path::new(HOME).exists()
+}
+
 /// Whether what lies on this host was put there for `cluster`.
 pub(crate) fn is_owner(cluster: &str) -> bool {
     fs::read_to_string(path(OWNER)).is_ok_and(|owner| owner.trim() == cluster)

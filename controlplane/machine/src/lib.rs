@@ -20,6 +20,7 @@ mod network;
 mod place;
 mod process;
 mod rootfs;
+mod uplink;
 
 pub use boot::{Contents, Machine, MachineSpec, SeedFile};
 pub use command::{Tool, run, succeeds};
@@ -28,3 +29,4 @@ pub use host::HostSpec;
 pub use network::{Bridge, Subnet, free_subnet};
 pub use place::{Keep, Place, host_file, install_on_host, is_on_host, refuse_on_host};
 pub use rootfs::{RootFs, RootSpec};
+pub use uplink::{close_uplink, open_uplink};

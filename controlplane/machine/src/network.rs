@@ -55,17 +55,20 @@ pub struct Bridge {
 }
 
 impl Bridge {
+    /// What the names of all bridges begin with.
+    pub(crate) const PREFIX: &str = "flb-";
+
     /// The bridge of the cluster `cluster`; a name that does not fit in 15 bytes is hashed.
     #[must_use]
     pub fn of_cluster(cluster: &str) -> Self {
-        let plain = format!("flb-{cluster}");
+        let plain = format!("{}{cluster}", Self::PREFIX);
         if plain.len() <= 15 {
             return Self { name: plain };
         }
         let digest = Sha256::digest(cluster.as_bytes());
         let hash: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
         Self {
-            name: format!("flb-{hash}"),
+            name: format!("{}{hash}", Self::PREFIX),
         }
     }
 

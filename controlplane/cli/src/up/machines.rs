@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use controlplane_machine::{Machine, MachineSpec, RootSpec};
+use controlplane_machine::{Bridge, Machine, MachineSpec, RootSpec, Subnet, open_uplink};
 
 use super::node::{self, Parts};
 use super::{binaries, decide};
@@ -45,17 +45,34 @@ pub(super) async fn begin(cluster: &Cluster, nodes: u8, progress: &Progress) -> 
     let record = decide(cluster, nodes, None)?;
     let machine = cluster.numbered(FIRST);
     progress
-        .step("machine", async {
-            cluster
-                .bridge()
+        .step("network", async {
+            let bridge = cluster.bridge();
+            bridge
                 .create(record.subnet)
                 .context("make the cluster's bridge")?;
+            Ok(((), network(&bridge, record.subnet)))
+        })
+        .await?;
+    progress
+        .step("machine", async {
             let spec = node::spec(cluster, &record, &parts, FIRST)?;
             boot(&machine, &spec)?;
             Ok(((), format!("{} at {}", machine.name(), spec.address)))
         })
         .await?;
     Ok(record)
+}
+
+/// Opens the machines' way to other networks; a cluster works without.
+fn network(bridge: &Bridge, subnet: Subnet) -> String {
+    let net = subnet.cidr();
+    match open_uplink(bridge, subnet) {
+        Ok(()) => format!("{net}, other networks through this host"),
+        Err(error) => format!(
+            "{net}, no way to other networks: {:#}",
+            anyhow::Error::from(error)
+        ),
+    }
 }
 
 /// Boots the machines of the other nodes, which need what the control plane has made.

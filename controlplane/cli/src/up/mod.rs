@@ -5,6 +5,7 @@ mod daemons;
 mod machines;
 mod node;
 mod on_host;
+mod outside;
 mod summary;
 
 use std::path::Path;

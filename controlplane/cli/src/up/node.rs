@@ -7,6 +7,7 @@ use anyhow::Context;
 use controlplane_machine::{MachineSpec, SeedFile};
 
 use super::binaries::PROGRAMS;
+use super::outside;
 use crate::cluster::{Cluster, FIRST, Record};
 
 /// Units of every node.
@@ -65,9 +66,9 @@ pub(crate) fn spec(
     let config = agent_config(&name, address, server, authority);
     files.push(SeedFile::text("/etc/floe/agent.toml", config));
     files.extend(units.iter().map(|(path, text)| SeedFile::text(*path, *text)));
+    files.extend(outside::files());
     let binaries = &parts.binaries;
-    files
-        .extend(PROGRAMS.map(|(name, _)| SeedFile::program(format!("/usr/bin/{name}"), binaries.join(name))));
+    files.extend(PROGRAMS.map(|(name, _)| SeedFile::copy(format!("/usr/bin/{name}"), binaries.join(name))));
     files.extend(
         CNI_PLUGINS.map(|name| SeedFile::link(format!("/usr/lib/floe/cni/{name}"), "/usr/bin/floe-cni")),
     );

@@ -10,7 +10,7 @@ fn traces(name: &str) -> Result<String> {
     let script = format!(
         "ip -o link | grep -E 'flb-{name}|vb-{name}'; grep clusters/{name}/ /proc/self/mountinfo; \
          pgrep -af 'systemd-nspawn.*clusters/{name}/'; ls -d /var/lib/floe/clusters/{name} 2>/dev/null; \
-         find /sys/fs/cgroup -type d -name 'floe-{name}-*'; true"
+         find /sys/fs/cgroup -type d -name 'floe-{name}-*'; nft list tables | grep 'flb-{name}'; true"
     );
     let done = std::process::Command::new("sh").args(["-c", &script]).output()?;
     let found = String::from_utf8_lossy(&done.stdout);

@@ -6,6 +6,7 @@ mod names;
 mod nodes;
 mod operators;
 mod outage;
+mod outside;
 mod overlay;
 mod registry;
 mod services;
@@ -52,6 +53,10 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "a_namespace_says_what_holds_it_and_takes_all_along",
         lifecycle::namespaces,
+    ),
+    (
+        "machines_and_pods_reach_other_networks_as_this_host_and_are_not_reached_from_there",
+        outside::reached,
     ),
     ("every_dns_policy_finds_the_names_that_it_should", names::policies),
     (
