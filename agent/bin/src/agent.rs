@@ -55,6 +55,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         identity = identity::establish(&config) => identity?,
     };
     node::wait_gone(&identity.client, &config, &stop).await;
+    if stop.is_cancelled() {
+        // Perhaps the other one is still alive.
+        return Ok(());
+    }
     begin(&mut tasks, config, node, identity, &stop).await?;
     info!("agent runs");
     stop.cancelled().await;
