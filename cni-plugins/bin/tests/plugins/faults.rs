@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::node::{Netns, Node, address};
 
@@ -13,12 +13,23 @@ const STEPS: &str = "sendto,write,openat,unlink,mkdir,ftruncate,setns,clone3";
 
 /// Calls `bridge` and kills it at its `step`th system call of those; whether it got that far.
 fn killed(node: &Node, verb: &str, pod: (&str, &Path), step: usize) -> bool {
+    killed_call(node, ("bridge", verb), Some(pod), &node.config, step)
+}
+
+/// As [`killed`], for any plugin and configuration.
+fn killed_call(
+    node: &Node,
+    (plugin, verb): (&str, &str),
+    pod: Option<(&str, &Path)>,
+    config: &Value,
+    step: usize,
+) -> bool {
     let (trace, inject) = (
         format!("trace={STEPS}"),
         format!("inject={STEPS}:signal=KILL:when={step}"),
     );
     let under = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    let output = node.run(&under, "bridge", verb, Some(pod), &node.config);
+    let output = node.run(&under, plugin, verb, pod, config);
     // strace ends as what it traces ends.
     output.status.signal() == Some(9) || output.status.code() == Some(137)
 }
@@ -91,6 +102,64 @@ fn a_del_killed_at_any_step_is_finished_by_the_next() {
         step += 1;
     }
     assert!(step > 10, "only {step} steps were found");
+}
+
+#[test]
+fn a_gc_killed_at_any_step_is_finished_by_the_next() {
+    let Some(node) = Node::new() else { return };
+    if !strace() {
+        return;
+    }
+    let (kept, gone) = (Netns::new(), Netns::new());
+    let valid = json!({"cni.dev/valid-attachments": [{"containerID": "kept", "ifname": "eth0"}]});
+    let mut config = node.config.clone();
+    config["cni.dev/valid-attachments"] = valid["cni.dev/valid-attachments"].clone();
+    node.ok("bridge", "ADD", Some(("kept", &kept.path())), json!({}));
+    let mut step = 1;
+    loop {
+        node.ok("bridge", "ADD", Some(("gone", &gone.path())), json!({}));
+        assert_eq!(left(&node), (2, 2), "step {step}");
+        let cut_off = killed_call(&node, ("bridge", "GC"), None, &config, step);
+        node.ok("bridge", "GC", None, valid.clone());
+        assert_eq!(left(&node), (1, 1), "step {step}");
+        if !cut_off {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 10, "only {step} steps were found");
+}
+
+#[test]
+fn a_vxlan_add_killed_at_any_step_is_finished_by_the_next() {
+    let Some(node) = Node::new() else { return };
+    if !strace() {
+        return;
+    }
+    node.netns
+        .sh("ip link add uplink type bridge && ip addr add 192.0.2.1/24 dev uplink && ip link set uplink up");
+    let pod = Netns::new();
+    let path = pod.path();
+    let target = Some(("a", path.as_path()));
+    let config = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "vxlan", "mtu": 1450, "local": "192.0.2.1",
+        "subnet": "10.88.7.0/24", "prevResult": {"cniVersion": "1.1.0", "ips": []},
+    });
+    let mut step = 1;
+    loop {
+        let cut_off = killed_call(&node, ("vxlan", "ADD"), target, &config, step);
+        for verb in ["ADD", "CHECK"] {
+            let output = node.run(&[], "vxlan", verb, target, &config);
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{verb} after step {step}: {said}");
+        }
+        node.netns.sh("ip link del floe.vx");
+        if !cut_off {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 5, "only {step} steps were found");
 }
 
 #[test]

@@ -31,6 +31,10 @@ const TOGETHER: &[ClusterTest] = &[
     ),
     ("every_node_is_ready_and_shows_its_address", nodes::shown),
     (
+        "a_second_machine_of_one_name_waits_and_says_what_to_do",
+        nodes::one_name_twice,
+    ),
+    (
         "a_deployment_is_exposed_and_its_slices_are_shown",
         operators::exposed,
     ),
@@ -118,7 +122,7 @@ const ALONE: &[ClusterTest] = &[
         overlay::network_in_use,
     ),
     (
-        "a_drained_node_gives_its_pods_away_and_gets_none",
+        "a_cordoned_node_gets_no_pods_and_a_drained_one_gives_its_own_away",
         operators::drained,
     ),
     ("a_node_joins_and_leaves_and_its_pods_move", nodes::comes_and_goes),

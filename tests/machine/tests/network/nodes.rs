@@ -97,3 +97,39 @@ pub(crate) fn stopped_and_started(cluster: &Cluster) -> Result<()> {
         Ok(())
     })
 }
+
+/// A second agent under the name of node 3, on node 2 and beside that node's own.
+pub(crate) fn one_name_twice(cluster: &Cluster) -> Result<()> {
+    let kubectl = cluster.kubectl()?.namespace("one-name")?;
+    let (machine, name) = (cluster.numbered(2), format!("{}-3", cluster.name()));
+    let address = || {
+        let path = "jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}";
+        kubectl.succeed(&["get", "node", &name, "-o", path])
+    };
+    let before = address()?;
+    let folder = "/var/lib/floe/second";
+    let own = "node_name|state_dir|run_dir|listen|cni_conf_dir";
+    let config = format!(
+        "mkdir {folder} && {{ grep -vE '^({own}) ' /etc/floe/agent.toml; echo 'node_name = \"{name}\"'; \
+         echo 'state_dir = \"{folder}/state\"'; echo 'run_dir = \"{folder}/run\"'; \
+         echo 'cni_conf_dir = \"{folder}/net.d\"'; echo 'listen = \"127.0.0.1:10260\"'; }} > {folder}/agent.toml"
+    );
+    machine.succeed(&config)?;
+    let said = machine.execute(&format!(
+        "timeout 10 floe-agent --config {folder}/agent.toml 2>&1"
+    ))?;
+    machine.succeed(&format!("rm -r {folder}"))?;
+    ensure!(
+        said.output
+            .contains("another machine is this node; give one of them another node_name"),
+        "{}",
+        said.output
+    );
+    ensure!(
+        !said.output.contains("agent runs"),
+        "two agents under one name: {}",
+        said.output
+    );
+    ensure!(address()? == before, "the second machine has become {name}");
+    Ok(())
+}

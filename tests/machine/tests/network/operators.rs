@@ -39,9 +39,19 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
     ];
     kubectl.succeed(&create)?;
     kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    let on_node = places(&kubectl, "app=drained")?.matches(&node).count();
+    ensure!(on_node > 0, "none of six pods is on {node}");
+    let cordoned = kubectl.succeed(&["cordon", &node])?;
     ensure!(
-        places(&kubectl, "app=drained")?.contains(&node),
-        "none of six pods is on {node}"
+        cordoned.contains("cordoned") && status(&kubectl, &node)? == "Ready,SchedulingDisabled",
+        "not cordoned: {cordoned}"
+    );
+    kubectl.succeed(&["scale", "deployment/drained", "--replicas=9"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    let here = places(&kubectl, "app=drained")?;
+    ensure!(
+        here.matches(&node).count() == on_node,
+        "a cordoned node got pods: {here}"
     );
     let said = kubectl.succeed(&[
         "drain",
@@ -53,10 +63,6 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
     ensure!(
         said.contains("evicted") && said.contains(&format!("node/{node} drained")),
         "{said}"
-    );
-    ensure!(
-        status(&kubectl, &node)? == "Ready,SchedulingDisabled",
-        "not cordoned"
     );
     kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
     let left = places(&kubectl, "app=drained")?;
