@@ -65,6 +65,7 @@ impl Cluster {
         let server = ApiServer::new(Parts {
             registry: Registry::builtin(),
             store: Store::open(MemoryDurability::default(), Options::default()).unwrap(),
+            archive: None,
             schemas: controlplane_schema::builtin(),
             clock: Arc::new(SystemClock),
             pods: PodNetworks {
