@@ -14,6 +14,8 @@ use serde::Deserialize;
 
 pub(crate) use network::Network;
 
+use crate::backups::{self, Schedule};
+
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,7 @@ struct Raw {
     components: BTreeSet<Component>,
     node_monitor_grace_seconds: u32,
     terminated_pod_threshold: usize,
+    backup: Option<backups::Raw>,
     log: String,
 }
 
@@ -52,6 +55,7 @@ impl Default for Raw {
             components: [Component::Apiserver, Component::Controllers, Component::Scheduler].into(),
             node_monitor_grace_seconds: 50,
             terminated_pod_threshold: 12_500,
+            backup: None,
             log: "info".to_owned(),
         }
     }
@@ -86,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) node_monitor_grace: Duration,
     /// Ended pods beyond this number are deleted; 0 keeps all.
     pub(crate) terminated_pod_threshold: usize,
+    /// Backups by schedule, if any.
+    pub(crate) backups: Option<Schedule>,
     pub(crate) log: String,
 }
 
@@ -140,6 +146,7 @@ fn check(text: &str) -> anyhow::Result<Config> {
         components: raw.components,
         node_monitor_grace: Duration::from_secs(raw.node_monitor_grace_seconds.into()),
         terminated_pod_threshold: raw.terminated_pod_threshold,
+        backups: raw.backup.map(Schedule::check).transpose()?,
         log: raw.log,
     })
 }

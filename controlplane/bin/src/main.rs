@@ -1,5 +1,6 @@
 //! `floe-controlplane`: API server, store, controllers and scheduler in one daemon.
 
+mod backups;
 mod config;
 mod identities;
 mod run;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::backups;
 use crate::config::{Component, Config, Network};
 use crate::identities::{self, Identities};
 use crate::supervisor;
@@ -40,7 +41,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     make_private(&config.state_dir)?;
     let identities = identities::prepare(&config, Timestamp::now())?;
     let (store, archive) = open_store(&config.state_dir).await?;
-    let server = api_server(&config, &identities, store.clone(), archive);
+    let server = api_server(&config, &identities, store.clone(), archive.clone());
     let bootstrap = Bootstrap {
         advertise: config.advertise,
         token: config.bootstrap_token.clone(),
@@ -49,7 +50,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .bootstrap(&bootstrap)
         .await
         .context("make the cluster's first objects")?;
-    let served = serve(&config, identities, &server, listener).await;
+    let served = serve(&config, identities, (&server, archive), listener).await;
     store.close().await;
     served
 }
@@ -58,7 +59,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 async fn serve(
     config: &Config,
     identities: Identities,
-    server: &ApiServer,
+    (server, archive): (&ApiServer, Archive),
     listener: TcpListener,
 ) -> anyhow::Result<()> {
     let tls = server_config(identities.authority.certificate_pem(), &identities.serving)?;
@@ -67,6 +68,7 @@ async fn serve(
     let (way_in, stopped) = (server.clone(), stop_api.clone());
     api.spawn(async move { way_in.serve(listener, tls, Limits::default(), stopped).await });
     api.spawn(supervisor::keep_alive(stop_api.clone()));
+    api.spawn(backups::run(config.backups.clone(), archive, stop_api.clone()));
     let mut clients = start_clients(config, &identities, server, &stop_clients)?;
     api.spawn(identities.keep_valid(stop_api.clone()));
     let Network {

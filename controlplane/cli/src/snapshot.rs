@@ -52,7 +52,10 @@ fn head(found: &Inspection) -> String {
         ("Time", time(found.time)),
         (
             "History since",
-            format!("revision {}, {}", found.oldest_revision, time(found.oldest_time)),
+            match found.oldest_time {
+                0 => "the beginning".to_owned(),
+                since => format!("revision {}, {}", found.oldest_revision, time(since)),
+            },
         ),
         (
             "File",

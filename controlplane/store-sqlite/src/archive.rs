@@ -2,9 +2,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use controlplane_store::{Listing, Revision, StateError};
+use controlplane_store::{Cause, Listing, Revision, StateError};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::inspect::is_taken;
 use crate::past::PastError;
 use crate::query::{Answer, Query, QueryError};
 use crate::{copy, fault, file, past, query};
@@ -27,15 +28,25 @@ impl Archive {
         Self { path }
     }
 
-    /// Writes a copy of everything to the new file `into`, durable and checked row by row.
+    /// Writes a copy of everything to the new file `into`, durable and checked row by row. It takes that name when it is
+    /// whole.
     ///
     /// # Errors
     ///
     /// Where there is no space for it, where `into` exists, or where the file is damaged.
     pub fn backup(&self, into: &Path) -> Result<(), StateError> {
-        copy::whole(&self.connect()?, into)?;
-        copy::read(into).map(drop).inspect_err(|_| {
-            std::fs::remove_file(into).ok();
+        if is_taken(into) {
+            let found = format!("{} exists", into.display());
+            return Err(StateError::NotWritten(Cause::from(found)));
+        }
+        let part = part_of(into);
+        // Left by a crash, where it is there.
+        std::fs::remove_file(&part).ok();
+        let made = copy::whole(&self.connect()?, &part)
+            .and_then(|()| copy::read(&part).map(drop))
+            .and_then(|()| copy::publish(&part, into));
+        made.inspect_err(|_| {
+            std::fs::remove_file(&part).ok();
         })
     }
 
@@ -93,20 +104,25 @@ impl Archive {
     }
 }
 
+/// Where a copy is written before it takes the name `into`.
+fn part_of(into: &Path) -> PathBuf {
+    let mut part = into.as_os_str().to_owned();
+    part.push(".part");
+    PathBuf::from(part)
+}
+
 /// Removes what a crash left of copies beside the store at `path`.
 pub(crate) fn clean_up(path: &Path) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let begin = format!("{stem}.{TEMPORARY}");
     for found in std::fs::read_dir(folder)? {
-        let found = found?.path();
-        let extension = found
-            .extension()
-            .and_then(|text| text.to_str())
-            .unwrap_or_default();
-        if found.file_stem() == path.file_stem() && extension.starts_with(TEMPORARY) {
-            std::fs::remove_file(&found)?;
+        let found = found?;
+        if found.file_name().to_string_lossy().starts_with(&begin) {
+            std::fs::remove_file(found.path())?;
         }
     }
     Ok(())

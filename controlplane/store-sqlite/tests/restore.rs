@@ -173,6 +173,7 @@ fn a_copy_without_a_name_leaves_nothing_behind() {
     file.read_to_end(&mut bytes).unwrap();
     assert!(bytes.starts_with(b"SQLite format 3\0"));
     std::fs::write(bench.beside("store.backup-7"), "of a crash").unwrap();
+    std::fs::write(bench.beside("store.backup-8.part"), "of a crash").unwrap();
     let path = bench.path();
     let folder = bench.close();
     drop(open(&path));

@@ -6,10 +6,10 @@ use anyhow::{Context, bail};
 use controlplane_machine::{Bridge, Machine, MachineSpec, RootSpec, Subnet, open_uplink};
 
 use super::node::{self, Parts};
-use super::{binaries, decide};
+use super::{UpArgs, binaries, decide};
 use crate::cluster::{CACHE, Cluster, FIRST, Record};
-use crate::host;
 use crate::progress::Progress;
+use crate::{host, restore};
 
 /// Root file system of a node: a systemd, and what pods and their network need.
 const NODE_ROOT: RootSpec = RootSpec {
@@ -40,10 +40,25 @@ pub(crate) async fn parts(progress: &Progress) -> anyhow::Result<Parts> {
 }
 
 /// Makes the cluster's bridge and boots the machine of its first node.
-pub(super) async fn begin(cluster: &Cluster, nodes: u8, progress: &Progress) -> anyhow::Result<Record> {
+pub(super) async fn begin(
+    cluster: &Cluster,
+    options: &UpArgs,
+    progress: &Progress,
+) -> anyhow::Result<Record> {
     let parts = parts(progress).await?;
-    let record = decide(cluster, nodes, None)?;
+    let record = decide(cluster, options.nodes.unwrap_or(FIRST), None)?;
     let machine = cluster.numbered(FIRST);
+    if let Some(backup) = &options.restore {
+        let state_dir = cluster.first().state().join("controlplane");
+        let restored = async {
+            let restored = restore::into_state_dir(backup, &state_dir, None)?;
+            Ok((
+                (),
+                format!("{} objects of revision {}", restored.objects, restored.from),
+            ))
+        };
+        progress.step("backup", restored).await?;
+    }
     progress
         .step("network", async {
             let bridge = cluster.bridge();

@@ -8,7 +8,7 @@ mod on_host;
 mod outside;
 mod summary;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -38,6 +38,9 @@ pub(crate) struct UpArgs {
     /// Make this host itself the node, where its PID 1 is systemd; `down` gives it back as it was.
     #[arg(long, conflicts_with = "nodes")]
     on_host: bool,
+    /// Begin with the objects of this backup; only for a cluster that is not there yet.
+    #[arg(long, value_name = "FILE", conflicts_with = "on_host")]
+    restore: Option<PathBuf>,
 }
 
 /// Starts `cluster`; on one that is up already, changes nothing and says so.
@@ -46,6 +49,10 @@ pub(crate) async fn run(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<(
     let progress = Progress::new();
     let _guard = Cluster::lock()?;
     refuse_other_nodes(cluster, options)?;
+    if let Some(backup) = &options.restore {
+        let what = || format!("read the backup {}", backup.display());
+        controlplane_store_sqlite::inspect(backup).with_context(what)?;
+    }
     if cluster.nodes().iter().all(daemons::all_active) {
         let client = client::admin(cluster).await?;
         progress.line(&format!(
@@ -72,6 +79,12 @@ fn refuse_other_nodes(cluster: &Cluster, options: &UpArgs) -> anyhow::Result<()>
         return Ok(());
     };
     ensure!(
+        options.restore.is_none(),
+        "cluster {0} is there already, and a backup is restored into a new one: give it another --name, or take this one \
+         down with `floe down --name {0}`",
+        cluster.name()
+    );
+    ensure!(
         options.on_host || record.on_host.is_none(),
         "cluster {0} is this host itself; start it with `floe up --on-host --name {0}`",
         cluster.name()
@@ -97,7 +110,7 @@ async fn start(cluster: &Cluster, options: &UpArgs, progress: &Progress) -> anyh
     let record = if options.on_host {
         on_host::begin(cluster, progress).await?
     } else {
-        machines::begin(cluster, options.nodes.unwrap_or(FIRST), progress).await?
+        machines::begin(cluster, options, progress).await?
     };
     wait_control_plane(cluster, progress).await?;
     let client = client::admin(cluster).await?;

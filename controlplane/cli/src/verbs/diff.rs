@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::output::Colours;
 
-/// Fields that change with every write and tell nobody anything.
-const NOISE: [&str; 3] = [
+/// Fields that repeat what others say, or change with every write.
+const NOISE: [&str; 4] = [
     "metadata.resourceVersion",
     "metadata.managedFields",
     "metadata.generation",
+    "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]",
 ];
 
 /// The changes from `before` to `after` as lines: `path: old -> new`, `+ path: new`, `- path: old`.

@@ -7,6 +7,7 @@
 
 mod admission;
 mod away;
+mod backup;
 mod deletion;
 mod disk;
 mod faults;
@@ -108,6 +109,10 @@ const TOGETHER: &[ClusterTest] = &[
         admission::by_hand,
     ),
     ("a_wrong_input_gets_one_clear_sentence", lifecycle::wrong_input),
+    (
+        "history_sql_and_the_past_show_who_changed_what_and_when",
+        backup::history,
+    ),
     ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
     (
         "a_container_inherits_no_descriptor_of_the_node",
@@ -149,6 +154,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_control_plane_killed_loses_no_acknowledged_write",
         faults::control_plane_killed,
+    ),
+    (
+        "a_backup_is_read_by_sqlite_and_restored_as_a_new_cluster",
+        backup::backup_and_restore,
     ),
     (
         "two_clusters_live_side_by_side_and_down_leaves_nothing",
