@@ -20,6 +20,7 @@ mod node_ipam;
 mod node_lifecycle;
 mod nodes;
 mod pod_gc;
+mod pod_removal;
 mod replicaset;
 mod run;
 mod standard;

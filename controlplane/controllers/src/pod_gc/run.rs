@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
@@ -20,6 +18,7 @@ use crate::drive::{drive, triggers};
 use crate::error::{Attempt, ReconcileError, is_gone};
 use crate::meta;
 use crate::nodes::{Shared, WakeStream, key};
+use crate::pod_removal;
 use crate::replicaset::pods;
 
 struct Context {
@@ -120,35 +119,15 @@ async fn node_exists(client: &Client, name: &str) -> Result<bool, kube::Error> {
 }
 
 async fn call(client: &Client, pod: &Pod, reason: Reason) -> Result<(), kube::Error> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), meta::namespace(&pod.metadata));
-    let name = meta::name(&pod.metadata);
     // Whoever counts pods, such as a Job, must see that this one did not succeed.
-    if !pods::is_finished(pod) {
-        let patch = json!({
-            "metadata": { "uid": meta::uid(&pod.metadata) },
-            "status": failed(reason),
-        });
-        api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
-            .await?;
-    }
-    let params = DeleteParams::default()
-        .grace_period(0)
-        .preconditions(Preconditions {
-            uid: pod.metadata.uid.clone(),
-            resource_version: None,
-        });
-    api.delete(name, &params).await?;
-    Ok(())
+    let status = (!pods::is_finished(pod)).then(|| failed(reason));
+    pod_removal::remove(client, pod, status, DeleteParams::default().grace_period(0)).await
 }
 
 fn failed(reason: Reason) -> Value {
     let mut status = json!({ "phase": "Failed" });
     if let (Some((reason, message)), Some(map)) = (reason.condition(), status.as_object_mut()) {
-        let condition = json!({
-            "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
-            "lastTransitionTime": Time(Timestamp::now()),
-        });
-        map.insert("conditions".to_owned(), json!([condition]));
+        map.insert("conditions".to_owned(), pod_removal::disrupted(reason, message));
     }
     status
 }

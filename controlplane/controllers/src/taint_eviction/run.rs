@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use controlplane_events::Recorder;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::DeleteParams;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use serde_json::json;
@@ -20,6 +19,7 @@ use crate::drive::{drive, triggers};
 use crate::error::{Attempt, ReconcileError, is_gone};
 use crate::meta;
 use crate::nodes::{Shared, WakeStream, has_no_execute, no_execute};
+use crate::pod_removal;
 
 /// Pods remembered as foreseen to leave; beyond it, some are not told that it is called off.
 const MARKED: usize = 16_384;
@@ -126,22 +126,10 @@ async fn evict(pod: &Pod, context: &Context) -> Result<(), ReconcileError> {
 }
 
 async fn call(pod: &Pod, context: &Context) -> Result<(), kube::Error> {
-    let api: Api<Pod> = Api::namespaced(context.shared.client.clone(), meta::namespace(&pod.metadata));
-    let name = meta::name(&pod.metadata);
-    let patch = json!({
-        "metadata": { "uid": meta::uid(&pod.metadata) },
-        "status": { "conditions": [{
-            "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager",
-            "message": "Taint manager: deleting due to NoExecute taint",
-            "lastTransitionTime": Time(Timestamp::now()),
-        }] },
-    });
-    api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch))
-        .await?;
-    let params = DeleteParams::default().preconditions(Preconditions {
-        uid: pod.metadata.uid.clone(),
-        resource_version: None,
-    });
-    api.delete(name, &params).await?;
-    Ok(())
+    let why = (
+        "DeletionByTaintManager",
+        "Taint manager: deleting due to NoExecute taint",
+    );
+    let status = json!({ "conditions": pod_removal::disrupted(why.0, why.1) });
+    pod_removal::remove(&context.shared.client, pod, Some(status), DeleteParams::default()).await
 }
