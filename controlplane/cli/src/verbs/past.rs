@@ -47,8 +47,28 @@ impl Then<'_> {
         format!("get {what} as of revision {}", self.revision)
     }
 
+    /// Refuses a revision that the server has not reached: it would be asked for again and again, since it may come.
+    async fn check(&self, api: &Api) -> anyhow::Result<()> {
+        let all = Target {
+            name: None,
+            ..self.target.clone()
+        };
+        let newest = api.get(&query(&all.path(), &[("limit", Some("1"))])).await;
+        let newest = newest.attempt(|| self.attempted())?;
+        let newest = newest
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str);
+        match newest.and_then(|text| text.parse::<u64>().ok()) {
+            Some(newest) if self.revision > newest => {
+                bail!("{}: the newest is revision {newest}", self.attempted())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The table of it.
     pub(super) async fn table(&self, api: &Api) -> anyhow::Result<Value> {
+        self.check(api).await?;
         let table = api.table(&self.path()).await.attempt(|| self.attempted())?;
         let none = table
             .get("rows")
@@ -60,6 +80,7 @@ impl Then<'_> {
 
     /// The list of it, whole.
     pub(super) async fn list(&self, api: &Api) -> anyhow::Result<Value> {
+        self.check(api).await?;
         let list = api.get(&self.path()).await.attempt(|| self.attempted())?;
         let none = list
             .get("items")

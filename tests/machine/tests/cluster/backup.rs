@@ -90,7 +90,7 @@ fn wrong_input(cluster: &Cluster, ns: &Namespace) -> Result<()> {
         ),
         (
             &["get", "pods", "--at", "999999999"],
-            "Too large resource version",
+            "the newest is revision",
         ),
         (
             &["get", "pods", "--at", "1999-01-01T00:00:00Z", "-A"],
