@@ -22,6 +22,12 @@ in
             example = "10.0.0.1";
             description = "IP address at which nodes and clients reach the API; it is in the certificate.";
           };
+          peer_listen = lib.mkOption {
+            type = lib.types.str;
+            default = "[::]:6444";
+            example = "10.0.0.1:6444";
+            description = "Address and port on which the cluster's other servers are answered, over mutual TLS.";
+          };
           pod_cidr = lib.mkOption {
             type = lib.types.str;
             default = "10.42.0.0/16";
@@ -35,7 +41,10 @@ in
             description = "Addresses of Services; the tenth is the cluster's DNS server.";
           };
         };
-      firewall.allowedTCPPorts = [ 6443 ];
+      firewall.allowedTCPPorts = [
+        6443
+        6444
+      ];
     })
   ];
 

@@ -22,7 +22,9 @@ use crate::backups::{self, Schedule};
 struct Raw {
     state_dir: PathBuf,
     listen: String,
+    peer_listen: Option<String>,
     advertise_address: Option<String>,
+    server_name: Option<String>,
     cert_names: Vec<String>,
     cluster_name: String,
     pod_cidr: String,
@@ -43,7 +45,9 @@ impl Default for Raw {
         Self {
             state_dir: PathBuf::from("/var/lib/floe/controlplane"),
             listen: "[::]:6443".to_owned(),
+            peer_listen: None,
             advertise_address: None,
+            server_name: None,
             cert_names: Vec::new(),
             cluster_name: "floe".to_owned(),
             pod_cidr: "10.42.0.0/16".to_owned(),
@@ -78,6 +82,10 @@ pub(crate) enum Component {
 pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Where other servers are answered.
+    pub(crate) peer_listen: SocketAddr,
+    /// What people call this server.
+    pub(crate) server_name: String,
     /// Where nodes and clients reach the API.
     pub(crate) advertise: SocketAddr,
     pub(crate) cert_names: Vec<String>,
@@ -115,6 +123,10 @@ fn check(text: &str) -> anyhow::Result<Config> {
         None if listen.ip().is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         None => listen.ip(),
     };
+    let peer_listen = match &raw.peer_listen {
+        Some(text) => parsed("peer_listen", text)?,
+        None => SocketAddr::new(listen.ip(), next_port(listen)?),
+    };
     let network = Network::check(&network::Keys {
         pod_cidr: &raw.pod_cidr,
         node_cidr_mask_size: raw.node_cidr_mask_size,
@@ -136,6 +148,8 @@ fn check(text: &str) -> anyhow::Result<Config> {
     }
     Ok(Config {
         listen,
+        peer_listen,
+        server_name: raw.server_name.unwrap_or_else(host_name),
         advertise: SocketAddr::new(address, listen.port()),
         network,
         bootstrap_token: raw.bootstrap_token_file.as_deref().map(token).transpose()?,
@@ -149,6 +163,18 @@ fn check(text: &str) -> anyhow::Result<Config> {
         backups: raw.backup.map(Schedule::check).transpose()?,
         log: raw.log,
     })
+}
+
+/// The port for other servers where the configuration names none: the one after the API's.
+fn next_port(listen: SocketAddr) -> anyhow::Result<u16> {
+    listen
+        .port()
+        .checked_add(1)
+        .context("listen: there is no port after this one, so the key `peer_listen` is needed")
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn parsed<T>(key: &str, text: &str) -> anyhow::Result<T>
@@ -174,6 +200,8 @@ mod tests {
     fn an_empty_file_is_the_default_configuration() {
         let config = check("").unwrap();
         assert_eq!(config.listen, "[::]:6443".parse().unwrap());
+        assert_eq!(config.peer_listen, "[::]:6444".parse().unwrap());
+        assert!(!config.server_name.is_empty());
         assert_eq!(config.components.len(), 3);
         assert_eq!(config.network.dns.to_string(), "10.43.0.10");
     }

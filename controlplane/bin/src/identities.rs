@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::Context;
 use controlplane_apiserver::{NodeClient, ServingCertificate};
 use controlplane_pki::{
-    CertificateAuthority, CertificateFacts, Issued, Request, ServiceAccountKeys, kubeconfig, write_private,
+    CertificateAuthority, CertificateFacts, Issued, Request, ServiceAccountKeys, Usages, kubeconfig,
+    write_private,
 };
+use controlplane_raft::{ServerId, tls};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -30,7 +32,9 @@ pub(crate) struct Identities {
     pub(crate) serving: ServingCertificate,
     /// For calls to nodes.
     pub(crate) to_nodes: NodeClient,
-    /// When both are to be issued anew.
+    /// For other servers.
+    pub(crate) to_servers: tls::Identity,
+    /// When all are to be issued anew.
     renew_at: Timestamp,
     names: Names,
 }
@@ -40,6 +44,7 @@ pub(crate) struct Identities {
 struct Names {
     dns: Vec<String>,
     addresses: Vec<IpAddr>,
+    server: ServerId,
 }
 
 /// Makes or loads the authorities, issues what this process needs, and writes the kubeconfigs.
@@ -49,7 +54,7 @@ struct Names {
 /// # Errors
 ///
 /// Where the state directory cannot be written, or holds something damaged.
-pub(crate) fn prepare(config: &Config, now: Timestamp) -> anyhow::Result<Identities> {
+pub(crate) fn prepare(config: &Config, server: ServerId, now: Timestamp) -> anyhow::Result<Identities> {
     let pki = config.state_dir.join("pki");
     let load = |name: &str, common_name: &str| {
         let dir = pki.join(name);
@@ -66,9 +71,11 @@ pub(crate) fn prepare(config: &Config, now: Timestamp) -> anyhow::Result<Identit
     let names = Names {
         dns: dns_names(config),
         addresses: addresses(config),
+        server,
     };
     let pair = Pair::issue(&authority, &names, now)?;
     let (serving, to_nodes) = (&pair.serving, &pair.to_nodes);
+    let to_servers = tls::Identity::new(authority.certificate_pem(), borrowed(&pair.to_servers))?;
     Ok(Identities {
         serving: ServingCertificate::new(&serving.certificate_pem, &serving.key_pem)?,
         to_nodes: NodeClient::new(
@@ -76,6 +83,7 @@ pub(crate) fn prepare(config: &Config, now: Timestamp) -> anyhow::Result<Identit
             &to_nodes.certificate_pem,
             &to_nodes.key_pem,
         )?,
+        to_servers,
         renew_at: pair.renew_at()?,
         authority: Arc::new(authority),
         names,
@@ -86,30 +94,50 @@ pub(crate) fn prepare(config: &Config, now: Timestamp) -> anyhow::Result<Identit
 struct Pair {
     serving: Issued,
     to_nodes: Issued,
+    to_servers: Issued,
+}
+
+fn borrowed(issued: &Issued) -> tls::Pair<'_> {
+    tls::Pair {
+        certificate: &issued.certificate_pem,
+        key: &issued.key_pem,
+    }
 }
 
 impl Pair {
     fn issue(authority: &CertificateAuthority, names: &Names, now: Timestamp) -> anyhow::Result<Self> {
         let issue = |request: &Request| authority.issue(request, now).context("issue a certificate");
-        let Names { dns, addresses } = names.clone();
+        let Names {
+            dns,
+            addresses,
+            server,
+        } = names.clone();
+        let to_servers = Request {
+            organizations: vec![tls::ORGANIZATION.to_owned()],
+            usages: Usages::Both,
+            ..Request::server(&tls::common_name(server), vec![tls::dns_name(server)], Vec::new())
+        };
         Ok(Self {
             serving: issue(&Request::server("kube-apiserver", dns, addresses))?,
             to_nodes: issue(&Request::client(
                 "kube-apiserver-kubelet-client",
                 Some("system:masters"),
             ))?,
+            to_servers: issue(&to_servers)?,
         })
     }
 
     fn renew_at(&self) -> anyhow::Result<Timestamp> {
         let at =
             |issued: &Issued| CertificateFacts::parse(&issued.certificate_pem).map(|facts| facts.renew_at());
-        Ok(at(&self.serving)?.min(at(&self.to_nodes)?))
+        Ok(at(&self.serving)?
+            .min(at(&self.to_nodes)?)
+            .min(at(&self.to_servers)?))
     }
 }
 
 impl Identities {
-    /// Issues both certificates anew before they expire, until `stop`; nothing is restarted for it.
+    /// Issues all certificates anew before they expire, until `stop`; nothing is restarted for it.
     pub(crate) async fn keep_valid(mut self, stop: CancellationToken) {
         loop {
             let left = self.renew_at.duration_since(Timestamp::now());
@@ -138,6 +166,7 @@ impl Identities {
         let authority = self.authority.certificate_pem();
         self.to_nodes
             .replace(authority, &pair.to_nodes.certificate_pem, &pair.to_nodes.key_pem)?;
+        self.to_servers.replace(authority, borrowed(&pair.to_servers))?;
         self.renew_at = pair.renew_at()?;
         Ok(())
     }

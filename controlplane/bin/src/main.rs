@@ -4,6 +4,7 @@ mod backups;
 mod config;
 mod identities;
 mod run;
+mod storage;
 mod supervisor;
 
 use std::io::Write;

@@ -8,8 +8,8 @@ use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, SystemClock, server_config};
 use controlplane_controllers::PodRange;
-use controlplane_store::{Options, Store};
-use controlplane_store_sqlite::{Archive, SqliteDurability};
+use controlplane_store::Store;
+use controlplane_store_sqlite::Archive;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -21,6 +21,7 @@ use tracing::{error, info};
 use crate::backups;
 use crate::config::{Component, Config, Network};
 use crate::identities::{self, Identities};
+use crate::storage::{self, Storage};
 use crate::supervisor;
 
 /// How long the controllers and the scheduler may take to end.
@@ -38,10 +39,17 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             config.listen
         )
     })?;
+    let peers = TcpListener::bind(config.peer_listen).await.with_context(|| {
+        format!(
+            "cannot listen for other servers on {} (key `peer_listen`)",
+            config.peer_listen
+        )
+    })?;
     make_private(&config.state_dir)?;
-    let identities = identities::prepare(&config, Timestamp::now())?;
-    let (store, archive) = open_store(&config.state_dir).await?;
-    let server = api_server(&config, &identities, store.clone(), archive.clone());
+    let id = storage::own_id(&config.state_dir)?;
+    let identities = identities::prepare(&config, id, Timestamp::now())?;
+    let storage = Storage::open(&config, id, &identities, peers).await?;
+    let server = api_server(&config, &identities, storage.store().clone(), storage.archive());
     let bootstrap = Bootstrap {
         advertise: config.advertise,
         token: config.bootstrap_token.clone(),
@@ -50,8 +58,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .bootstrap(&bootstrap)
         .await
         .context("make the cluster's first objects")?;
-    let served = serve(&config, identities, (&server, archive), listener).await;
-    store.close().await;
+    let served = serve(&config, identities, (&server, storage.archive()), listener).await;
+    storage.close().await;
     served
 }
 
@@ -176,18 +184,6 @@ fn make_private(state_dir: &Path) -> anyhow::Result<()> {
                 state_dir.display()
             )
         })
-}
-
-/// Loading reads the whole file, so it is done off the runtime's threads.
-async fn open_store(state_dir: &Path) -> anyhow::Result<(Store, Archive)> {
-    let path = state_dir.join("store.db");
-    let what = format!("cannot open the store {}", path.display());
-    let open = move || -> anyhow::Result<(Store, Archive)> {
-        let durability = SqliteDurability::open(&path)?;
-        let archive = durability.archive();
-        Ok((Store::open(durability, Options::default())?, archive))
-    };
-    tokio::task::spawn_blocking(open).await?.context(what)
 }
 
 fn api_server(config: &Config, identities: &Identities, store: Store, archive: Archive) -> ApiServer {

@@ -4,7 +4,7 @@
 mod daemon {
     use std::io::Read;
     use std::net::TcpListener;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -13,6 +13,19 @@ mod daemon {
     use kube::config::{KubeConfigOptions, Kubeconfig};
     use kube::{Api, Client, Config};
     use tempfile::TempDir;
+
+    fn free_port() -> u16 {
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+    }
+
+    fn config(state: &Path, port: u16) -> String {
+        let peers = free_port();
+        format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{port}\"\npeer_listen = \"127.0.0.1:{peers}\"\n")
+    }
 
     /// A daemon with a state folder of its own; killed at the end.
     struct Daemon {
@@ -29,14 +42,10 @@ mod daemon {
 
     impl Daemon {
         fn new() -> Self {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
+            let port = free_port();
             let dir = tempfile::tempdir().unwrap();
             let state = dir.path().join("state");
-            let config = format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{port}\"\n");
+            let config = config(&state, port);
             std::fs::write(dir.path().join("config.toml"), config).unwrap();
             Self {
                 dir,
@@ -141,7 +150,7 @@ mod daemon {
         first.start().await;
         let mut second = Daemon::new();
         let state = first.dir.path().join("state");
-        let config = format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{}\"\n", second.port);
+        let config = config(&state, second.port);
         std::fs::write(second.dir.path().join("config.toml"), config).unwrap();
         let said = second.refusal();
         assert!(said.contains("in use by another process"), "{said}");

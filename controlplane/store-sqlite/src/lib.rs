@@ -12,7 +12,6 @@
 
 mod archive;
 mod copy;
-mod durability;
 mod fault;
 mod file;
 mod inspect;
@@ -32,7 +31,6 @@ mod version;
 mod views;
 
 pub use archive::Archive;
-pub use durability::SqliteDurability;
 pub use inspect::{Inspection, Share, inspect};
 pub use past::PastError;
 pub use query::{Answer, Cell, Query, QueryError};

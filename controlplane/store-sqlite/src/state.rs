@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use controlplane_store::{Applied, Event, Loaded, Reclaimed, State, StateError};
+use controlplane_store::{Applied, ClusterId, Event, Loaded, Reclaimed, Revision, State, StateError};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::file::{self, Lock};
@@ -79,11 +79,25 @@ impl SqliteState {
         Archive::of(self.path.clone())
     }
 
-    /// From now on every call passes an fsync, for a state that has no log before it.
-    pub(crate) fn always_sync(&mut self) -> Result<(), StateError> {
-        self.db
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(fault::while_opening)
+    /// Makes an empty state that of the cluster `cluster_id`, as on a server that joins it.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a state that holds anything, unless it is of that cluster already.
+    pub fn adopt(&mut self, cluster_id: &ClusterId) -> Result<(), StateError> {
+        let meta = self.meta()?;
+        if meta.cluster_id == cluster_id.as_str() {
+            return Ok(());
+        }
+        if meta.revision.unsigned_abs() != Revision::EMPTY.get() || !meta.position.is_empty() {
+            let found = format!("it holds the state of cluster {}", meta.cluster_id);
+            return Err(StateError::NotWritten(found.into()));
+        }
+        self.write(|_, meta, _| {
+            cluster_id.as_str().clone_into(&mut meta.cluster_id);
+            Ok(())
+        })?;
+        self.sync()
     }
 
     /// Turns the store file at `path`, which no process has open, into one that the release before this one reads

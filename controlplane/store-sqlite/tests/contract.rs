@@ -1,8 +1,9 @@
-//! The claims of every store, on SQLite.
+//! The claims of every store, on SQLite without a log before it.
 #![expect(clippy::expect_used, reason = "a test that cannot be set up must stop")]
 
 use controlplane_store::contract::Disk;
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_store::{Options, Store};
+use controlplane_store_sqlite::SqliteState;
 use tempfile::TempDir;
 
 /// A store file in a folder of its own.
@@ -15,18 +16,18 @@ impl File {
 }
 
 impl Disk for File {
-    type Durability = SqliteDurability;
-
-    fn open(&self) -> SqliteDurability {
-        SqliteDurability::open(&self.0.path().join("store.db")).expect("the store opens")
+    async fn open(&self, options: Options) -> Store {
+        let mut state = SqliteState::open(&self.0.path().join("store.db")).expect("the state opens");
+        // Few enough to be filled by the claim about a full disk, enough for all others.
+        state.limit_pages(4000).expect("the limit is taken");
+        Store::open(state, options).expect("the store opens")
     }
 
-    /// Deleting values makes room in a file whose pages are limited, so `make_room` has nothing to do.
-    fn open_almost_full(&self) -> SqliteDurability {
-        let mut durability = self.open();
-        durability.limit_pages(64).expect("the limit is taken");
-        durability
-    }
+    /// The file is limited from the start.
+    fn fill(&self) {}
+
+    /// Deleting values makes room in a file whose pages are limited.
+    fn make_room(&self) {}
 }
 
 controlplane_store::contract_tests!(File::fresh());

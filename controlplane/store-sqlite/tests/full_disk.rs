@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use controlplane_store::{Key, Op, Options, Outcome, Store, StoreError, Txn, Value};
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_store_sqlite::SqliteState;
 
 const FOLDER: &str = "FLOE_TEST_FULL_FOLDER";
 
@@ -34,7 +34,7 @@ async fn inside() {
     let folder = Path::new(&folder);
     let path = folder.join("store.db");
     let filler = folder.join("filler");
-    let open = || Store::open(SqliteDurability::open(&path).unwrap(), Options::default()).unwrap();
+    let open = || Store::open(SqliteState::open(&path).unwrap(), Options::default()).unwrap();
     let store = open();
     std::fs::write(&filler, vec![0; 1 << 20]).unwrap();
     let mut written = 0;

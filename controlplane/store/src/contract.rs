@@ -1,4 +1,4 @@
-//! The claims that every store makes, whatever its durability: run by `MemoryDurability` here and by each other
+//! The claims that every store makes, whatever it is made of: run by [`MemoryState`](crate::MemoryState) here and by each other
 //! implementation in its own tests, through [`contract_tests!`](crate::contract_tests).
 
 #![expect(
@@ -25,25 +25,18 @@ pub use transactions::*;
 pub use upkeep::*;
 pub use watches::*;
 
-use crate::{
-    Compare, Durability, Event, Key, ManualClock, Op, Options, Outcome, Retention, Revision, Store, Txn,
-    Value,
-};
+use crate::{Compare, Event, Key, ManualClock, Op, Options, Outcome, Retention, Revision, Store, Txn, Value};
 
-/// A disk under test that can be opened again and again.
+/// What is under test: a store on some disk that can be opened again and again.
 pub trait Disk {
-    /// What it opens as.
-    type Durability: Durability + Debug;
-
     /// Opens it; what was open before has been closed.
-    fn open(&self) -> Self::Durability;
+    fn open(&self, options: Options) -> impl Future<Output = Store>;
 
-    /// Opens it so that it soon reports a full disk, and takes writes again once values were deleted or
-    /// [`make_room`](Self::make_room) was called.
-    fn open_almost_full(&self) -> Self::Durability;
+    /// Lets its disk soon be full.
+    fn fill(&self);
 
-    /// Gives the disk opened by [`open_almost_full`](Self::open_almost_full) space again.
-    fn make_room(&self) {}
+    /// Gives its disk space again.
+    fn make_room(&self);
 }
 
 /// A store over a disk, with a clock that the test sets.
@@ -57,22 +50,18 @@ pub(crate) struct Bench {
 pub(crate) const START: u64 = 1_000_000;
 
 impl Bench {
-    pub(crate) fn over(disk: &impl Disk) -> Self {
-        Self::keeping(disk, Retention::default())
+    pub(crate) async fn over(disk: &impl Disk) -> Self {
+        Self::keeping(disk, Retention::default()).await
     }
 
-    pub(crate) fn keeping(disk: &impl Disk, history: Retention) -> Self {
-        Self::with(disk.open(), history)
-    }
-
-    pub(crate) fn with(durability: impl Durability, history: Retention) -> Self {
+    pub(crate) async fn keeping(disk: &impl Disk, history: Retention) -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let options = Options {
             history,
             clock: Arc::<ManualClock>::clone(&clock),
             ..Options::default()
         };
-        let store = Store::open(durability, options).expect("a fresh or closed disk opens");
+        let store = disk.open(options).await;
         Self { store, clock }
     }
 
@@ -173,7 +162,7 @@ macro_rules! contract_tests {
             expired_value_is_deleted_as_by_a_transaction, renewed_value_does_not_expire,
             history_is_bounded_in_revisions, history_is_bounded_in_time, history_is_bounded_in_bytes,
             acknowledged_writes_survive_reopening, revision_never_goes_back,
-            cluster_id_is_kept, expiry_survives_reopening,
+            history_survives_reopening, cluster_id_is_kept, expiry_survives_reopening,
             full_disk_refuses_clearly_and_later_writes_work,
         }
     };

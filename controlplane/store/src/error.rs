@@ -35,10 +35,13 @@ pub enum StoreError {
     /// *Retry*: the disk took nothing of the transaction, and later ones may succeed.
     #[error("write to the store")]
     NotWritten(#[source] Arc<StateError>),
-    /// *Unknown*: it cannot be told whether the transaction is on disk. The store takes no more writes
-    /// until it is opened again; reads and watches go on with what was acknowledged.
-    #[error("write to the store: outcome unknown, writes are refused until it is opened again")]
+    /// *Unknown*: it cannot be told whether the transaction is, or will be, on the disks of a majority. Reads and
+    /// watches go on with what was acknowledged.
+    #[error("write to the store: outcome unknown")]
     Unknown(#[source] Arc<StateError>),
+    /// *Retry*: no server leads, or none could be reached; nothing was changed.
+    #[error("no server leads the cluster: a majority of the servers must be up and reach each other")]
+    NoLeader,
     /// The stored state could not be read.
     #[error("open the store")]
     Open(#[source] Arc<StateError>),

@@ -223,6 +223,24 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Options, Store, contract};
+
+    impl contract::Disk for MemoryState {
+        async fn open(&self, options: Options) -> Store {
+            Store::open(self.clone(), options).unwrap()
+        }
+
+        fn fill(&self) {
+            self.set_full(true);
+        }
+
+        fn make_room(&self) {
+            self.set_full(false);
+        }
+    }
+
+    crate::contract_tests!(MemoryState::default());
+
     use crate::{Command, Decided, Machine, Op, Value};
     use serde_json::json;
 

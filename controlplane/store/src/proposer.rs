@@ -4,22 +4,27 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-use crate::store::Shared;
 use crate::{
-    Batch, Command as Entries, Compare, Durability, Entry, Op, Options, Outcome, Reclaimed, Stage,
-    StoreError, Txn,
+    Cause, Command, Compare, Entry, Op, Options, Outcome, ProposeError, Replica, Replication, Stage,
+    StateError, StoreError, Txn,
 };
 
 /// Longest sleep while something is due later; bounds the error after the clock was set.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 /// Shortest sleep between two rounds of housekeeping.
 const SHORTEST_NAP: Duration = Duration::from_millis(500);
-/// Groups between two steps of reclaiming space under constant load.
-const RECLAIM_EVERY: u32 = 64;
+/// How soon a member that did not lead looks whether it has to keep house.
+const FOLLOWER_NAP: Duration = Duration::from_secs(5);
+/// How long a group waits for a leader, as through an election.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon it is looked again for one.
+const RETRY: Duration = Duration::from_millis(50);
+/// Bytes of a group beyond which no transaction joins it: peers take an entry within one heartbeat.
+const GROUP_BYTES: usize = 1 << 20;
 
-/// What handles of the store ask of the proposer thread.
+/// What handles of the store ask of the proposer.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum Request {
     Commit {
         txn: Txn,
         reply: oneshot::Sender<Result<Outcome, StoreError>>,
@@ -32,85 +37,69 @@ pub(crate) enum Command {
     },
 }
 
-/// The one writer: it drains the queue into groups, makes each group durable with one append, only then applies
-/// it in memory and answers; between groups it expires values, compacts history and reclaims space.
+/// The one writer of a member: it drains the queue into groups, decides each, has it ordered and applied as one
+/// command, and answers; between groups the leader expires values and compacts history.
+///
+/// [`run`](Self::run) it on a task or a thread of its own.
 #[derive(Debug)]
-pub(crate) struct Proposer<D> {
-    shared: Arc<Shared>,
-    durability: D,
+pub struct Proposer {
+    replica: Replica,
+    replication: Arc<dyn Replication>,
+    queue: mpsc::Receiver<Request>,
     options: Options,
-    /// Set once an append's outcome is unknown; from then on nothing is written.
+    /// Set once the log has failed; from then on nothing is written.
     failed: Option<StoreError>,
-    groups_since_reclaim: u32,
-    reclaim_wanted: bool,
     /// Unix time of the last housekeeping.
     kept_house_at: u64,
 }
 
 /// Tells watches and readers that the proposer has ended, also when it panicked.
 #[derive(Debug)]
-struct Closing(Arc<Shared>);
+struct Closing(Replica);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.state_mut().closed = true;
-        self.0.registry().wake_all();
+        self.0.close();
     }
 }
 
-/// What a group of transactions comes to.
-#[derive(Debug)]
-struct Decision {
-    command: Entries,
-    batches: Vec<Batch>,
-}
+/// Whom to answer what.
+type Reply = oneshot::Sender<Result<Outcome, StoreError>>;
 
-/// A transaction and whom to answer.
-type Proposal = (Txn, oneshot::Sender<Result<Outcome, StoreError>>);
-
-impl<D: Durability> Proposer<D> {
-    pub(crate) fn new(shared: Arc<Shared>, durability: D, options: Options) -> Self {
+impl Proposer {
+    pub(crate) fn new(
+        replica: Replica,
+        replication: Arc<dyn Replication>,
+        queue: mpsc::Receiver<Request>,
+        options: Options,
+    ) -> Self {
         Self {
-            shared,
-            durability,
+            replica,
+            replication,
+            queue,
             options,
             failed: None,
-            groups_since_reclaim: 0,
-            reclaim_wanted: true,
             kept_house_at: 0,
         }
     }
 
-    /// Starts the thread; it ends when told to close or when every handle of the store is gone.
-    pub(crate) fn spawn(self, queue: mpsc::Receiver<Command>) -> Result<(), StoreError>
-    where
-        D: Durability,
-    {
-        let failed = |error| StoreError::Thread(Arc::new(error));
-        let timer = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(failed)?;
-        let thread = std::thread::Builder::new().name("store-proposer".to_owned());
-        thread.spawn(move || self.run(&timer, queue)).map_err(failed)?;
-        Ok(())
-    }
-
-    fn run(mut self, timer: &tokio::runtime::Runtime, mut queue: mpsc::Receiver<Command>) {
-        let closing = Closing(Arc::clone(&self.shared));
-        let mut commands = Vec::new();
+    /// Runs until told to close, or until every handle of the store is gone.
+    pub async fn run(mut self) {
+        let closing = Closing(self.replica.clone());
+        let mut requests = Vec::new();
         let mut asked = None;
         while asked.is_none() {
-            let Some(received) = self.receive(timer, &mut queue, &mut commands) else {
+            let Some(received) = self.receive(&mut requests).await else {
                 break;
             };
-            asked = self.carry_out(&mut commands);
+            asked = self.carry_out(&mut requests).await;
             // Under constant load no nap ends by itself, but every second's work is due all the same.
             if received == 0 || self.options.clock.unix_seconds() != self.kept_house_at {
-                self.keep_house();
+                self.keep_house().await;
             }
         }
-        // Lets go of the durability before anybody is told, so that it can be opened again at once.
+        self.replication.close();
+        // Lets go of everything before anybody is told, so that it can be opened again at once.
         drop(self);
         drop(closing);
         if let Some(reply) = asked {
@@ -118,218 +107,189 @@ impl<D: Durability> Proposer<D> {
         }
     }
 
-    /// Waits for commands, at most until something is due; the count is 0 then, and none when all handles are gone.
-    fn receive(
-        &self,
-        timer: &tokio::runtime::Runtime,
-        queue: &mut mpsc::Receiver<Command>,
-        commands: &mut Vec<Command>,
-    ) -> Option<usize> {
+    /// Waits for requests, at most until something is due; the count is 0 then, and none when all handles are gone.
+    async fn receive(&mut self, requests: &mut Vec<Request>) -> Option<usize> {
         let group = self.options.group.max(1);
-        let nap = self.nap();
-        let received = timer.block_on(async {
-            match nap {
-                // Cancel-safe: recv_many takes nothing unless it returns.
-                Some(nap) => tokio::time::timeout(nap, queue.recv_many(commands, group))
-                    .await
-                    .ok(),
-                None => Some(queue.recv_many(commands, group).await),
-            }
-        });
+        let received = match self.nap() {
+            // Cancel-safe: recv_many takes nothing unless it returns.
+            Some(nap) => tokio::time::timeout(nap, self.queue.recv_many(requests, group)).await,
+            None => Ok(self.queue.recv_many(requests, group).await),
+        };
         match received {
-            Some(0) => None,
-            Some(count) => Some(count),
-            None => Some(0),
+            Ok(0) => None,
+            Ok(count) => Some(count),
+            Err(_) => Some(0),
         }
     }
 
     /// How long nothing is due; none means for ever.
     fn nap(&self) -> Option<Duration> {
-        if self.reclaim_wanted {
-            return Some(SHORTEST_NAP);
+        if !self.replication.leading() {
+            return Some(FOLLOWER_NAP);
         }
-        let due = self.shared.state().machine.due_at(&self.options.history)?;
+        let due = self.replica.0.state().machine.due_at(&self.options.history);
+        let due = match due {
+            Some(due) => due,
+            None if self.replication.is_alone() => return None,
+            None => return Some(LONGEST_NAP),
+        };
         let left = Duration::from_secs(due.saturating_sub(self.options.clock.unix_seconds()));
         Some(left.clamp(SHORTEST_NAP, LONGEST_NAP))
     }
 
     /// Carries out what was received, transactions in groups; returns whom to tell when closed.
-    fn carry_out(&mut self, commands: &mut Vec<Command>) -> Option<oneshot::Sender<()>> {
-        let mut group: Vec<Proposal> = Vec::new();
-        for command in commands.drain(..) {
-            match command {
-                Command::Commit { txn, reply } => group.push((txn, reply)),
-                Command::Tick { reply } => {
-                    self.commit(std::mem::take(&mut group));
-                    self.keep_house();
+    async fn carry_out(&mut self, requests: &mut Vec<Request>) -> Option<oneshot::Sender<()>> {
+        let (mut txns, mut replies) = (Vec::new(), Vec::new());
+        for request in requests.drain(..) {
+            match request {
+                Request::Commit { txn, reply } => {
+                    txns.push(txn);
+                    replies.push(reply);
+                }
+                Request::Tick { reply } => {
+                    self.commit(std::mem::take(&mut txns), std::mem::take(&mut replies))
+                        .await;
+                    self.keep_house().await;
                     answer(reply, ());
                 }
-                Command::Close { reply } => {
-                    self.commit(group);
+                Request::Close { reply } => {
+                    self.commit(txns, replies).await;
                     return Some(reply);
                 }
             }
         }
-        self.commit(group);
+        self.commit(txns, replies).await;
         None
     }
 
-    /// Decides, writes and applies one group, then answers each caller.
-    fn commit(&mut self, group: Vec<Proposal>) {
-        if group.is_empty() {
-            return;
-        }
-        if let Some(failed) = &self.failed {
-            group
-                .into_iter()
-                .for_each(|(_, reply)| answer(reply, Err(failed.clone())));
-            return;
-        }
-        let (outcomes, decision) = self.decide(group);
-        let written = self.write(decision);
-        for (outcome, reply) in outcomes {
-            answer(reply, written.clone().and(outcome));
-        }
-        self.groups_since_reclaim += 1;
-        self.reclaim_wanted = self.failed.is_none();
-        if self.reclaim_wanted && self.groups_since_reclaim >= RECLAIM_EVERY {
-            self.reclaim();
+    /// Has transactions carried out in groups of bounded size, and answers each caller.
+    async fn commit(&mut self, txns: Vec<Txn>, replies: Vec<Reply>) {
+        let mut replies = replies.into_iter();
+        let mut waiting = txns.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut bytes = 0;
+            let mut group = Vec::new();
+            while let Some(txn) = waiting.next_if(|_| bytes < GROUP_BYTES) {
+                bytes += txn.ops.iter().map(Op::size).sum::<usize>();
+                group.push(txn);
+            }
+            for outcome in self.carry_out_group(group).await {
+                if let Some(reply) = replies.next() {
+                    answer(reply, outcome);
+                }
+            }
         }
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "used once, and a name would hide that it is a pair of lists"
-    )]
-    fn decide(
-        &self,
-        group: Vec<Proposal>,
-    ) -> (
-        Vec<(
-            Result<Outcome, StoreError>,
-            oneshot::Sender<Result<Outcome, StoreError>>,
-        )>,
-        Decision,
-    ) {
-        let state = self.shared.state();
+    /// Has one group carried out, here or by the member that leads.
+    async fn carry_out_group(&mut self, group: Vec<Txn>) -> Vec<Result<Outcome, StoreError>> {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let count = group.len();
+        loop {
+            let done = if self.replication.leading() {
+                self.decide(&group).await
+            } else {
+                self.replication.forward(group.clone()).await.ok()
+            };
+            if let Some(outcomes) = done {
+                return outcomes;
+            }
+            if tokio::time::Instant::now() >= until {
+                return vec![Err(StoreError::NoLeader); count];
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Decides a group; none, where another leader's command came in between or this member leads no more, and
+    /// nothing was ordered.
+    async fn decide(&mut self, group: &[Txn]) -> Option<Vec<Result<Outcome, StoreError>>> {
+        if let Some(failed) = &self.failed {
+            return Some(vec![Err(failed.clone()); group.len()]);
+        }
+        let (outcomes, command) = self.stage(group.to_vec());
+        let done = if command.txns.is_empty() {
+            // What was refused, or changes nothing, was read here, so it must be known that nobody else leads.
+            self.replication.barrier().await
+        } else {
+            match self.replication.propose(command).await {
+                Err(ProposeError::OutOfStep(_) | ProposeError::NotLeading) => return None,
+                done => done.map_err(|error| self.refusal(error)),
+            }
+        };
+        Some(match done {
+            Ok(()) => outcomes,
+            Err(error) => vec![Err(error); group.len()],
+        })
+    }
+
+    /// What a group comes to on top of what is applied now.
+    fn stage(&self, txns: Vec<Txn>) -> (Vec<Result<Outcome, StoreError>>, Command) {
+        let state = self.replica.0.state();
         let mut stage = Stage::over(&state.machine);
-        let outcomes = group
-            .into_iter()
-            .map(|(txn, reply)| (stage.propose(txn), reply))
-            .collect();
+        let outcomes = txns.into_iter().map(|txn| stage.propose(txn)).collect();
         (outcomes, self.conclude(stage))
     }
 
-    fn conclude(&self, stage: Stage<'_>) -> Decision {
-        let now = self.options.clock.unix_seconds();
-        let batches = stage.batches(now);
-        Decision {
-            batches,
-            command: stage.into_command(&self.options.history, now),
-        }
+    fn conclude(&self, stage: Stage<'_>) -> Command {
+        stage.into_command(&self.options.history, self.options.clock.unix_seconds())
     }
 
-    /// Makes `batches` durable, then visible. Nobody sees a batch before it is on disk.
-    fn write(&mut self, decision: Decision) -> Result<(), StoreError> {
-        if decision.batches.is_empty() {
-            return Ok(());
-        }
-        if let Err(cause) = self.durability.append(&decision.batches) {
-            error!(
-                error = &cause as &dyn std::error::Error,
-                "write to the store failed"
-            );
-            return Err(self.write_failed(cause));
-        }
-        self.publish(&decision.command);
-        Ok(())
-    }
-
-    fn write_failed(&mut self, cause: crate::StateError) -> StoreError {
-        let not_written = cause.is_not_written();
-        let cause = Arc::new(cause);
-        if not_written {
-            return StoreError::NotWritten(cause);
-        }
-        let failed = StoreError::Unknown(cause);
-        self.failed = Some(failed.clone());
-        failed
-    }
-
-    fn publish(&mut self, command: &Entries) {
-        let mut state = self.shared.state_mut();
-        let registry = self.shared.registry();
-        match state.machine.apply(command) {
-            Ok(change) => change.batches.iter().for_each(|batch| registry.offer(batch)),
-            Err(error) => error!(
-                error = &error as &dyn std::error::Error,
-                "decided for another revision"
-            ),
-        }
-    }
-
-    /// What is due by the clock: expired values are deleted as any transaction is, old history is forgotten, space
-    /// is given back.
-    fn keep_house(&mut self) {
-        self.kept_house_at = self.options.clock.unix_seconds();
-        while self.failed.is_none() && self.expire() {}
-        self.compact();
-        // A damaged disk is left as it is until the next start has looked at it.
-        if self.failed.is_none() {
-            self.reclaim();
-        }
-    }
-
-    /// Deletes one group of expired values, and tells whether it did and should be called again.
-    fn expire(&mut self) -> bool {
-        let now = self.options.clock.unix_seconds();
-        let expired = self
-            .shared
-            .state()
-            .machine
-            .expired(now, self.options.group.max(1));
-        if expired.is_empty() {
-            return false;
-        }
-        let decision = {
-            let state = self.shared.state();
-            let mut stage = Stage::over(&state.machine);
-            for entry in expired {
-                if let Err(error) = stage.propose(expiry(&entry)) {
-                    warn!(error = &error as &dyn std::error::Error, key = %entry.key, "expiry refused");
-                }
+    fn refusal(&mut self, error: ProposeError) -> StoreError {
+        match error {
+            ProposeError::NotWritten(cause) => StoreError::NotWritten(cause),
+            ProposeError::Unknown(cause) => {
+                warn!(
+                    error = &cause as &dyn std::error::Error,
+                    "outcome of a write is unknown"
+                );
+                StoreError::Unknown(cause)
             }
-            self.conclude(stage)
-        };
-        self.write(decision).is_ok()
+            ProposeError::Failed(cause) => {
+                error!(error = &cause as &dyn std::error::Error, "the log failed");
+                let failed = StoreError::Unknown(cause);
+                self.failed = Some(failed.clone());
+                failed
+            }
+            ProposeError::NotLeading => StoreError::NoLeader,
+            ProposeError::OutOfStep(error) => {
+                StoreError::NotWritten(Arc::new(StateError::NotWritten(Cause::from(error))))
+            }
+        }
     }
 
-    fn compact(&mut self) {
-        loop {
-            let decision = {
-                let state = self.shared.state();
-                self.conclude(Stage::over(&state.machine))
-            };
-            if decision.command.is_empty() {
+    /// What is due by the clock: expired values are deleted as any transaction is, old history is forgotten.
+    async fn keep_house(&mut self) {
+        self.kept_house_at = self.options.clock.unix_seconds();
+        while self.replication.leading() && self.failed.is_none() {
+            let command = self.due();
+            if command.is_empty() {
                 return;
             }
-            self.publish(&decision.command);
+            match self.replication.propose(command).await {
+                Ok(()) => {}
+                // Decided again, at the revision reached.
+                Err(ProposeError::OutOfStep(_)) => {}
+                Err(error) => {
+                    let error = self.refusal(error);
+                    warn!(error = &error as &dyn std::error::Error, "upkeep is put off");
+                    return;
+                }
+            }
         }
     }
 
-    fn reclaim(&mut self) {
-        self.groups_since_reclaim = 0;
-        self.reclaim_wanted = match self.durability.reclaim() {
-            Ok(Reclaimed::More) => true,
-            Ok(Reclaimed::Done) => false,
-            Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "reclaim space of the store"
-                );
-                false
+    /// One group of expired values to delete, and one step of history to forget.
+    fn due(&self) -> Command {
+        let state = self.replica.0.state();
+        let now = self.options.clock.unix_seconds();
+        let mut stage = Stage::over(&state.machine);
+        for entry in state.machine.expired(now, self.options.group.max(1)) {
+            if let Err(error) = stage.propose(expiry(&entry)) {
+                warn!(error = &error as &dyn std::error::Error, key = %entry.key, "expiry refused");
             }
-        };
+        }
+        self.conclude(stage)
     }
 }
 

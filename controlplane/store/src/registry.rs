@@ -98,6 +98,13 @@ impl Registry {
         }
     }
 
+    /// Tells every watch that has delivered all it knows of that there was more, from `revision` on, which is gone.
+    pub(crate) fn outrun(&self, revision: Revision) {
+        for waiter in self.by_prefix.values().flatten() {
+            waiter.offer(revision);
+        }
+    }
+
     /// Wakes every watch, so that it sees the store closed.
     pub(crate) fn wake_all(&self) {
         self.by_prefix.values().flatten().for_each(|waiter| waiter.wake());

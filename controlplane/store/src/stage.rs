@@ -139,7 +139,8 @@ pub(crate) fn event(op: &Op, revision: Revision, previous: Option<&Arc<Entry>>) 
     }
 }
 
-fn check_unique(ops: &[Op]) -> Result<(), StoreError> {
+/// Refuses a key that is named twice.
+pub(crate) fn check_unique(ops: &[Op]) -> Result<(), StoreError> {
     let mut seen = BTreeSet::new();
     match ops.iter().find(|op| !seen.insert(op.key())) {
         Some(twice) => Err(StoreError::DuplicateKey(twice.key().clone())),

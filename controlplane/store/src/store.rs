@@ -1,85 +1,67 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::proposer::{Command, Proposer};
-use crate::registry::Registry;
+use crate::alone::Alone;
+use crate::proposer::{Proposer, Request};
+use crate::replica::Shared;
+use crate::stage::check_unique;
 use crate::{
-    ClusterId, Durability, Entry, Key, Listing, Machine, Op, Options, Outcome, Range, Revision, StoreError,
-    Txn, Watch,
+    Entry, Key, Listing, Op, Options, Outcome, Range, Replica, Replication, Revision, State, StoreError, Txn,
+    Watch,
 };
 
-/// The store: reads from memory on any thread, writes through one proposer thread. Clones share it.
+/// The store: reads from memory on any thread, writes through one proposer. Clones share it.
 ///
 /// Memory is bounded by the current values, the history that [`Options::history`] allows, and
 /// [`Options::queue`] waiting transactions. The store closes when its last handle is dropped.
 #[derive(Debug, Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    requests: mpsc::Sender<Request>,
+    replication: Arc<dyn Replication>,
     max_txn_bytes: usize,
 }
 
-/// What readers, watches and the proposer share. Lock `state` before `registry`.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    state: RwLock<State>,
-    registry: Mutex<Registry>,
-    cluster_id: ClusterId,
-}
-
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) machine: Machine,
-    pub(crate) closed: bool,
-}
-
-impl Shared {
-    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Store {
-    /// Loads what `durability` holds and starts the proposer thread. Blocks while loading.
+    /// A store over one member's copy of the state. Whoever calls this runs the proposer.
+    #[must_use]
+    pub fn over(replica: Replica, replication: Arc<dyn Replication>, options: Options) -> (Self, Proposer) {
+        // Bound: `queue` transactions; when full, callers of `commit` wait.
+        let (requests, queue) = mpsc::channel(options.queue.max(1));
+        let store = Self {
+            shared: Arc::clone(&replica.0),
+            requests,
+            replication: Arc::clone(&replication),
+            max_txn_bytes: options.max_txn_bytes,
+        };
+        (store, Proposer::new(replica, replication, queue, options))
+    }
+
+    /// A store of one member without a log, over `state` alone, with its proposer on a thread of its own: for tests
+    /// and tools. Blocks while loading.
     ///
     /// # Errors
     ///
     /// Fails where the state cannot be read or the thread cannot be started.
-    pub fn open(mut durability: impl Durability, options: Options) -> Result<Self, StoreError> {
-        let loaded = durability
-            .load()
-            .map_err(|error| StoreError::Open(Arc::new(error)))?;
-        let cluster_id = loaded.cluster_id.clone();
-        let state = RwLock::new(State {
-            machine: Machine::restore(loaded),
-            closed: false,
-        });
-        let shared = Arc::new(Shared {
-            state,
-            registry: Mutex::default(),
-            cluster_id,
-        });
-        // Bound: `queue` transactions; when full, callers of `commit` wait.
-        let (commands, queue) = mpsc::channel(options.queue.max(1));
-        let max_txn_bytes = options.max_txn_bytes;
-        Proposer::new(Arc::clone(&shared), durability, options).spawn(queue)?;
-        Ok(Self {
-            shared,
-            commands,
-            max_txn_bytes,
-        })
+    pub fn open(mut state: impl State + std::fmt::Debug, options: Options) -> Result<Self, StoreError> {
+        let loaded = state.load().map_err(|error| StoreError::Open(Arc::new(error)))?;
+        let replica = Replica::new(loaded);
+        let alone = Arc::new(Alone::new(replica.clone(), state));
+        let (store, proposer) = Self::over(replica, alone, options);
+        let failed = |error| StoreError::Thread(Arc::new(error));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
+        let thread = std::thread::Builder::new().name("store-proposer".to_owned());
+        thread
+            .spawn(move || runtime.block_on(proposer.run()))
+            .map_err(failed)?;
+        Ok(store)
     }
 
-    /// Commits `txn`; it is durable when this returns.
+    /// Commits `txn`; it is durable on a majority when this returns.
     ///
     /// Once queued, a transaction is carried out even if the caller goes away, and its outcome is then unknown
     /// to the caller; before that, dropping the future proposes nothing.
@@ -88,6 +70,7 @@ impl Store {
     ///
     /// [`StoreError::NotWritten`] promises that nothing was changed; [`StoreError::Unknown`] does not.
     pub async fn commit(&self, txn: Txn) -> Result<Outcome, StoreError> {
+        check_unique(&txn.ops)?;
         let size = txn.ops.iter().map(Op::size).sum();
         if size > self.max_txn_bytes {
             return Err(StoreError::TooLarge {
@@ -96,14 +79,26 @@ impl Store {
             });
         }
         let (reply, outcome) = oneshot::channel();
-        self.commands
-            .send(Command::Commit { txn, reply })
+        self.requests
+            .send(Request::Commit { txn, reply })
             .await
             .map_err(|_| StoreError::Closed)?;
         outcome.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// The current value of `key`.
+    /// Returns once reads from here show everything that was acknowledged before the call, by any server.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoLeader`] where no server leads or a majority cannot be reached in time.
+    pub async fn read_barrier(&self) -> Result<(), StoreError> {
+        if self.replication.is_alone() {
+            return Ok(());
+        }
+        self.replication.barrier().await
+    }
+
+    /// The current value of `key`, as this server knows it.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         self.shared.state().machine.get(key).cloned()
@@ -156,7 +151,7 @@ impl Store {
     /// The identity of the cluster whose state this is.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
-        self.shared.cluster_id.as_str()
+        self.shared.cluster_id().as_str()
     }
 
     /// How many watches are open.
@@ -172,18 +167,18 @@ impl Store {
     /// Fails where the store is closed.
     pub async fn tick(&self) -> Result<(), StoreError> {
         let (reply, done) = oneshot::channel();
-        self.commands
-            .send(Command::Tick { reply })
+        self.requests
+            .send(Request::Tick { reply })
             .await
             .map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)
     }
 
-    /// Carries out what is queued, then closes the durability; returns when that is done. Other handles can
+    /// Carries out what is queued, then takes no more writes; returns when that is done. Other handles can
     /// still read, and get [`StoreError::Closed`] for writes.
     pub async fn close(self) {
         let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Close { reply }).await.is_ok() {
+        if self.requests.send(Request::Close { reply }).await.is_ok() {
             // An error means that the proposer has ended already, which is what was asked for.
             done.await.unwrap_or_default();
         }

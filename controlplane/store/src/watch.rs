@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::registry::Waiter;
-use crate::store::Shared;
+use crate::replica::Shared;
 use crate::{Batch, Machine, Revision};
 
 /// The changes under a prefix, one [`Batch`] for each transaction that made any.

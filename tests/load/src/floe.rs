@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
-use controlplane_store::{Key, Op, Options, Outcome, Range, Store, Txn, Value};
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup};
+use controlplane_store::{Key, Op, Options, Outcome, Range, State, Store, Txn, Value};
+use controlplane_store_sqlite::SqliteState;
+use controlplane_wal::{RealDisk, Wal};
 
 use crate::target::{self, PREFIX, Target};
 
@@ -16,6 +18,8 @@ use crate::target::{self, PREFIX, Target};
 #[derive(Debug, Clone)]
 pub(crate) struct Floe {
     store: Store,
+    /// Stopped by the handle that closes.
+    server: Arc<Mutex<Option<Server>>>,
     /// Values by their size.
     values: Arc<Mutex<BTreeMap<usize, Value>>>,
 }
@@ -26,11 +30,31 @@ impl Floe {
     /// # Errors
     ///
     /// Fails where the store cannot be opened.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
+    pub(crate) async fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let durability = SqliteDurability::open(&folder.join("store.db"))?;
+        let mut state = SqliteState::open(&folder.join("store.db"))?;
+        let loaded = state.load()?;
+        let (log, _) = Wal::open(
+            RealDisk::open(&folder.join("log"))?,
+            controlplane_wal::Options::default(),
+        )?;
+        let server = Server::start(Setup {
+            id: 1,
+            peer: Peer::default(),
+            log,
+            state,
+            loaded,
+            transport: Arc::new(NoNetwork),
+            folder: folder.join("snapshots"),
+            options: Options::default(),
+            room: None,
+            drive: Drive::Threads,
+            origin: Origin::Found,
+        })
+        .await?;
         Ok(Self {
-            store: Store::open(durability, Options::default())?,
+            store: server.store().clone(),
+            server: Arc::new(Mutex::new(Some(server))),
             values: Arc::default(),
         })
     }
@@ -88,7 +112,10 @@ impl Target for Floe {
     }
 
     async fn close(self) {
-        self.store.close().await;
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = server {
+            server.stop().await;
+        }
     }
 }
 

@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match (&flags.place.floe, &flags.place.etcd) {
-            (Some(folder), _) => run(Floe::open(folder)?, &flags.work).await,
+            (Some(folder), _) => run(Floe::open(folder).await?, &flags.work).await,
             (None, url) => run(Etcd::at(url.as_deref().unwrap_or_default())?, &flags.work).await,
         }
     })

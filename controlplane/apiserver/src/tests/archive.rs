@@ -1,5 +1,5 @@
 use controlplane_store::Retention;
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_store_sqlite::SqliteState;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -10,7 +10,7 @@ const QUERIES: &str = "/apis/floe.dev/v1/queries";
 /// A server over a file, whose store keeps almost no history in memory.
 async fn start() -> (TempDir, Api) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = SqliteDurability::open(&folder.path().join("store.db")).unwrap();
+    let disk = SqliteState::open(&folder.path().join("store.db")).unwrap();
     let archive = disk.archive();
     let history = Retention {
         revisions: 1,

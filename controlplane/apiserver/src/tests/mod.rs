@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use controlplane_api::{Registry, UserInfo};
-use controlplane_store::{MemoryDurability, Options, Store};
+use controlplane_store::{MemoryState, Options, Store};
 use controlplane_store_sqlite::Archive;
 use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -49,10 +49,10 @@ struct Answer {
 
 impl Api {
     async fn start() -> Self {
-        Self::over(MemoryDurability::default()).await
+        Self::over(MemoryState::default()).await
     }
 
-    async fn over(disk: MemoryDurability) -> Self {
+    async fn over(disk: MemoryState) -> Self {
         Self::of(Store::open(disk, Options::default()).unwrap(), None).await
     }
 

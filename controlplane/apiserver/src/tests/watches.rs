@@ -1,3 +1,5 @@
+use controlplane_store::Retention;
+
 use super::*;
 
 #[tokio::test]
@@ -161,15 +163,20 @@ async fn a_watch_from_the_future_is_refused_by_an_event() {
 
 #[tokio::test]
 async fn a_watch_from_before_history_is_told_410_by_an_event_after_which_clients_list_again() {
-    let disk = MemoryDurability::default();
-    let first = Api::over(disk.clone()).await;
-    let begun = first.post(CONFIG_MAPS, &config_map("a")).await.body;
-    first.post(CONFIG_MAPS, &config_map("b")).await;
-    first.server.0.store.clone().close().await;
-    // History is not kept over a restart.
-    let second = Api::over(disk).await;
+    let history = Retention {
+        revisions: 1,
+        ..Retention::default()
+    };
+    let options = Options {
+        history,
+        ..Options::default()
+    };
+    let api = Api::of(Store::open(MemoryState::default(), options).unwrap(), None).await;
+    let begun = api.post(CONFIG_MAPS, &config_map("a")).await.body;
+    api.post(CONFIG_MAPS, &config_map("b")).await;
+    api.post(CONFIG_MAPS, &config_map("c")).await;
     let version = begun["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut events = second
+    let mut events = api
         .watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={version}"))
         .await;
     let event = events.next().await.unwrap();

@@ -70,6 +70,7 @@ pub(crate) async fn propose(store: &Store, txn: Txn) -> Result<Outcome, ApiError
             );
             ApiError::timeout("the store cannot tell whether the write was carried out")
         }
+        StoreError::NoLeader => ApiError::service_unavailable(format!("nothing was changed: {error}")),
         StoreError::Closed => ApiError::service_unavailable("the server is shutting down"),
         other => bug("write to the store", other),
     })

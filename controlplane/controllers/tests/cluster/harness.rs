@@ -11,7 +11,7 @@ use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Parts, PodNetworks, SystemClock};
 use controlplane_controllers::{Config, PodRange};
 use controlplane_pki::CertificateAuthority;
-use controlplane_store::{MemoryDurability, Options, Store};
+use controlplane_store::{MemoryState, Options, Store};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -64,7 +64,7 @@ impl Cluster {
         let signer = CertificateAuthority::load_or_create(files.path(), "ca", Timestamp::now());
         let server = ApiServer::new(Parts {
             registry: Registry::builtin(),
-            store: Store::open(MemoryDurability::default(), Options::default()).unwrap(),
+            store: Store::open(MemoryState::default(), Options::default()).unwrap(),
             archive: None,
             schemas: controlplane_schema::builtin(),
             clock: Arc::new(SystemClock),

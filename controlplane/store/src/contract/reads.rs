@@ -14,7 +14,7 @@ fn names(bench: &Bench, range: &Range) -> Vec<String> {
 
 /// Kubernetes orders by the bytes of `<namespace>/<name>`, in which `-` and `.` come before `/`.
 pub async fn list_is_ordered_by_key_bytes_as_kubernetes_orders(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     for name in ["b/a", "a/b", "a-1/a", "a/a.b", "a/a-b", "a/a", "a1/a", "a.1/a"] {
         bench.put(name, "").await;
     }
@@ -31,7 +31,7 @@ pub async fn list_is_ordered_by_key_bytes_as_kubernetes_orders(disk: &impl Disk)
 
 /// Pages read at the first page's revision are one snapshot, whatever is written between them.
 pub async fn pages_at_one_revision_make_one_snapshot(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let ops = (0..10).map(|i| put(&format!("ns/{i}"), "old")).collect();
     bench.commit(vec![], ops).await;
     let whole = names(&bench, &Range::prefix(PODS));
@@ -70,7 +70,7 @@ pub async fn pages_at_one_revision_make_one_snapshot(disk: &impl Disk) {
 
 /// Every revision that is kept can be read as it was when it was current.
 pub async fn old_revision_reads_as_it_was(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut then = vec![(bench.store.revision(), names(&bench, &Range::prefix(PODS)))];
     for step in 0..30 {
         match step % 4 {
@@ -96,7 +96,8 @@ pub async fn compacted_and_future_revisions_are_refused(disk: &impl Disk) {
             revisions: 3,
             ..Retention::default()
         },
-    );
+    )
+    .await;
     for round in 0..10 {
         bench.put("ns/a", &round.to_string()).await;
     }

@@ -5,7 +5,7 @@ use crate::{Compare, Op, Outcome, StoreError, Txn};
 
 /// One compare that fails stops every operation.
 pub async fn transaction_is_all_or_nothing(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let first = bench.put("ns/a", "1").await;
     let holds = Compare::ModRevision(key("ns/a"), first);
     let fails = Compare::Exists(key("ns/b"));
@@ -31,7 +31,7 @@ pub async fn transaction_is_all_or_nothing(disk: &impl Disk) {
 
 /// A refusal carries the value of each compare's key, in order.
 pub async fn refused_transaction_shows_what_it_found(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let revision = bench.put("ns/a", "1").await;
     let compares = vec![Compare::Exists(key("ns/b")), Compare::Absent(key("ns/a"))];
     let outcome = bench
@@ -53,7 +53,7 @@ pub async fn refused_transaction_shows_what_it_found(disk: &impl Disk) {
 
 /// Of many that create one key at once, one succeeds.
 pub async fn one_of_many_racing_creations_wins(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut racers = tokio::task::JoinSet::new();
     for racer in 0..32 {
         let store = bench.store.clone();
@@ -75,7 +75,7 @@ pub async fn one_of_many_racing_creations_wins(disk: &impl Disk) {
 
 /// Deleting what is absent, or doing nothing, is no revision.
 pub async fn transaction_that_changes_nothing_takes_no_revision(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let before = bench.put("ns/a", "1").await;
     assert_eq!(bench.delete("ns/b").await, before);
     assert_eq!(
@@ -87,7 +87,7 @@ pub async fn transaction_that_changes_nothing_takes_no_revision(disk: &impl Disk
 
 /// A key has one event in a revision.
 pub async fn transaction_naming_a_key_twice_is_refused(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let ops = vec![put("ns/a", "1"), Op::Delete { key: key("ns/a") }];
     let refused = bench
         .store
@@ -103,7 +103,7 @@ pub async fn transaction_naming_a_key_twice_is_refused(disk: &impl Disk) {
 
 /// Memory is bounded for each transaction.
 pub async fn oversized_transaction_is_refused(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let ops = vec![put("ns/a", &"x".repeat(9 << 20))];
     let refused = bench
         .store
@@ -118,7 +118,7 @@ pub async fn oversized_transaction_is_refused(disk: &impl Disk) {
 
 /// Updates keep the revision of creation; deleting and creating again does not.
 pub async fn recreated_value_has_a_new_creation_revision(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let created = bench.put("ns/a", "1").await;
     let updated = bench.put("ns/a", "2").await;
     let entry = bench.store.get(&key("ns/a")).expect("it was written");
@@ -131,7 +131,7 @@ pub async fn recreated_value_has_a_new_creation_revision(disk: &impl Disk) {
 
 /// A caller that goes away after proposing, as a dropped connection does, stops nothing.
 pub async fn commit_outlives_its_caller(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     {
         let commit = bench.store.commit(Txn {
             actor: "test".into(),

@@ -19,7 +19,7 @@ async fn pass(bench: &Bench, until: u64) {
 
 /// Expiry is a delete like any other: it has a revision and is watched.
 pub async fn expired_value_is_deleted_as_by_a_transaction(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     put_until(&bench, "ns/late", "1", START + 20).await;
     put_until(&bench, "ns/soon", "1", START + 10).await;
     let mut watch = bench
@@ -44,7 +44,7 @@ pub async fn expired_value_is_deleted_as_by_a_transaction(disk: &impl Disk) {
 
 /// Writing again moves or removes the time.
 pub async fn renewed_value_does_not_expire(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     put_until(&bench, "ns/moved", "1", START + 10).await;
     put_until(&bench, "ns/moved", "2", START + 50).await;
     put_until(&bench, "ns/kept", "1", START + 10).await;
@@ -67,7 +67,8 @@ pub async fn history_is_bounded_in_revisions(disk: &impl Disk) {
             revisions: 7,
             ..Retention::default()
         },
-    );
+    )
+    .await;
     for round in 0..50 {
         bench.put("ns/a", &round.to_string()).await;
         assert!(kept(&bench) <= 7);
@@ -83,7 +84,8 @@ pub async fn history_is_bounded_in_time(disk: &impl Disk) {
             seconds: 10,
             ..Retention::default()
         },
-    );
+    )
+    .await;
     bench.put("ns/a", "1").await;
     pass(&bench, START + 5).await;
     bench.put("ns/a", "2").await;
@@ -103,7 +105,8 @@ pub async fn history_is_bounded_in_bytes(disk: &impl Disk) {
             bytes: 100_000,
             ..Retention::default()
         },
-    );
+    )
+    .await;
     for _ in 0..30 {
         bench.put("ns/a", &"x".repeat(10_000)).await;
     }

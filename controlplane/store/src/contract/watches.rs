@@ -51,7 +51,7 @@ async fn write_at_once(bench: &Bench, writers: usize, each: usize) {
 
 /// Events come in the order of revisions, also when many write at once.
 pub async fn watch_is_ordered(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch(PODS, bench.store.revision())
@@ -63,7 +63,7 @@ pub async fn watch_is_ordered(disk: &impl Disk) {
 
 /// No event comes twice.
 pub async fn watch_is_unique(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch(PODS, bench.store.revision())
@@ -83,7 +83,7 @@ pub async fn watch_is_unique(disk: &impl Disk) {
 
 /// All events of a transaction come in one batch, in the order of its operations.
 pub async fn watch_is_atomic(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     bench.put("ns/old", "0").await;
     let mut watch = bench
         .store
@@ -105,7 +105,7 @@ pub async fn watch_is_atomic(disk: &impl Disk) {
 
 /// Every committed change is seen, also by a watch that waits while it is made.
 pub async fn watch_is_reliable(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch(PODS, bench.store.revision())
@@ -125,7 +125,7 @@ pub async fn watch_is_reliable(disk: &impl Disk) {
 
 /// A watch begun after any revision that is kept sees exactly what a watch from the beginning sees after it.
 pub async fn watch_is_resumable(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let start = bench.store.revision();
     for round in 0..10 {
         bench.put(&format!("ns/{}", round % 3), &round.to_string()).await;
@@ -154,7 +154,7 @@ pub async fn watch_is_resumable(disk: &impl Disk) {
 
 /// `progress` reaches the store's revision on a quiet watch, and never overtakes an event.
 pub async fn watch_is_bookmarkable(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch("/registry/pods/ns/", bench.store.revision())
@@ -179,7 +179,7 @@ pub async fn watch_is_bookmarkable(disk: &impl Disk) {
 
 /// A watch that falls behind the history says so, on every call; one that is merely quiet does not.
 pub async fn slow_watch_ends_with_an_error_and_skips_nothing(disk: &impl Disk) {
-    let bench = Bench::keeping(disk, FEW);
+    let bench = Bench::keeping(disk, FEW).await;
     let start = bench.store.revision();
     let mut slow = bench
         .store
@@ -201,7 +201,7 @@ pub async fn slow_watch_ends_with_an_error_and_skips_nothing(disk: &impl Disk) {
 
 /// A revision that is not reached yet, as from another cluster, is refused instead of showing old events.
 pub async fn watch_of_the_future_is_refused(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let current = bench.put("ns/a", "1").await;
     let refused = bench.store.watch(PODS, current.next());
     assert!(matches!(refused, Err(StoreError::FutureRevision { current: at, .. }) if at == current));
@@ -209,7 +209,7 @@ pub async fn watch_of_the_future_is_refused(disk: &impl Disk) {
 
 /// Other keys do not show, not even those whose names begin alike.
 pub async fn watch_sees_only_its_prefix(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch("/registry/pods/ns/", bench.store.revision())
@@ -225,7 +225,7 @@ pub async fn watch_sees_only_its_prefix(disk: &impl Disk) {
 
 /// The oldest event that is kept can be watched, and it can be a delete.
 pub async fn watch_after_the_compaction_revision_sees_a_delete_right_after_it(disk: &impl Disk) {
-    let bench = Bench::keeping(disk, Retention { revisions: 1, ..FEW });
+    let bench = Bench::keeping(disk, Retention { revisions: 1, ..FEW }).await;
     bench.put("ns/a", "1").await;
     let compacted = bench.put("ns/b", "1").await;
     bench.delete("ns/a").await;
@@ -239,7 +239,7 @@ pub async fn watch_after_the_compaction_revision_sees_a_delete_right_after_it(di
 
 /// A listing and its watch together hold every write once.
 pub async fn list_and_watch_leave_no_gap(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let joining = async {
         let mut joined = Vec::new();
         for _ in 0..50 {
@@ -268,7 +268,7 @@ pub async fn list_and_watch_leave_no_gap(disk: &impl Disk) {
 
 /// What was committed before closing is still delivered.
 pub async fn closed_store_ends_watches_after_their_last_event(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch(PODS, bench.store.revision())
@@ -281,7 +281,7 @@ pub async fn closed_store_ends_watches_after_their_last_event(disk: &impl Disk) 
 
 /// A `next` that is dropped while it waits takes nothing with it.
 pub async fn cancelled_next_loses_no_event(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let mut watch = bench
         .store
         .watch(PODS, bench.store.revision())
@@ -298,7 +298,7 @@ pub async fn cancelled_next_loses_no_event(disk: &impl Disk) {
 
 /// A dropped watch is forgotten.
 pub async fn watches_leave_nothing_behind(disk: &impl Disk) {
-    let bench = Bench::over(disk);
+    let bench = Bench::over(disk).await;
     let begin = || {
         bench
             .store

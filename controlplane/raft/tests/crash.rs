@@ -8,33 +8,46 @@
     reason = "a test that cannot be set up must stop"
 )]
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use controlplane_raft::{Change, Drive, Log, NoNetwork, Origin, Peer, Server, Setup};
 use controlplane_store::{
-    Batch, Durability, Key, Loaded, Op, Options, Outcome, Range, Reclaimed, Retention, StateError, Store,
-    Txn, Value,
+    Applied, Key, Loaded, Op, Options, Outcome, Reclaimed, Retention, State, StateError, Txn, Value,
 };
-use controlplane_store_sqlite::SqliteDurability;
+use controlplane_store_sqlite::SqliteState;
+use controlplane_wal::{RealDisk, Wal};
 
 const STORE: &str = "FLOE_TEST_CRASH_STORE";
 const STEP: &str = "FLOE_TEST_CRASH_STEP";
 
-/// A disk whose process dies at one of the steps, the n-th time it gets there.
+/// A log or a state whose process dies at one of its steps, the n-th time it gets there.
 #[derive(Debug)]
-struct Deadly {
-    inner: SqliteDurability,
+struct Deadly<T> {
+    inner: T,
     step: String,
-    left: u32,
+    left: Cell<u32>,
 }
 
-impl Deadly {
-    fn reach(&mut self, step: &str) {
+impl<T> Deadly<T> {
+    fn new(inner: T, step: &str, after: u32) -> Self {
+        Self {
+            inner,
+            step: step.to_owned(),
+            left: Cell::new(after),
+        }
+    }
+
+    fn reach(&self, step: &str) {
         if self.step == step {
-            self.left = self.left.saturating_sub(1);
-            if self.left == 0 {
+            self.left.set(self.left.get().saturating_sub(1));
+            if self.left.get() == 0 {
                 let own = rustix::process::getpid();
                 rustix::process::kill_process(own, rustix::process::Signal::KILL)
                     .expect("we may kill ourselves");
@@ -43,25 +56,106 @@ impl Deadly {
     }
 }
 
-impl Durability for Deadly {
-    fn load(&mut self) -> Result<Loaded, StateError> {
-        self.reach("before load");
-        self.inner.load()
+impl Log for Deadly<Wal<RealDisk>> {
+    fn first(&self) -> u64 {
+        Log::first(&self.inner)
     }
 
-    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError> {
+    fn next(&self) -> u64 {
+        Log::next(&self.inner)
+    }
+
+    fn meta(&self) -> Vec<u8> {
+        Log::meta(&self.inner)
+    }
+
+    fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
         self.reach("before append");
-        let appended = self.inner.append(batches);
+        let appended = Log::append(&mut self.inner, records);
         self.reach("after append");
         appended
     }
 
-    fn reclaim(&mut self) -> Result<Reclaimed, StateError> {
+    fn read(&self, range: Range<u64>, max_bytes: usize) -> Result<Vec<(u64, Bytes)>, StateError> {
+        Log::read(&self.inner, range, max_bytes)
+    }
+
+    fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
+        Log::truncate_from(&mut self.inner, index)
+    }
+
+    fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
+        self.reach("before purge");
+        let purged = Log::purge_through(&mut self.inner, index);
+        self.reach("after purge");
+        purged
+    }
+
+    fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
+        self.reach("before meta");
+        let set = Log::set_meta(&mut self.inner, data);
+        self.reach("after meta");
+        set
+    }
+}
+
+impl State for Deadly<SqliteState> {
+    fn load(&mut self) -> Result<Loaded, StateError> {
+        self.inner.load()
+    }
+
+    fn apply(&mut self, applied: &Applied<'_>) -> Result<(), StateError> {
+        self.reach("before apply");
+        let done = self.inner.apply(applied);
+        self.reach("after apply");
+        done
+    }
+
+    fn sync(&mut self) -> Result<(), StateError> {
+        self.reach("before sync");
+        let done = self.inner.sync();
+        self.reach("after sync");
+        done
+    }
+
+    fn reclaim(&mut self, now: u64) -> Result<Reclaimed, StateError> {
         self.reach("before reclaim");
-        let reclaimed = self.inner.reclaim();
+        let reclaimed = self.inner.reclaim(now);
         self.reach("after reclaim");
         reclaimed
     }
+
+    fn snapshot(&mut self, into: &Path) -> Result<(), StateError> {
+        self.inner.snapshot(into)
+    }
+
+    fn install(&mut self, from: &Path) -> Result<Loaded, StateError> {
+        self.inner.install(from)
+    }
+}
+
+/// Opens the store in `folder`, to die at `step`.
+async fn open(folder: &Path, step: &str, options: Options) -> Server {
+    let mut state = SqliteState::open(&folder.join("store.db")).expect("the state opens after a crash");
+    let loaded = state.load().expect("the state loads after a crash");
+    let disk = RealDisk::open(&folder.join("log")).expect("the folder can be made");
+    let (log, _) =
+        Wal::open(disk, controlplane_wal::Options::default()).expect("the log opens after a crash");
+    Server::start(Setup {
+        id: 1,
+        peer: Peer::default(),
+        log: Deadly::new(log, step, if step.ends_with("append") { 40 } else { 1 }),
+        state: Deadly::new(state, step, if step.ends_with("apply") { 20 } else { 1 }),
+        loaded,
+        transport: Arc::new(NoNetwork),
+        folder: folder.join("snapshots"),
+        options,
+        room: None,
+        drive: Drive::Threads,
+        origin: Origin::Found,
+    })
+    .await
+    .expect("the store starts after a crash")
 }
 
 /// Not a test: the writer that the tests below start and kill.
@@ -70,23 +164,19 @@ impl Durability for Deadly {
 async fn writer() {
     let path = PathBuf::from(std::env::var_os(STORE).expect("the parent names the file"));
     let step = std::env::var(STEP).unwrap_or_default();
-    let inner = SqliteDurability::open(&path).expect("the store opens after a crash");
     let history = Retention {
         revisions: 10,
         ..Retention::default()
     };
-    let store = Store::open(
-        Deadly {
-            inner,
-            step,
-            left: 40,
-        },
-        Options {
-            history,
-            ..Options::default()
-        },
-    )
-    .expect("the store loads after a crash");
+    let options = Options {
+        history,
+        ..Options::default()
+    };
+    let server = open(&path, &step, options).await;
+    let store = server.store().clone();
+    if step.ends_with("sync") || step.ends_with("purge") {
+        purge(&server).await;
+    }
     for round in 0_u64.. {
         let ops = vec![
             put("counter", &round.to_string()),
@@ -105,6 +195,19 @@ async fn writer() {
         };
         println!("acknowledged {revision} {round}");
     }
+}
+
+/// A second server that never answers is added and removed, for which the log's beginning is forgotten, in the background.
+async fn purge(server: &Server) {
+    let members = server.members();
+    let peer = Peer {
+        address: "nowhere:6444".to_owned(),
+        ..Peer::default()
+    };
+    members
+        .change(Change::Add(2, peer))
+        .await
+        .expect("a server can be added");
 }
 
 fn key(name: &str) -> Key {
@@ -148,7 +251,8 @@ fn last_acknowledged(child: &mut Child) -> Option<(u64, u64)> {
 
 /// Opens the file and checks it against what the writer was told; returns the revision.
 async fn check(path: &Path, acknowledged: Option<(u64, u64)>, before: u64) -> u64 {
-    let store = Store::open(SqliteDurability::open(path).unwrap(), Options::default()).unwrap();
+    let server = open(path, "", Options::default()).await;
+    let store = server.store().clone();
     let reached = store.revision().get();
     if let Some((revision, round)) = acknowledged {
         let counter = store.get(&key("counter")).expect("the counter was acknowledged");
@@ -164,7 +268,9 @@ async fn check(path: &Path, acknowledged: Option<(u64, u64)>, before: u64) -> u6
             "acknowledged {revision}, found {reached}"
         );
         assert_eq!(counter.mod_revision.get(), reached);
-        let all = store.list(&Range::prefix("/registry/")).unwrap();
+        let all = store
+            .list(&controlplane_store::Range::prefix("/registry/"))
+            .unwrap();
         let newest = all
             .entries
             .iter()
@@ -173,20 +279,28 @@ async fn check(path: &Path, acknowledged: Option<(u64, u64)>, before: u64) -> u6
         assert_eq!(newest, 2, "a transaction is there whole or not at all");
     }
     assert!(reached >= before, "went from {before} back to {reached}");
-    store.close().await;
+    server.stop().await;
     reached
 }
 
 #[tokio::test]
 async fn no_acknowledged_write_is_lost_when_killed_at_any_step() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
+    let path = folder.path().to_owned();
     let mut reached = 0;
     for step in [
         "before append",
         "after append",
+        "before meta",
+        "after meta",
+        "before apply",
+        "after apply",
         "before reclaim",
         "after reclaim",
+        "before sync",
+        "after sync",
+        "before purge",
+        "after purge",
         "before append",
     ] {
         let mut child = start_writer(&path, step);
@@ -199,7 +313,6 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_step() {
             }
         });
         let acknowledged = last_acknowledged(&mut child);
-        assert!(acknowledged.is_some());
         reached = check(&path, acknowledged, reached).await;
         deadline.join().unwrap();
     }
@@ -208,7 +321,7 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_step() {
 #[tokio::test]
 async fn no_acknowledged_write_is_lost_when_killed_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
+    let path = folder.path().to_owned();
     let mut reached = 0;
     for run in 0..20_u64 {
         let mut child = start_writer(&path, "");
@@ -218,48 +331,4 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_moment() {
         reached = check(&path, acknowledged, reached).await;
     }
     assert!(reached > 20, "only {reached} writes in all");
-}
-
-#[tokio::test]
-async fn a_file_that_is_open_elsewhere_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let _held = SqliteDurability::open(&path).unwrap();
-    let refused = SqliteDurability::open(&path);
-    assert!(matches!(refused, Err(StateError::InUse(_))), "{refused:?}");
-}
-
-#[test]
-fn a_file_of_a_newer_or_another_program_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    std::fs::write(&path, "this is no database, whatever its name says").unwrap();
-    assert!(matches!(
-        SqliteDurability::open(&path),
-        Err(StateError::Corrupt(_))
-    ));
-    std::fs::remove_file(&path).unwrap();
-    drop(SqliteDurability::open(&path).unwrap());
-    rusqlite::Connection::open(&path)
-        .unwrap()
-        .pragma_update(None, "user_version", 9)
-        .unwrap();
-    assert!(matches!(
-        SqliteDurability::open(&path),
-        Err(StateError::NewerSchema { found: 9, known: 2 })
-    ));
-}
-
-#[test]
-fn the_store_file_is_readable_by_its_owner_only() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let _open = SqliteDurability::open(&path).unwrap();
-    for file in std::fs::read_dir(folder.path()).unwrap() {
-        assert_eq!(
-            file.unwrap().metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-    }
 }

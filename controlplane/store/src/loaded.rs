@@ -32,7 +32,7 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// The state a durability holds when it is opened.
+/// The state as it is when it is opened.
 #[derive(Debug)]
 pub struct Loaded {
     /// The cluster this state belongs to.
@@ -73,36 +73,10 @@ pub enum Reclaimed {
     More,
 }
 
-/// What makes acknowledged batches survive a crash.
-///
-/// Called from one thread only. Every implementation passes the suite in `contract`.
-pub trait Durability: Send + 'static {
-    /// Reads the whole state back; called once, first.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the state cannot be read or belongs to another schema version.
-    fn load(&mut self) -> Result<Loaded, StateError>;
-
-    /// Makes `batches` durable, all or none, in order; they are on disk when it returns.
-    ///
-    /// # Errors
-    ///
-    /// [`StateError::NotWritten`] promises that none of them is there nor will appear.
-    fn append(&mut self, batches: &[Batch]) -> Result<(), StateError>;
-
-    /// Does one bounded step of giving space back; called when the queue is idle and regularly under load.
-    ///
-    /// # Errors
-    ///
-    /// A failure loses nothing; it is logged and tried again later.
-    fn reclaim(&mut self) -> Result<Reclaimed, StateError>;
-}
-
-/// A boxed cause from whatever library the durability uses.
+/// A boxed cause from whatever library keeps the state.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why state could not be loaded, appended or reclaimed.
+/// Why state or log could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The disk is full: nothing was written; free space and try again.
@@ -133,7 +107,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether an append that failed so has left nothing behind.
+    /// Whether a write that failed so has left nothing behind.
     #[must_use]
     pub fn is_not_written(&self) -> bool {
         match self {

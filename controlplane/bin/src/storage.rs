@@ -1,0 +1,174 @@
+//! The store of this server: its log, its state, and the port on which other servers are answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use controlplane_pki::write_private;
+use controlplane_raft::tls::{TlsListener, TlsTransport};
+use controlplane_raft::{Drive, Origin, Peer, Room, Server, ServerId, Setup, state_error};
+use controlplane_store::{Cause, Loaded, Options, State, StateError, Store};
+use controlplane_store_sqlite::{Archive, SqliteState};
+use controlplane_wal::{RealDisk, Wal};
+use rand::RngExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::identities::Identities;
+
+/// Bytes that must be free beside what a write takes itself: what the state on disk and SQLite's own log need.
+const SPARE: u64 = 4 << 20;
+
+/// The open store, and what answers other servers.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    server: Server,
+    archive: Archive,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// This server's number, drawn on its first start.
+///
+/// # Errors
+///
+/// Where the file that keeps it cannot be read or written.
+pub(crate) fn own_id(state_dir: &Path) -> anyhow::Result<ServerId> {
+    let path = state_dir.join("server-id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text
+            .trim()
+            .parse()
+            .with_context(|| format!("{} holds no server's number", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // Never used again by another server, so it is drawn from many; positive in every language.
+            let id = rand::rng().random_range(1..=u64::try_from(i64::MAX)?);
+            write_private(&path, &format!("{id}\n")).with_context(|| format!("write {}", path.display()))?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+/// What is opened before anything runs.
+struct Opened {
+    state: SqliteState,
+    loaded: Loaded,
+    log: Wal<RealDisk>,
+}
+
+impl Storage {
+    /// Opens log and state, takes part in the group, and answers other servers on `listener`.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that cannot be opened.
+    pub(crate) async fn open(
+        config: &Config,
+        id: ServerId,
+        identities: &Identities,
+        listener: TcpListener,
+    ) -> anyhow::Result<Self> {
+        let folder = config.state_dir.clone();
+        // Loading reads the whole file, so it is done off the runtime's threads.
+        let opened = tokio::task::spawn_blocking(move || open_files(&folder)).await??;
+        let archive = opened.state.archive();
+        let cluster = opened.loaded.cluster_id.clone();
+        let identity = identities.to_servers.clone();
+        let server = Server::start(Setup {
+            id,
+            peer: own_peer(config),
+            log: opened.log,
+            state: opened.state,
+            loaded: opened.loaded,
+            transport: Arc::new(TlsTransport::new(identity.clone(), cluster.as_str())),
+            folder: config.state_dir.join("snapshots"),
+            options: Options::default(),
+            room: Some(room(config.state_dir.clone())),
+            drive: Drive::Threads,
+            origin: Origin::Found,
+        })
+        .await
+        .with_context(|| format!("cannot start the store in {}", config.state_dir.display()))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let answering = TlsListener::new(identity, cluster.as_str(), server.service().clone());
+        tasks.spawn(answering.serve(listener, stopped));
+        Ok(Self {
+            server,
+            archive,
+            tasks,
+            stop,
+        })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.server.store()
+    }
+
+    /// What reads the state's file beside it.
+    pub(crate) fn archive(&self) -> Archive {
+        self.archive.clone()
+    }
+
+    /// Hands over to another server, carries out what is queued, and closes log and state.
+    pub(crate) async fn close(mut self) {
+        // Still answering: whoever takes over asks this server for its vote.
+        self.server.stop().await;
+        self.stop.send_replace(true);
+        self.tasks.shutdown().await;
+    }
+}
+
+/// How other servers reach this one.
+fn own_peer(config: &Config) -> Peer {
+    let host = config.advertise.ip();
+    Peer {
+        name: config.server_name.clone(),
+        address: std::net::SocketAddr::new(host, config.peer_listen.port()).to_string(),
+        api: config.advertise.to_string(),
+    }
+}
+
+fn open_files(folder: &Path) -> anyhow::Result<Opened> {
+    let path = folder.join("store.db");
+    let what = || format!("cannot open the store {}", path.display());
+    let mut state = SqliteState::open(&path).with_context(what)?;
+    let loaded = state.load().with_context(what)?;
+    let path = folder.join("log");
+    let what = || format!("cannot open the log {}", path.display());
+    let disk = RealDisk::open(&path).with_context(what)?;
+    // The newest entries are kept in memory once already, decoded.
+    let options = controlplane_wal::Options {
+        recent_bytes: 1 << 20,
+        ..controlplane_wal::Options::default()
+    };
+    let (log, recovered) = Wal::open(disk, options).map_err(state_error).with_context(what)?;
+    if let Some(cut) = recovered.cut {
+        tracing::info!(
+            ?cut,
+            "the end of the log was not written to the end, and was cut off"
+        );
+    }
+    Ok(Opened { state, loaded, log })
+}
+
+/// Refuses what would fill the disk, before any server has promised it: a log that cannot be written stops.
+fn room(folder: PathBuf) -> Room {
+    Arc::new(move |bytes| {
+        let Ok(disk) = rustix::fs::statvfs(&folder) else {
+            return Ok(());
+        };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let needed = SPARE.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(2));
+        match free < needed {
+            true => Err(StateError::Full(Cause::from(format!(
+                "{free} bytes are free in {}, a write needs {needed}",
+                folder.display()
+            )))),
+            false => Ok(()),
+        }
+    })
+}

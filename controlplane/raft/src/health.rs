@@ -1,0 +1,47 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use controlplane_store::{Cause, StateError};
+
+/// What a member's log and state say about their disk, for whoever decides whether to write.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    log: Mutex<Option<Arc<StateError>>>,
+    state: Mutex<Option<Arc<StateError>>>,
+}
+
+/// Who has trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Log,
+    State,
+}
+
+impl Health {
+    /// Notes that `part` works, or why it does not.
+    pub(crate) fn set(&self, part: Part, trouble: Option<Arc<StateError>>) {
+        *self.slot(part).lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Why nothing can be written now.
+    pub(crate) fn trouble(&self) -> Option<Arc<StateError>> {
+        [Part::Log, Part::State].into_iter().find_map(|part| {
+            self.slot(part)
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        })
+    }
+
+    fn slot(&self, part: Part) -> &Mutex<Option<Arc<StateError>>> {
+        match part {
+            Part::Log => &self.log,
+            Part::State => &self.state,
+        }
+    }
+}
+
+/// The error of an answer that will never come because who should give it has ended.
+pub(crate) fn ended(who: impl fmt::Display) -> StateError {
+    StateError::Unknown(Cause::from(format!("{who} has ended")))
+}

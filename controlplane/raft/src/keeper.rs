@@ -1,0 +1,240 @@
+//! The state on disk: one task owns the [`State`] and writes what was applied in memory, off the write path.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use controlplane_store::{Applied, Batch, Clock, Loaded, Reclaimed, Revision, State, StateError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, warn};
+
+use crate::health::{Health, Part, ended};
+
+/// Commands applied in memory that may wait for the disk; when full, applying waits, and so does everybody who writes.
+const QUEUE: usize = 256;
+/// How soon a full disk is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long nothing is applied until upkeep is done.
+const IDLE: Duration = Duration::from_millis(200);
+/// How often upkeep looks at state that nobody changes.
+const SELDOM: Duration = Duration::from_secs(600);
+/// Writes between two steps of upkeep under constant load.
+const UPKEEP_EVERY: u32 = 16;
+
+type Reply<T> = oneshot::Sender<Result<T, StateError>>;
+
+/// What one command did, on its way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) batches: Vec<Arc<Batch>>,
+    pub(crate) compacted: Option<Revision>,
+    pub(crate) position: Vec<u8>,
+}
+
+/// What the owner of the state is asked to do.
+enum Job {
+    Apply(Step),
+    Sync { reply: Reply<Vec<u8>> },
+    Snapshot { into: PathBuf, reply: Reply<Vec<u8>> },
+    Install { from: PathBuf, reply: Reply<Loaded> },
+}
+
+/// The handle on the state. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper(mpsc::Sender<Job>);
+
+/// Owns the state and does the jobs, in order.
+pub(crate) struct StateOwner<S> {
+    state: S,
+    jobs: mpsc::Receiver<Job>,
+    /// A job received while others were gathered.
+    next: Option<Job>,
+    position: Vec<u8>,
+    clock: Arc<dyn Clock>,
+    health: Arc<Health>,
+    stop: watch::Receiver<bool>,
+    writes: u32,
+    upkeep: bool,
+}
+
+impl Keeper {
+    /// Takes `state`, which was loaded at `position`: the handle, and what must run for it to answer.
+    pub(crate) fn split<S: State>(
+        state: S,
+        position: Vec<u8>,
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+        stop: watch::Receiver<bool>,
+    ) -> (Self, StateOwner<S>) {
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        let owner = StateOwner {
+            state,
+            jobs,
+            next: None,
+            position,
+            clock,
+            health,
+            stop,
+            writes: 0,
+            upkeep: true,
+        };
+        (Self(sender), owner)
+    }
+
+    /// Hands over what was applied; waits where the disk is behind by more than the queue holds.
+    pub(crate) async fn apply(&self, step: Step) -> Result<(), StateError> {
+        self.0
+            .send(Job::Apply(step))
+            .await
+            .map_err(|_| ended("the state"))
+    }
+
+    /// Makes everything handed over durable, and returns the position that it reaches.
+    pub(crate) async fn sync(&self) -> Result<Vec<u8>, StateError> {
+        self.ask(|reply| Job::Sync { reply }).await
+    }
+
+    /// Writes a copy of everything handed over, and returns the position that it reaches.
+    pub(crate) async fn snapshot(&self, into: PathBuf) -> Result<Vec<u8>, StateError> {
+        self.ask(|reply| Job::Snapshot { into, reply }).await
+    }
+
+    /// Replaces the state by a copy.
+    pub(crate) async fn install(&self, from: PathBuf) -> Result<Loaded, StateError> {
+        self.ask(|reply| Job::Install { from, reply }).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StateError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || ended("the state");
+        self.0.send(job(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl<S: State> StateOwner<S> {
+    /// Does jobs until told to stop, or until every handle is gone. Blocks its thread on the disk.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.receive().await {
+                Some(Job::Apply(first)) => self.apply(first).await,
+                Some(Job::Sync { reply }) => {
+                    let synced = self.state.sync().map(|()| self.position.clone());
+                    answer(reply, synced);
+                }
+                Some(Job::Snapshot { into, reply }) => {
+                    let made = self.state.snapshot(&into).map(|()| self.position.clone());
+                    answer(reply, made);
+                }
+                Some(Job::Install { from, reply }) => self.install(&from, reply),
+                None => return,
+            }
+        }
+    }
+
+    /// The next job; upkeep is done while there is none.
+    async fn receive(&mut self) -> Option<Job> {
+        if let Some(job) = self.next.take() {
+            return Some(job);
+        }
+        loop {
+            let pause = if self.upkeep { IDLE } else { SELDOM };
+            tokio::select! {
+                biased;
+                // Cancel-safe: a job not returned stays in the queue.
+                job = self.jobs.recv() => return job,
+                // Cancel-safe: the value stays.
+                _ = self.stop.wait_for(|stop| *stop) => return None,
+                // Cancel-safe: a dropped sleep loses nothing.
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.reclaim().await;
+        }
+    }
+
+    /// Writes one step and those that wait behind it in one go.
+    async fn apply(&mut self, mut step: Step) {
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Apply(next) => {
+                    step.batches.extend(next.batches);
+                    step.compacted = next.compacted.or(step.compacted);
+                    step.position = next.position;
+                }
+                other => {
+                    self.next = Some(other);
+                    break;
+                }
+            }
+        }
+        self.write(step).await;
+        self.writes += 1;
+        self.upkeep = true;
+        if self.writes.is_multiple_of(UPKEEP_EVERY) {
+            self.reclaim_once();
+        }
+    }
+
+    /// Writes `step`, again for as long as the disk is full; what it holds is in the log and cannot be taken back.
+    async fn write(&mut self, step: Step) {
+        let applied = Applied {
+            batches: &step.batches,
+            compacted: step.compacted,
+            position: &step.position,
+        };
+        loop {
+            match self.state.apply(&applied) {
+                Ok(()) => {
+                    self.health.set(Part::State, None);
+                    self.position = step.position;
+                    return;
+                }
+                Err(error) => {
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        "the state could not be written, trying again"
+                    );
+                    self.health.set(Part::State, Some(Arc::new(error)));
+                    if *self.stop.borrow() {
+                        return;
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn install(&mut self, from: &std::path::Path, reply: Reply<Loaded>) {
+        let installed = self.state.install(from);
+        if let Ok(loaded) = &installed {
+            self.position.clone_from(&loaded.position);
+        }
+        answer(reply, installed);
+    }
+
+    async fn reclaim(&mut self) {
+        self.reclaim_once();
+        // Lets others run where this shares a thread with them.
+        tokio::task::yield_now().await;
+    }
+
+    fn reclaim_once(&mut self) {
+        self.upkeep = match self.state.reclaim(self.clock.unix_seconds()) {
+            Ok(Reclaimed::More) => true,
+            Ok(Reclaimed::Done) => false,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "upkeep of the state failed"
+                );
+                false
+            }
+        };
+    }
+}
+
+fn answer<T>(reply: Reply<T>, answer: Result<T, StateError>) {
+    if reply.send(answer).is_err() {
+        tracing::trace!("nobody waits for the state any more");
+    }
+}

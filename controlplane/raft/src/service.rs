@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use controlplane_store::{Replication, Store, Txn};
+use futures::future::join_all;
+use openraft::Snapshot;
+use tokio::sync::Mutex;
+use tracing::{debug, warn};
+
+use crate::member::{Member, peer_of};
+use crate::members;
+use crate::message::{Chunk, Refusal, Reply, Request};
+use crate::receive::Incoming;
+use crate::types::{ServerId, SnapshotFile};
+
+/// What answers other servers. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    member: Arc<Member>,
+    store: Store,
+    incoming: Mutex<Incoming>,
+    malformed: AtomicU64,
+    strangers: AtomicU64,
+}
+
+impl Service {
+    pub(crate) fn new(member: Arc<Member>, store: Store) -> Self {
+        let incoming = Mutex::new(Incoming::into(&member.folder));
+        Self(Arc::new(Inner {
+            member,
+            store,
+            incoming,
+            malformed: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
+        }))
+    }
+
+    /// How many requests could not be read, and how many came from servers that are not members.
+    #[must_use]
+    pub fn refused(&self) -> (u64, u64) {
+        let inner = &self.0;
+        (
+            inner.malformed.load(Ordering::Relaxed),
+            inner.strangers.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The reply to a request of the server `from`, whoever that proved to be.
+    pub async fn handle(&self, from: ServerId, request: &[u8]) -> Bytes {
+        let reply = match Request::decode(request) {
+            Ok(request) => self.answer(from, request).await,
+            Err(error) => {
+                self.0.malformed.fetch_add(1, Ordering::Relaxed);
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    from, "a peer's request cannot be read"
+                );
+                Reply::Failed(format!("the request cannot be read: {error}"))
+            }
+        };
+        reply.encode()
+    }
+
+    async fn answer(&self, from: ServerId, request: Request) -> Reply {
+        let member = &self.0.member;
+        if self.is_stranger(from, &request) {
+            self.0.strangers.fetch_add(1, Ordering::Relaxed);
+            debug!(from, "a server that is not a member was refused");
+            return Reply::Failed(format!("server {from} is not a member of this cluster"));
+        }
+        match request {
+            Request::Append(append) => match member.raft.append_entries(append).await {
+                Ok(reply) => Reply::Append(reply),
+                Err(error) => Reply::Failed(error.to_string()),
+            },
+            Request::Vote(vote) => match member.raft.vote(vote).await {
+                Ok(reply) => Reply::Vote(reply),
+                Err(error) => Reply::Failed(error.to_string()),
+            },
+            Request::Chunk(chunk) => self.take(chunk).await,
+            Request::Forward(txns) => self.commit(txns).await,
+            Request::ReadIndex if member.metrics().current_leader == Some(member.id) => member
+                .read_index()
+                .await
+                .map_or(Reply::NotLeading, Reply::ReadIndex),
+            Request::ReadIndex => Reply::NotLeading,
+            Request::Elect => match member.raft.trigger().elect().await {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Failed(error.to_string()),
+            },
+            Request::Change(change) => members::change_here(member, change).await,
+        }
+    }
+
+    /// Whether the request is one that only members may make, and `from` is none as far as this server knows.
+    fn is_stranger(&self, from: ServerId, request: &Request) -> bool {
+        let metrics = self.0.member.metrics();
+        let known = metrics.membership_config.voter_ids().next().is_some();
+        let for_members = match request {
+            Request::Vote(_) | Request::Forward(_) | Request::ReadIndex | Request::Elect => true,
+            // A new member learns from these who the members are.
+            Request::Append(_) | Request::Chunk(_) | Request::Change(_) => false,
+        };
+        for_members && known && peer_of(&metrics, from).is_none()
+    }
+
+    async fn commit(&self, txns: Vec<Txn>) -> Reply {
+        let inner = &self.0;
+        if !inner.member.leading() {
+            return Reply::NotLeading;
+        }
+        let outcomes = join_all(txns.into_iter().map(|txn| inner.store.commit(txn))).await;
+        let outcomes = outcomes
+            .into_iter()
+            .map(|outcome| outcome.map_err(|error| Refusal::of(&error)));
+        let outcomes = outcomes.collect();
+        Reply::Forward(inner.member.replica.revision(), outcomes)
+    }
+
+    async fn take(&self, chunk: Chunk) -> Reply {
+        let raft = &self.0.member.raft;
+        let mine = self.0.member.metrics().vote;
+        if mine > chunk.vote {
+            return Reply::Chunk(mine);
+        }
+        // Held until the snapshot is taken over, so that no other overwrites its file.
+        let mut incoming = self.0.incoming.lock().await;
+        let file = match incoming.take(&chunk) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Reply::Chunk(chunk.vote),
+            Err(error) => return Reply::Failed(error.to_string()),
+        };
+        let snapshot = Snapshot {
+            meta: chunk.meta,
+            snapshot: Box::new(SnapshotFile(file)),
+        };
+        match raft.install_full_snapshot(chunk.vote, snapshot).await {
+            Ok(reply) => Reply::Chunk(reply.vote),
+            Err(error) => Reply::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use controlplane_store::{Command, Revision};
+use openraft::ServerState;
+use tracing::{info, warn};
+
+use crate::member::Member;
+use crate::members::{self, CLOSE, Role};
+use crate::message::{Change, Reply};
+use crate::types::{Metrics, Payload};
+
+/// How often learners and the log's size are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// Bytes of log after which the state is made durable and the log purged, however few entries they are.
+const LOG_BYTES: usize = 128 << 20;
+/// Entries that are kept for peers that are a little behind when the log is purged for its bytes.
+const KEEP_FOR_PEERS: u64 = 64;
+
+/// Follows what the consensus says of this member until it ends: notes when it leads, gives votes to learners that
+/// have caught up, and keeps the log from growing.
+pub(crate) async fn watch(member: Arc<Member>) {
+    let mut metrics = member.raft.metrics();
+    loop {
+        let now = metrics.borrow_and_update().clone();
+        if now.running_state.is_err() {
+            member.leading_term.store(0, Ordering::SeqCst);
+            return;
+        }
+        note_leading(&member, &now).await;
+        tokio::select! {
+            // Cancel-safe: a change not seen stays unseen.
+            changed = metrics.changed() => if changed.is_err() { return },
+            // Cancel-safe: a dropped sleep loses nothing.
+            () = tokio::time::sleep(EVERY) => keep_house(&member).await,
+        }
+    }
+}
+
+/// A new leader has applied everything of those before it once an entry that it wrote itself is applied.
+async fn note_leading(member: &Member, now: &Metrics) {
+    let term = now.vote.leader_id.term;
+    if now.state != ServerState::Leader {
+        if member.leading_term.swap(0, Ordering::SeqCst) != 0 {
+            info!(term, "this server leads no more");
+        }
+        return;
+    }
+    if member.leading_term.load(Ordering::SeqCst) == term {
+        return;
+    }
+    let nothing = Command {
+        at: 0,
+        first: Revision::from(0),
+        txns: Vec::new(),
+        compact: Revision::from(0),
+    };
+    match member.raft.client_write(Payload::new(nothing)).await {
+        Ok(written) if written.log_id.leader_id.term == term => {
+            member.leading_term.store(term, Ordering::SeqCst);
+            info!(term, "this server leads");
+        }
+        Ok(_) => {}
+        Err(error) => info!(term, %error, "this server was elected and lost its place"),
+    }
+}
+
+async fn keep_house(member: &Arc<Member>) {
+    let metrics = member.metrics();
+    if member.log.since_purge() > LOG_BYTES {
+        shorten_log(member, &metrics).await;
+    }
+    if metrics.state != ServerState::Leader {
+        return;
+    }
+    let caught_up = members::list(&metrics)
+        .into_iter()
+        .find(|info| info.role == Role::Learner && info.behind.is_some_and(|behind| behind <= CLOSE));
+    if let Some(learner) = caught_up {
+        match members::change_here(member, Change::Promote(learner.id)).await {
+            Reply::Done => info!(
+                server = learner.id,
+                name = learner.peer.name,
+                "server has caught up and votes now"
+            ),
+            other => warn!(server = learner.id, answer = ?other, "server could not be given a vote"),
+        }
+    }
+}
+
+async fn shorten_log(member: &Member, metrics: &Metrics) {
+    let purge = metrics
+        .snapshot
+        .map_or(0, |id| id.index.saturating_sub(KEEP_FOR_PEERS));
+    let raft = &member.raft;
+    let triggered = async {
+        raft.trigger().snapshot().await?;
+        if metrics.purged.is_none_or(|purged| purged.index < purge) && purge > 0 {
+            raft.trigger().purge_log(purge).await?;
+        }
+        Ok::<(), openraft::error::Fatal<u64>>(())
+    };
+    if let Err(error) = triggered.await {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the log could not be shortened"
+        );
+    }
+}
