@@ -7,7 +7,12 @@ use crate::model::{Body, Definition, DefinitionId, Resolved, Scalar, Shape};
 use crate::{TableError, TypeRef, defaulting, table};
 
 /// The published types of v1.36; `schema-gen` makes the file.
-const KUBERNETES: &str = include_str!("../kubernetes.table");
+/// Kubernetes' kinds, and ours after them.
+const TYPES: &str = concat!(
+    include_str!("../kubernetes.table"),
+    "\n",
+    include_str!("../floe.table")
+);
 /// The defaults that no schema publishes.
 const DEFAULTS: &str = include_str!("../defaults.table");
 
@@ -118,8 +123,8 @@ impl Schemas {
 pub fn builtin() -> &'static Schemas {
     static BUILTIN: OnceLock<Schemas> = OnceLock::new();
     BUILTIN.get_or_init(|| {
-        // Both tables are part of the program and a test reads them, so no error can come up here.
-        Schemas::parse(KUBERNETES, DEFAULTS).unwrap_or_default()
+        // The tables are part of the program and a test reads them, so no error can come up here.
+        Schemas::parse(TYPES, DEFAULTS).unwrap_or_default()
     })
 }
 
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_tables_of_the_program_can_be_read() {
-        let schemas = Schemas::parse(KUBERNETES, DEFAULTS).expect("the checked-in tables");
+        let schemas = Schemas::parse(TYPES, DEFAULTS).expect("the checked-in tables");
         assert!(schemas.definitions.len() > 700, "{}", schemas.definitions.len());
     }
 

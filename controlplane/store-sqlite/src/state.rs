@@ -14,6 +14,8 @@ use crate::{Archive, archive, copy, fault, load, schema, upgrade};
 
 /// Bytes written before they are moved from the write-ahead log to their place.
 const CHECKPOINT_EVERY: usize = 2 << 20;
+/// Bytes written after which a write does it itself, however seldom upkeep gets its turn.
+const CHECKPOINT_AT_MOST: usize = 8 << 20;
 /// Free pages that are left in the file for the next writes.
 const SPARE_PAGES: u32 = 1024;
 /// Pages given back in one step.
@@ -177,6 +179,10 @@ impl SqliteState {
         })?;
         let events = applied.batches.iter().flat_map(|batch| &batch.events);
         self.written += 4096 + events.map(size).sum::<usize>();
+        if self.written >= CHECKPOINT_AT_MOST {
+            // What was to be written is; a checkpoint that fails is done again by the next write.
+            self.checkpoint().ok();
+        }
         Ok(())
     }
 

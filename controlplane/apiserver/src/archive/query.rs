@@ -70,14 +70,6 @@ fn read(object: &Value) -> Result<Query, FieldError> {
     let path = Path::new("spec");
     let none = Map::new();
     let spec = object.get("spec").and_then(Value::as_object).unwrap_or(&none);
-    if let Some(unknown) = spec
-        .keys()
-        .find(|name| !matches!(name.as_str(), "sql" | "limit" | "timeoutSeconds"))
-    {
-        return Err(path
-            .child(unknown)
-            .forbidden("a query has only sql, limit and timeoutSeconds"));
-    }
     let sql = match spec.get("sql") {
         Some(Value::String(sql)) if !sql.trim().is_empty() => sql.clone(),
         None | Some(Value::String(_) | Value::Null) => {
