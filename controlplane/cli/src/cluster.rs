@@ -11,6 +11,7 @@ use controlplane_machine::{Bridge, Machine, Place, Subnet, is_on_host};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::progress::Progress;
 use crate::token;
 
 const CLUSTERS: &str = "/var/lib/floe/clusters";
@@ -44,6 +45,18 @@ impl std::str::FromStr for ClusterName {
             }
             _ => Err(NAME_RULE),
         }
+    }
+}
+
+/// Takes the lock; says so where that may take a while, as during an `up` that builds.
+fn wait_for_lock(file: &File) -> std::io::Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let why = "Another `floe` command is at work on the clusters of this host; waiting for its end.";
+            Progress::new().line(why);
+            Ok(flock(file, FlockOperation::LockExclusive)?)
+        }
+        taken => Ok(taken?),
     }
 }
 
@@ -222,7 +235,7 @@ impl Cluster {
         loop {
             std::fs::create_dir_all(CLUSTERS).with_context(|| format!("create {CLUSTERS}"))?;
             let file = File::open(CLUSTERS).with_context(|| format!("open {CLUSTERS}"))?;
-            flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {CLUSTERS}"))?;
+            wait_for_lock(&file).with_context(|| format!("lock {CLUSTERS}"))?;
             // The last cluster takes the folder along, maybe while others wait for the lock on it.
             let (held, there) = (
                 file.metadata()?.ino(),
