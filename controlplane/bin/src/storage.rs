@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use controlplane_pki::write_private;
 use controlplane_raft::tls::{TlsListener, TlsTransport};
-use controlplane_raft::{Drive, Origin, Peer, Room, Server, ServerId, Setup, state_error};
+use controlplane_raft::{Drive, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
 use controlplane_store::{Cause, Loaded, Options, State, StateError, Store};
 use controlplane_store_sqlite::{Archive, SqliteState};
 use controlplane_wal::{RealDisk, Wal};
@@ -86,6 +86,7 @@ impl Storage {
             transport: Arc::new(TlsTransport::new(identity.clone(), cluster.as_str())),
             folder: config.state_dir.join("snapshots"),
             options: Options::default(),
+            tuning: Tuning::default(),
             room: Some(room(config.state_dir.clone())),
             drive: Drive::Threads,
             origin: Origin::Found,

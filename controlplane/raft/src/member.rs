@@ -180,6 +180,10 @@ impl Member {
     /// One round of asking: the log index that must be applied for reads to be up to date.
     pub(crate) async fn read_index(&self) -> Option<u64> {
         if self.is_leader() {
+            // After a restart the library may lead on in its old term, and knows then of less than it had acknowledged.
+            if self.leading_term.load(Ordering::SeqCst) != self.metrics().vote.leader_id.term {
+                return None;
+            }
             let asked = timeout(READ_INDEX_DEADLINE, self.raft.get_read_log_id()).await;
             return asked.ok()?.ok().map(|(index, _)| index.index().unwrap_or(0));
         }

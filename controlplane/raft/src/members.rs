@@ -108,7 +108,9 @@ pub(crate) fn outcome(reply: Reply) -> Result<(), ChangeError> {
 /// Carries `change` out as the leader.
 pub(crate) async fn change_here(member: &Arc<Member>, change: Change) -> Reply {
     let metrics = member.metrics();
-    if metrics.state != ServerState::Leader {
+    // A leader that was removed goes on until others know; it changes nothing more (the library asserts that).
+    let votes = metrics.membership_config.voter_ids().any(|id| id == member.id);
+    if metrics.state != ServerState::Leader || !votes {
         return Reply::NotLeading;
     }
     let changed = async {

@@ -33,6 +33,12 @@ pub(crate) enum Request {
     Change(Change),
 }
 
+/// Whether `bytes` can be read as a request and as a reply; for those who try all kinds of bytes.
+#[must_use]
+pub fn can_read_message(bytes: &[u8]) -> (bool, bool) {
+    (Request::decode(bytes).is_ok(), Reply::decode(bytes).is_ok())
+}
+
 /// A piece of a snapshot's file.
 #[derive(Debug)]
 pub(crate) struct Chunk {

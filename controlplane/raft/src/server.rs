@@ -31,10 +31,6 @@ use crate::wire::Position;
 const HEARTBEAT: Duration = Duration::from_millis(150);
 /// Silence after which a follower stands for election: the longest, then between these.
 const ELECTION: (Duration, Duration) = (Duration::from_millis(450), Duration::from_millis(700));
-/// Entries after which the state is made durable and the log purged.
-const SNAPSHOT_EVERY: u64 = 5000;
-/// Applied entries kept for peers that were away for a short time.
-const KEEP_ENTRIES: u64 = 2000;
 /// How long the only server may take to apply its log at the start.
 const REPLAY: Duration = Duration::from_secs(600);
 /// How long handing over, and each part's end, may take.
@@ -63,12 +59,32 @@ pub struct Setup<L, S> {
     pub folder: PathBuf,
     /// How the store behaves.
     pub options: Options,
+    /// How the log is kept.
+    pub tuning: Tuning,
     /// Whether there is space for a write; none where the log and the state alone tell.
     pub room: Option<Room>,
     /// Where log and state run.
     pub drive: Drive,
     /// What a server without any past does.
     pub origin: Origin,
+}
+
+/// How the log is kept; [`Tuning::default`] is meant for production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Entries after which the state is made durable and the log purged.
+    pub snapshot_every: u64,
+    /// Applied entries kept for peers that were away for a short time.
+    pub keep_entries: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            snapshot_every: 5000,
+            keep_entries: 2000,
+        }
+    }
 }
 
 /// Where the log and the state, which block on the disk, run.
@@ -172,7 +188,7 @@ impl Server {
         let machine = StateMachine::new(replica.clone(), keeper, position);
         let raft = Raft::new(
             setup.id,
-            Arc::new(config()?),
+            Arc::new(config(setup.tuning)?),
             network.clone(),
             log.clone(),
             machine,
@@ -334,15 +350,15 @@ impl Members {
     }
 }
 
-fn config() -> Result<Config, StartError> {
+fn config(tuning: Tuning) -> Result<Config, StartError> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         cluster_name: "floe".to_owned(),
         heartbeat_interval: millis(HEARTBEAT),
         election_timeout_min: millis(ELECTION.0),
         election_timeout_max: millis(ELECTION.1),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
-        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_every),
+        max_in_snapshot_log_to_keep: tuning.keep_entries,
         purge_batch_size: 256,
         max_payload_entries: 256,
         install_snapshot_timeout: 300_000,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use controlplane_raft::{Change, Drive, Log, NoNetwork, Origin, Peer, Server, Setup};
+use controlplane_raft::{Change, Drive, Log, NoNetwork, Origin, Peer, Server, Setup, Tuning};
 use controlplane_store::{
     Applied, Key, Loaded, Op, Options, Outcome, Reclaimed, Retention, State, StateError, Txn, Value,
 };
@@ -150,6 +150,7 @@ async fn open(folder: &Path, step: &str, options: Options) -> Server {
         transport: Arc::new(NoNetwork),
         folder: folder.join("snapshots"),
         options,
+        tuning: Tuning::default(),
         room: None,
         drive: Drive::Threads,
         origin: Origin::Found,

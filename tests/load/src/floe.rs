@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
-use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup};
+use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup, Tuning};
 use controlplane_store::{Key, Op, Options, Outcome, Range, State, Store, Txn, Value};
 use controlplane_store_sqlite::SqliteState;
 use controlplane_wal::{RealDisk, Wal};
@@ -47,6 +47,7 @@ impl Floe {
             transport: Arc::new(NoNetwork),
             folder: folder.join("snapshots"),
             options: Options::default(),
+            tuning: Tuning::default(),
             room: None,
             drive: Drive::Threads,
             origin: Origin::Found,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use controlplane_raft::{
     Change, Drive, MemoryLog, Origin, Peer, Role, Server, ServerId, Service, Setup, StartError, Transport,
-    TransportError,
+    TransportError, Tuning,
 };
 use controlplane_store::{
     Cause, ClusterId, Key, MemoryState, Op, Options, Outcome, Pending, State, StateError, Store, StoreError,
@@ -146,6 +146,7 @@ impl Disk {
             }),
             folder: self.folder.path().join("snapshots"),
             options,
+            tuning: Tuning::default(),
             room: Some(Arc::new(move |_| match full.load(Ordering::SeqCst) {
                 true => Err(StateError::Full(Cause::from("no space left"))),
                 false => Ok(()),
