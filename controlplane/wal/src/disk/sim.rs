@@ -47,6 +47,8 @@ struct Inner {
     faults: BTreeMap<u64, Fault>,
     operations: u64,
     powered: bool,
+    lies: bool,
+    struck: bool,
 }
 
 /// What the system shows, and what is on the disk.
@@ -98,6 +100,8 @@ impl SimDisk {
             faults: BTreeMap::new(),
             operations: 0,
             powered: true,
+            lies: false,
+            struck: false,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -134,6 +138,12 @@ impl SimDisk {
         inner.faults.insert(at, fault);
     }
 
+    /// Whether a fault has struck since this was last asked.
+    #[must_use]
+    pub fn take_struck(&self) -> bool {
+        std::mem::take(&mut self.inner().struck)
+    }
+
     /// Forgets faults that have not struck.
     pub fn clear_faults(&self) {
         self.inner().faults.clear();
@@ -154,6 +164,11 @@ impl SimDisk {
     /// Sets how many bytes all files may have together.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.inner().capacity = bytes;
+    }
+
+    /// While `lies`, a sync does nothing and says that it did: a planted bug, for tests of tests.
+    pub fn lie(&self, lies: bool) {
+        self.inner().lies = lies;
     }
 
     /// Bytes in all files.
@@ -210,6 +225,7 @@ impl Inner {
 
     fn next_fault(&mut self) -> Option<Fault> {
         let fault = self.faults.remove(&self.operations);
+        self.struck |= fault.is_some();
         self.operations += 1;
         fault
     }
@@ -298,6 +314,9 @@ impl Inner {
             content.persist(|| random.below(2) == 0);
             content.dirty.clear();
             return Err(io::Error::other("simulated sync error"));
+        }
+        if self.lies {
+            return Ok(());
         }
         content.persist(|| true);
         content.dirty.clear();
