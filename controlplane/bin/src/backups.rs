@@ -74,6 +74,20 @@ impl Schedule {
         })
     }
 
+    /// Removes what a server that was killed left of backups it was making.
+    fn clean_up(&self) -> anyhow::Result<()> {
+        let what = || format!("clean up {}", self.directory.display());
+        for found in fs::read_dir(&self.directory).with_context(what)? {
+            let found = found.with_context(what)?;
+            let name = found.file_name();
+            let unfinished = name.to_str().and_then(|name| name.strip_suffix(".part"));
+            if unfinished.is_some_and(|name| time_of(name).is_some()) {
+                fs::remove_file(found.path()).with_context(what)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Names of the backups that are there, the oldest first.
     fn made(&self) -> anyhow::Result<Vec<String>> {
         let what = || format!("list {}", self.directory.display());
@@ -106,6 +120,7 @@ impl Schedule {
         archive
             .backup(&file)
             .with_context(|| format!("write the backup {}", file.display()))?;
+        self.clean_up()?;
         let made = self.made()?;
         for old in made.iter().take(made.len().saturating_sub(self.keep)) {
             let old = self.directory.join(old);
@@ -210,6 +225,7 @@ mod tests {
         };
         make_private(&directory).unwrap();
         fs::write(directory.join("floe-notes.txt"), "mine").unwrap();
+        fs::write(directory.join("floe-20231101T001320Z.db.part"), "of a crash").unwrap();
         assert_eq!(plan.wait(at(0)), Duration::ZERO);
         for hour in 0..4 {
             let file = plan.make(&state.archive(), at(hour * 3600)).unwrap();

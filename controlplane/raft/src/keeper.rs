@@ -222,6 +222,15 @@ impl<S: State> StateOwner<S> {
         self.upkeep = match self.state.reclaim(self.clock.unix_seconds()) {
             Ok(Reclaimed::More) => true,
             Ok(Reclaimed::Done) => false,
+            // What is served comes from memory, which was read before the damage; the next start will refuse the file, and
+            // until then no copy of it is made.
+            Err(error @ StateError::Corrupt(_)) => {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "the state on disk is damaged"
+                );
+                false
+            }
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
