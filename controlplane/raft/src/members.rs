@@ -108,7 +108,15 @@ pub(crate) fn outcome(reply: Reply) -> Result<(), ChangeError> {
 /// Carries `change` out as the leader.
 pub(crate) async fn change_here(member: &Arc<Member>, change: Change) -> Reply {
     let metrics = member.metrics();
-    // A leader that was removed goes on until others know; it changes nothing more (the library asserts that).
+    if metrics.state != ServerState::Leader {
+        return Reply::NotLeading;
+    }
+    let finished = timeout(DEADLINE, finish_change(member, &metrics)).await;
+    if !matches!(finished, Ok(Ok(()))) {
+        return Reply::Failed("an earlier change of the servers has not ended; try again".to_owned());
+    }
+    let metrics = member.metrics();
+    // A leader that was removed goes on until others know; the library asserts that it changes nothing more.
     let votes = metrics.membership_config.voter_ids().any(|id| id == member.id);
     if metrics.state != ServerState::Leader || !votes {
         return Reply::NotLeading;
@@ -127,6 +135,17 @@ pub(crate) async fn change_here(member: &Arc<Member>, change: Change) -> Reply {
             "no majority of the servers has agreed in time; the change may yet take place".to_owned(),
         ),
     }
+}
+
+/// Ends a change that was interrupted half way, as by the loss of the leader: until then both the old and the new servers
+/// must agree to everything.
+pub(crate) async fn finish_change(member: &Member, metrics: &Metrics) -> Result<(), String> {
+    let configs = metrics.membership_config.membership().get_joint_config();
+    let [_, .., last] = configs.as_slice() else {
+        return Ok(());
+    };
+    let to = ChangeMembers::ReplaceAllVoters(last.clone());
+    changed(member.raft.change_membership(to, true).await)
 }
 
 async fn add(member: &Member, metrics: &Metrics, id: ServerId, peer: Peer) -> Result<(), String> {

@@ -208,6 +208,7 @@ impl Server {
         let replication = Arc::<Member>::clone(&member);
         let (store, proposer) = Store::over(replica, replication, setup.options);
         tasks.spawn(watcher::watch(Arc::clone(&member)));
+        tasks.spawn(watcher::keep_house(Arc::clone(&member)));
         tasks.spawn(proposer.run());
         let server = Self {
             service: Service::new(Arc::clone(&member), store.clone()),
@@ -273,6 +274,25 @@ impl Server {
     #[must_use]
     pub fn members(&self) -> Members {
         Members(Arc::clone(&self.member))
+    }
+
+    /// Whether the consensus has ended by itself, as after a failure of the disk: the server does nothing more then, and must
+    /// be started again.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let metrics = self.member.raft.metrics();
+        metrics.has_changed().is_err() || metrics.borrow().running_state.is_err()
+    }
+
+    /// Returns once the server [`has_failed`](Self::has_failed). Cancel-safe.
+    pub async fn failed(&self) {
+        let mut metrics = self.member.raft.metrics();
+        // An error means that the consensus has gone, which is a failure, too.
+        metrics
+            .wait_for(|now| now.running_state.is_err())
+            .await
+            .map(drop)
+            .unwrap_or_default();
     }
 
     /// Hands over to another server where this one leads, then ends: carries out what is queued, writes the state,

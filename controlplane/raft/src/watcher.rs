@@ -18,23 +18,37 @@ const LOG_BYTES: usize = 128 << 20;
 /// Entries that are kept for peers that are a little behind when the log is purged for its bytes.
 const KEEP_FOR_PEERS: u64 = 64;
 
-/// Follows what the consensus says of this member until it ends: notes when it leads, gives votes to learners that
-/// have caught up, and keeps the log from growing.
+/// Follows what the consensus says of this member until it ends, and notes when it leads.
 pub(crate) async fn watch(member: Arc<Member>) {
     let mut metrics = member.raft.metrics();
     loop {
         let now = metrics.borrow_and_update().clone();
         if now.running_state.is_err() {
-            member.leading_term.store(0, Ordering::SeqCst);
-            return;
+            break;
         }
         note_leading(&member, &now).await;
-        tokio::select! {
-            // Cancel-safe: a change not seen stays unseen.
-            changed = metrics.changed() => if changed.is_err() { return },
-            // Cancel-safe: a dropped sleep loses nothing.
-            () = tokio::time::sleep(EVERY) => keep_house(&member).await,
+        if metrics.changed().await.is_err() {
+            break;
         }
+    }
+    member.leading_term.store(0, Ordering::SeqCst);
+}
+
+/// Gives votes to learners that have caught up, ends changes of the members that were interrupted, and keeps the log from
+/// growing, until the consensus ends. On its own, since a change may take long, and the log changes all the time.
+pub(crate) async fn keep_house(member: Arc<Member>) {
+    let mut metrics = member.raft.metrics();
+    let work = async {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            look_around(&member).await;
+        }
+    };
+    tokio::select! {
+        // Cancel-safe: the condition stays. An error means that the consensus has gone.
+        ended = metrics.wait_for(|now| now.running_state.is_err()) => drop(ended),
+        // What is dropped here can do nothing more: the consensus has ended.
+        () = work => {}
     }
 }
 
@@ -56,7 +70,15 @@ async fn note_leading(member: &Member, now: &Metrics) {
         txns: Vec::new(),
         compact: Revision::from(0),
     };
-    match member.raft.client_write(Payload::new(nothing)).await {
+    let mut metrics = member.raft.metrics();
+    let lost = metrics.wait_for(|now| now.state != ServerState::Leader || now.vote.leader_id.term != term);
+    let written = tokio::select! {
+        // Dropped, it may yet be written, which changes nothing.
+        written = member.raft.client_write(Payload::new(nothing)) => written,
+        // Cancel-safe. The library never answers for an entry that a snapshot has replaced.
+        _ = lost => return,
+    };
+    match written {
         Ok(written) if written.log_id.leader_id.term == term => {
             member.leading_term.store(term, Ordering::SeqCst);
             info!(term, "this server leads");
@@ -66,12 +88,19 @@ async fn note_leading(member: &Member, now: &Metrics) {
     }
 }
 
-async fn keep_house(member: &Arc<Member>) {
+async fn look_around(member: &Arc<Member>) {
     let metrics = member.metrics();
     if member.log.since_purge() > LOG_BYTES {
         shorten_log(member, &metrics).await;
     }
     if metrics.state != ServerState::Leader {
+        return;
+    }
+    if let Err(why) = members::finish_change(member, &metrics).await {
+        warn!(
+            why,
+            "a change of the servers that was interrupted could not be ended"
+        );
         return;
     }
     let caught_up = members::list(&metrics)

@@ -209,8 +209,13 @@ impl Proposer {
         }
         let (outcomes, command) = self.stage(group.to_vec());
         let done = if command.txns.is_empty() {
-            // What was refused, or changes nothing, was read here, so it must be known that nobody else leads.
-            self.replication.barrier().await
+            // What was refused, or changes nothing, was read here, so it must be known that nobody else leads, and
+            // that nothing which others ordered has come in meanwhile.
+            let passed = self.replication.barrier().await;
+            if passed.is_ok() && self.replica.revision().next() != command.first {
+                return None;
+            }
+            passed
         } else {
             match self.replication.propose(command).await {
                 Err(ProposeError::OutOfStep(_) | ProposeError::NotLeading) => return None,

@@ -91,7 +91,7 @@ impl Host {
     /// Whether a server runs on it and its disk has power.
     #[must_use]
     pub(crate) fn is_up(&self) -> bool {
-        self.server.is_some() && self.disk.is_on()
+        self.server.as_ref().is_some_and(|server| !server.has_failed()) && self.disk.is_on()
     }
 
     /// Lists and changes members through it.
