@@ -88,10 +88,7 @@ fn wrong_input(cluster: &Cluster, ns: &Namespace) -> Result<()> {
             &["get", "pods", "--at", "yesterday"],
             "must be a revision such as 1234",
         ),
-        (
-            &["get", "pods", "--at", "999999999"],
-            "the newest is revision",
-        ),
+        (&["get", "pods", "--at", "999999999"], "the newest is revision"),
         (
             &["get", "pods", "--at", "1999-01-01T00:00:00Z", "-A"],
             "as of revision 1",
