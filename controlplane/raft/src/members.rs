@@ -145,7 +145,8 @@ pub(crate) async fn finish_change(member: &Member, metrics: &Metrics) -> Result<
         return Ok(());
     };
     let to = ChangeMembers::ReplaceAllVoters(last.clone());
-    changed(member.raft.change_membership(to, true).await)
+    // Only removals leave anybody out, and one that stayed as a learner would go on leading without a vote.
+    changed(member.raft.change_membership(to, false).await)
 }
 
 async fn add(member: &Member, metrics: &Metrics, id: ServerId, peer: Peer) -> Result<(), String> {

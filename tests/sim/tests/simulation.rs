@@ -7,7 +7,7 @@ use std::process::Command;
 use tests_sim::{Bug, run};
 
 /// Seeds that once found a bug; tests/DESIGN.md says which.
-const REGRESSIONS: [u64; 8] = [8, 21, 55, 1414, 1531, 5214, 5761, 5829];
+const REGRESSIONS: [u64; 10] = [8, 21, 55, 1414, 1531, 5214, 5761, 5829, 8017, 8065];
 
 fn found_with(bug: Bug, what: &[&str]) -> bool {
     let wrong = |seed| run(seed, Some(bug), false).map_or_else(|panic| vec![panic], |report| report.wrong);
