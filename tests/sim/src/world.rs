@@ -346,7 +346,10 @@ impl World {
             self.restart(*id).await;
         }
         let until = Instant::now() + HEALED_WITHIN;
-        while !self.all_vote().await {
+        // A removal that was cut off is ended within a second or two, after which its server must be added again.
+        let mut settled = 0;
+        while settled < 8 {
+            settled = if self.all_vote().await { settled + 1 } else { 0 };
             if Instant::now() > until {
                 let all: Vec<_> = self
                     .hosts
