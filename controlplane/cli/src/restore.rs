@@ -43,6 +43,8 @@ pub(crate) fn run(args: &RestoreArgs) -> anyhow::Result<String> {
 /// Makes the state of a new cluster in `state_dir`.
 pub(crate) fn into_state_dir(file: &Path, state_dir: &Path, at: Option<Moment>) -> anyhow::Result<Restored> {
     let what = || format!("restore {} into {}", file.display(), state_dir.display());
+    // A name that was mistyped makes no directory.
+    ensure!(file.is_file(), "{}: {} is no file", what(), file.display());
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -89,6 +91,12 @@ mod tests {
         };
         let refused = format!("{:#}", run(&args).unwrap_err());
         assert!(refused.contains("backup.db is no file"), "{refused}");
+        assert!(
+            !args.into.exists(),
+            "nothing is made for a name that was mistyped"
+        );
+        std::fs::create_dir(&args.into).unwrap();
+        std::fs::write(&args.file, "a backup").unwrap();
         std::fs::write(args.into.join("store.db"), "mine").unwrap();
         let refused = format!("{:#}", run(&args).unwrap_err());
         assert!(
