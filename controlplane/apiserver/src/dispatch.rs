@@ -148,6 +148,7 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
         let Resource { group, plural, .. } = &*call.resource;
         return Err(ApiError::method_not_supported(group, plural, verb.as_str()));
     }
+    up_to_date(&call, verb).await?;
     match verb {
         Verb::Get => call.form().reply(http::StatusCode::OK, &*call.entry()?),
         Verb::List => read_list(&call).await,
@@ -156,6 +157,20 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
             write(call, verb, request).await
         }
     }
+}
+
+/// Reads without a resource version show everything that any server has acknowledged (Kubernetes API Concepts, "Resource
+/// versions"): "0" and others are content with what this server knows.
+async fn up_to_date(call: &Call, verb: Verb) -> Result<(), ApiError> {
+    let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch);
+    if reads
+        && call.query.get("resourceVersion").is_none_or(str::is_empty)
+        && call.query.get("continue").is_none()
+    {
+        let barrier = call.store().read_barrier().await;
+        return barrier.map_err(|error| ApiError::service_unavailable(error.to_string()));
+    }
+    Ok(())
 }
 
 async fn read_list(call: &Call) -> Reply {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use controlplane_pki::BootstrapToken;
+use controlplane_raft::join::JoinToken;
 use serde::Deserialize;
 
 pub(crate) use network::Network;
@@ -25,6 +26,8 @@ struct Raw {
     peer_listen: Option<String>,
     advertise_address: Option<String>,
     server_name: Option<String>,
+    join: Option<String>,
+    join_token_file: Option<PathBuf>,
     cert_names: Vec<String>,
     cluster_name: String,
     pod_cidr: String,
@@ -48,6 +51,8 @@ impl Default for Raw {
             peer_listen: None,
             advertise_address: None,
             server_name: None,
+            join: None,
+            join_token_file: None,
             cert_names: Vec::new(),
             cluster_name: "floe".to_owned(),
             pod_cidr: "10.42.0.0/16".to_owned(),
@@ -86,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) peer_listen: SocketAddr,
     /// What people call this server.
     pub(crate) server_name: String,
+    /// A server of the cluster to join, and the token for it; read only while this one has no state.
+    pub(crate) join: Option<(String, JoinToken)>,
     /// Where nodes and clients reach the API.
     pub(crate) advertise: SocketAddr,
     pub(crate) cert_names: Vec<String>,
@@ -149,6 +156,7 @@ fn check(text: &str) -> anyhow::Result<Config> {
     Ok(Config {
         listen,
         peer_listen,
+        join: join(raw.join, raw.join_token_file.as_deref())?,
         server_name: raw.server_name.unwrap_or_else(host_name),
         advertise: SocketAddr::new(address, listen.port()),
         network,
@@ -186,6 +194,25 @@ where
         .map_err(|error| anyhow::anyhow!("{key} = {text:?}: {error}"))
 }
 
+fn join(server: Option<String>, token: Option<&Path>) -> anyhow::Result<Option<(String, JoinToken)>> {
+    let (server, file) = match (server, token) {
+        (None, None) => return Ok(None),
+        (Some(server), Some(file)) => (server, file),
+        (Some(_), None) => {
+            bail!("join: the key `join_token_file` must name a copy of the other server's join-token")
+        }
+        (None, Some(_)) => {
+            bail!("join_token_file: the key `join` must say which server to join, as host:6444")
+        }
+    };
+    if !server.contains(':') {
+        bail!("join = {server:?}: must be the host and the peer port of a server, such as 10.0.0.1:6444");
+    }
+    let what = || format!("join_token_file = {:?}", file.display().to_string());
+    let text = std::fs::read_to_string(file).with_context(what)?;
+    Ok(Some((server, JoinToken::parse(&text).with_context(what)?)))
+}
+
 fn token(file: &Path) -> anyhow::Result<BootstrapToken> {
     let what = || format!("bootstrap_token_file = {:?}", file.display().to_string());
     let text = std::fs::read_to_string(file).with_context(what)?;
@@ -215,6 +242,7 @@ mod tests {
                 "service_cidr = \"10.42.1.0/24\"",
                 vec!["service_cidr", "10.42.1.0/24", "pod_cidr"],
             ),
+            ("join = \"10.0.0.1:6444\"", vec!["join", "join_token_file"]),
             ("components = [\"etcd\"]", vec!["components", "etcd"]),
             ("components = []", vec!["components", "apiserver"]),
             ("state_dir = \"x\"", vec!["state_dir", "x"]),

@@ -3,7 +3,10 @@
 mod backups;
 mod config;
 mod identities;
+mod joining;
+mod leading;
 mod run;
+mod servers;
 mod storage;
 mod supervisor;
 

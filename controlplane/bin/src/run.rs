@@ -8,6 +8,8 @@ use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
 use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, SystemClock, server_config};
 use controlplane_controllers::PodRange;
+use controlplane_pki::CertificateAuthority;
+use controlplane_raft::Members;
 use controlplane_store::Store;
 use controlplane_store_sqlite::Archive;
 use jiff::Timestamp;
@@ -21,6 +23,9 @@ use tracing::{error, info};
 use crate::backups;
 use crate::config::{Component, Config, Network};
 use crate::identities::{self, Identities};
+use crate::joining;
+use crate::leading;
+use crate::servers;
 use crate::storage::{self, Storage};
 use crate::supervisor;
 
@@ -46,6 +51,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         )
     })?;
     make_private(&config.state_dir)?;
+    joining::begin(&config).await?;
     let id = storage::own_id(&config.state_dir)?;
     let identities = identities::prepare(&config, id, Timestamp::now())?;
     let storage = Storage::open(&config, id, &identities, peers).await?;
@@ -58,26 +64,50 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .bootstrap(&bootstrap)
         .await
         .context("make the cluster's first objects")?;
-    let served = serve(&config, identities, (&server, storage.archive()), listener).await;
+    let parts = Serving {
+        server,
+        archive: storage.archive(),
+        members: storage.members(),
+    };
+    let served = serve(Arc::new(config), identities, parts, listener).await;
     storage.close().await;
     served
 }
 
+/// What is served.
+struct Serving {
+    server: ApiServer,
+    archive: Archive,
+    members: Members,
+}
+
 /// Runs everything, in the order in which it must stop: first those who use the API, then the API.
 async fn serve(
-    config: &Config,
+    config: Arc<Config>,
     identities: Identities,
-    (server, archive): (&ApiServer, Archive),
+    parts: Serving,
     listener: TcpListener,
 ) -> anyhow::Result<()> {
     let tls = server_config(identities.authority.certificate_pem(), &identities.serving)?;
     let (stop_api, stop_clients) = (CancellationToken::new(), CancellationToken::new());
     let mut api = JoinSet::new();
-    let (way_in, stopped) = (server.clone(), stop_api.clone());
+    let (way_in, stopped) = (parts.server.clone(), stop_api.clone());
     api.spawn(async move { way_in.serve(listener, tls, Limits::default(), stopped).await });
     api.spawn(supervisor::keep_alive(stop_api.clone()));
-    api.spawn(backups::run(config.backups.clone(), archive, stop_api.clone()));
-    let mut clients = start_clients(config, &identities, server, &stop_clients)?;
+    api.spawn(backups::run(
+        config.backups.clone(),
+        parts.archive,
+        stop_api.clone(),
+    ));
+    let clients = Clients {
+        config: Arc::clone(&config),
+        authority: Arc::clone(&identities.authority),
+        server: parts.server,
+        members: parts.members.clone(),
+    };
+    let (members, stopped) = (parts.members, stop_clients.clone());
+    let mut clients_run = JoinSet::new();
+    clients_run.spawn(leading::run(members, move |stop| clients.start(stop), stopped));
     api.spawn(identities.keep_valid(stop_api.clone()));
     let Network {
         pods,
@@ -87,11 +117,14 @@ async fn serve(
     } = &config.network;
     info!(address = %config.listen, pod_cidr = %pods, node_mask, service_cidr = %services, cluster_dns = %dns, "serving");
     supervisor::tell(&NotifyState::Ready);
-    wait_for_stop(&mut clients, &mut api).await?;
+    wait_for_stop(&mut clients_run, &mut api).await?;
     supervisor::tell(&NotifyState::Stopping);
     info!("stopping");
     stop_clients.cancel();
-    if tokio::time::timeout(STOP, drain(&mut clients)).await.is_err() {
+    if tokio::time::timeout(STOP, async { while clients_run.join_next().await.is_some() {} })
+        .await
+        .is_err()
+    {
         error!("controllers or scheduler did not end in time");
     }
     stop_api.cancel();
@@ -111,7 +144,10 @@ async fn drain(tasks: &mut JoinSet<()>) {
 }
 
 /// Returns on a signal, or when a part that should run for ever has ended.
-async fn wait_for_stop(clients: &mut JoinSet<()>, api: &mut JoinSet<()>) -> anyhow::Result<()> {
+async fn wait_for_stop(
+    clients: &mut JoinSet<anyhow::Result<()>>,
+    api: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     loop {
@@ -122,7 +158,7 @@ async fn wait_for_stop(clients: &mut JoinSet<()>, api: &mut JoinSet<()>) -> anyh
             _ = int.recv() => return Ok(()),
             // Cancel-safe: `join_next` loses no task.
             Some(ended) = clients.join_next() => {
-                ended.context("a controller or the scheduler failed")?;
+                ended?.context("a controller or the scheduler failed")?;
                 anyhow::bail!("the controllers or the scheduler ended by themselves");
             }
             // Cancel-safe: as above. Without a watchdog its task ends at once.
@@ -131,48 +167,59 @@ async fn wait_for_stop(clients: &mut JoinSet<()>, api: &mut JoinSet<()>) -> anyh
     }
 }
 
-fn start_clients(
-    config: &Config,
-    identities: &Identities,
-    server: &ApiServer,
-    stop: &CancellationToken,
-) -> anyhow::Result<JoinSet<()>> {
-    let mut clients = JoinSet::new();
-    let client = |user: &str| {
+/// Controllers and scheduler, which run on the server that leads.
+struct Clients {
+    config: Arc<Config>,
+    authority: Arc<CertificateAuthority>,
+    server: ApiServer,
+    members: Members,
+}
+
+impl Clients {
+    fn start(&self, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
+        let mut clients = JoinSet::new();
+        clients.spawn(servers::run(
+            self.client("system:kube-controller-manager"),
+            self.members.clone(),
+            stop.clone(),
+        ));
+        if self.config.components.contains(&Component::Controllers) {
+            let settings = self.controllers()?;
+            let (client, stop) = (self.client("system:kube-controller-manager"), stop.clone());
+            clients.spawn(async move {
+                controlplane_controllers::run(client, settings, stop).await;
+            });
+        }
+        if self.config.components.contains(&Component::Scheduler) {
+            let (client, stop) = (self.client("system:kube-scheduler"), stop.clone());
+            clients.spawn(async move {
+                controlplane_scheduler::run(client, stop).await;
+            });
+        }
+        Ok(clients)
+    }
+
+    fn client(&self, user: &str) -> kube::Client {
         let user = UserInfo {
             username: user.to_owned(),
             groups: vec!["system:authenticated".to_owned()],
             ..UserInfo::default()
         };
-        kube::Client::new(server.in_process(user), "default")
-    };
-    if config.components.contains(&Component::Controllers) {
-        let settings = controllers(config, identities)?;
-        let (client, stop) = (client("system:kube-controller-manager"), stop.clone());
-        clients.spawn(async move {
-            controlplane_controllers::run(client, settings, stop).await;
-        });
+        kube::Client::new(self.server.in_process(user), "default")
     }
-    if config.components.contains(&Component::Scheduler) {
-        let (client, stop) = (client("system:kube-scheduler"), stop.clone());
-        clients.spawn(async move {
-            controlplane_scheduler::run(client, stop).await;
-        });
+
+    fn controllers(&self) -> anyhow::Result<controlplane_controllers::Config> {
+        let Network { pods, node_mask, .. } = self.config.network;
+        Ok(controlplane_controllers::Config {
+            signer: Arc::clone(&self.authority),
+            pods: PodRange::new(pods, node_mask).context("key `pod_cidr`")?,
+            node_monitor_grace: self.config.node_monitor_grace,
+            terminated_pod_threshold: self.config.terminated_pod_threshold,
+        })
     }
-    Ok(clients)
 }
 
-fn controllers(config: &Config, identities: &Identities) -> anyhow::Result<controlplane_controllers::Config> {
-    let Network { pods, node_mask, .. } = config.network;
-    Ok(controlplane_controllers::Config {
-        signer: Arc::clone(&identities.authority),
-        pods: PodRange::new(pods, node_mask).context("key `pod_cidr`")?,
-        node_monitor_grace: config.node_monitor_grace,
-        terminated_pod_threshold: config.terminated_pod_threshold,
-    })
-}
-
-fn make_private(state_dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_private(state_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -186,9 +233,16 @@ fn make_private(state_dir: &Path) -> anyhow::Result<()> {
         })
 }
 
+/// Every built-in kind, and the servers, which only a daemon has.
+fn registry() -> Registry {
+    let mut registry = Registry::builtin();
+    registry.register(controlplane_api::kinds::server());
+    registry
+}
+
 fn api_server(config: &Config, identities: &Identities, store: Store, archive: Archive) -> ApiServer {
     ApiServer::new(Parts {
-        registry: Registry::builtin(),
+        registry: registry(),
         store,
         archive: Some(archive),
         schemas: controlplane_schema::builtin(),

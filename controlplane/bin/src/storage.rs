@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use controlplane_pki::write_private;
 use controlplane_raft::tls::{TlsListener, TlsTransport};
-use controlplane_raft::{Drive, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
-use controlplane_store::{Cause, Loaded, Options, State, StateError, Store};
+use controlplane_raft::{Drive, Members, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
+use controlplane_store::{Cause, ClusterId, Loaded, Options, State, StateError, Store};
 use controlplane_store_sqlite::{Archive, SqliteState};
 use controlplane_wal::{RealDisk, Wal};
 use rand::RngExt;
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::identities::Identities;
+use crate::joining;
 
 /// Bytes that must be free beside what a write takes itself: what the state on disk and SQLite's own log need.
 const SPARE: u64 = 4 << 20;
@@ -72,8 +73,9 @@ impl Storage {
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
         let folder = config.state_dir.clone();
+        let joined = joining::cluster(&folder)?;
         // Loading reads the whole file, so it is done off the runtime's threads.
-        let opened = tokio::task::spawn_blocking(move || open_files(&folder)).await??;
+        let opened = tokio::task::spawn_blocking(move || open_files(&folder, joined.as_ref())).await??;
         let archive = opened.state.archive();
         let cluster = opened.loaded.cluster_id.clone();
         let identity = identities.to_servers.clone();
@@ -89,20 +91,30 @@ impl Storage {
             tuning: Tuning::default(),
             room: Some(room(config.state_dir.clone())),
             drive: Drive::Threads,
-            origin: Origin::Found,
+            origin: match joining::cluster(&config.state_dir)? {
+                Some(_) => Origin::Join,
+                None => Origin::Found,
+            },
         })
         .await
         .with_context(|| format!("cannot start the store in {}", config.state_dir.display()))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let answering = TlsListener::new(identity, cluster.as_str(), server.service().clone());
+        let door = joining::door(config, identities, &server.members(), cluster.as_str())?;
+        let answering =
+            TlsListener::new(identity, cluster.as_str(), server.service().clone()).with_door(door);
         tasks.spawn(answering.serve(listener, stopped));
+        joining::finish(&config.state_dir, &server, own_peer(config)).await?;
         Ok(Self {
             server,
             archive,
             tasks,
             stop,
         })
+    }
+
+    pub(crate) fn members(&self) -> Members {
+        self.server.members()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -124,7 +136,7 @@ impl Storage {
 }
 
 /// How other servers reach this one.
-fn own_peer(config: &Config) -> Peer {
+pub(crate) fn own_peer(config: &Config) -> Peer {
     let host = config.advertise.ip();
     Peer {
         name: config.server_name.clone(),
@@ -133,10 +145,13 @@ fn own_peer(config: &Config) -> Peer {
     }
 }
 
-fn open_files(folder: &Path) -> anyhow::Result<Opened> {
+fn open_files(folder: &Path, joined: Option<&ClusterId>) -> anyhow::Result<Opened> {
     let path = folder.join("store.db");
     let what = || format!("cannot open the store {}", path.display());
     let mut state = SqliteState::open(&path).with_context(what)?;
+    if let Some(cluster) = joined {
+        state.adopt(cluster).with_context(what)?;
+    }
     let loaded = state.load().with_context(what)?;
     let path = folder.join("log");
     let what = || format!("cannot open the log {}", path.display());

@@ -58,9 +58,10 @@ pub fn start(filter: &str) -> Result<(), LogError> {
 }
 
 /// The filter, without what is told twice: kube's client says of each request that failed that it did, as an
-/// error, and so does whoever made the request, or tries again. Naming that module in `filter` brings it back.
+/// error, and so does whoever made the request, or tries again. The consensus library tells of each of its steps; what
+/// matters of them is told by who uses it. Naming either in `filter` brings it back.
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(format!("{TOLD_TWICE}=off,{filter}")).map_err(|source| LogError::Filter {
+    EnvFilter::try_new(format!("{TOLD_TWICE}=off,openraft=error,{filter}")).map_err(|source| LogError::Filter {
         filter: filter.to_owned(),
         source,
     })

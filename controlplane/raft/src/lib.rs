@@ -6,6 +6,7 @@
 //! off the write path.
 
 mod health;
+pub mod join;
 mod keeper;
 mod log;
 mod log_store;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use controlplane_pki::peer_identity;
+use controlplane_pki::{PeerIdentity, peer_identity};
 use controlplane_store::codec::{Reader, Writer};
 use controlplane_store::{Cause, Pending};
 use futures::FutureExt;
@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{debug, warn};
 
+use crate::join::Door;
 use crate::message::MAX_FRAME;
 use crate::network::{Transport, TransportError};
 use crate::service::Service;
@@ -125,16 +126,22 @@ fn configs(authority: &str, own: Pair<'_>) -> Result<Configs, IdentityError> {
             .map_err(IdentityError::Tls)?;
     }
     let roots = Arc::new(roots);
-    let (chain, key) = parse(own)?;
+    let (mut chain, key) = parse(own)?;
     let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(IdentityError::Tls)?
         .with_root_certificates(Arc::clone(&roots))
         .with_client_auth_cert(chain.clone(), key.clone_key())
         .map_err(IdentityError::Tls)?;
+    // A server that wants to join has no certificate yet; `greet` tells it from others.
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
+        .allow_unauthenticated()
         .build()
         .map_err(IdentityError::Verifier)?;
+    // The authority's own, which a server that joins knows by its hash.
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        chain.push(certificate.map_err(IdentityError::Pem)?);
+    }
     let server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(IdentityError::Tls)?
@@ -253,7 +260,7 @@ impl Transport for TlsTransport {
     }
 }
 
-async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
     let length = u32::try_from(frame.len()).ok();
     let length = length.filter(|_| frame.len() <= MAX_FRAME);
     let length =
@@ -264,7 +271,7 @@ async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io
 }
 
 /// The next frame; none at the end of the stream. Memory grows with what arrives, not with what was announced.
-async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Ok(_) => {}
@@ -320,6 +327,7 @@ pub struct TlsListener {
     identity: Identity,
     cluster: Arc<str>,
     service: Service,
+    door: Option<Door>,
     refusals: Arc<Refusals>,
 }
 
@@ -331,8 +339,16 @@ impl TlsListener {
             identity,
             cluster: Arc::from(cluster),
             service,
+            door: None,
             refusals: Arc::default(),
         }
+    }
+
+    /// Lets servers join through `door`.
+    #[must_use]
+    pub fn with_door(mut self, door: Door) -> Self {
+        self.door = Some(door);
+        self
     }
 
     /// What was refused so far.
@@ -418,10 +434,13 @@ impl TlsListener {
             }
         };
         let certificates = stream.get_ref().1.peer_certificates();
-        let from = certificates
-            .and_then(|chain| chain.first())
-            .and_then(|leaf| server_id(leaf));
+        let leaf = certificates.and_then(|chain| chain.first());
+        let (is_unknown, from) = (leaf.is_none(), leaf.and_then(|leaf| server_id(leaf)));
         let hello = read_frame(&mut stream).await.ok()??;
+        if is_unknown {
+            self.admit(&hello, stream).await;
+            return None;
+        }
         let refusal = match (from, self.is_greeting(&hello)) {
             (Some(from), Ok(())) => {
                 write_frame(&mut stream, b"").await.ok()?;
@@ -434,6 +453,21 @@ impl TlsListener {
         debug!(refusal, "a caller of the peer port was refused");
         write_frame(&mut stream, refusal.as_bytes()).await.ok()?;
         None
+    }
+
+    /// Answers a caller without certificate, which may be a server that joins.
+    async fn admit(&self, hello: &[u8], mut stream: tokio_rustls::server::TlsStream<TcpStream>) {
+        let closed = Err("no server can join through this one");
+        let answer = self.door.as_ref().map_or(closed, |door| door.answer(hello));
+        let answer = answer.unwrap_or_else(|why| {
+            self.refusals.strangers.fetch_add(1, Ordering::Relaxed);
+            warn!(why, "a server that wanted to join was refused");
+            [&[1], why.as_bytes()].concat()
+        });
+        let sent = write_frame(&mut stream, &answer).await;
+        if sent.and(stream.shutdown().await).is_err() {
+            debug!("a server that wanted to join went away");
+        }
     }
 
     fn is_greeting(&self, hello: &[u8]) -> Result<(), String> {
@@ -450,7 +484,11 @@ impl TlsListener {
 
 /// The server to which a certificate belongs.
 fn server_id(certificate: &[u8]) -> Option<ServerId> {
-    let identity = peer_identity(certificate).ok()?;
+    id_of(&peer_identity(certificate).ok()?)
+}
+
+/// The server that an identity is.
+pub(crate) fn id_of(identity: &PeerIdentity) -> Option<ServerId> {
     let is_server = identity.organizations.iter().any(|name| name == ORGANIZATION);
     let number = identity.common_name.strip_prefix(COMMON_NAME)?;
     number.parse().ok().filter(|_| is_server)

@@ -15,6 +15,7 @@ mod pod;
 mod query;
 mod replica_set;
 mod secret;
+mod server;
 mod service;
 mod service_account;
 
@@ -22,6 +23,7 @@ use crate::resource::Resource;
 
 pub use pod::qos_class;
 pub use query::query;
+pub use server::server;
 
 /// Every built-in kind.
 #[must_use]
