@@ -105,7 +105,7 @@ async fn serve(
         server: parts.server,
         members: parts.members.clone(),
     };
-    let (members, stopped) = (parts.members, stop_clients.clone());
+    let (members, stopped) = (parts.members.clone(), stop_clients.clone());
     let mut clients_run = JoinSet::new();
     clients_run.spawn(leading::run(members, move |stop| clients.start(stop), stopped));
     api.spawn(identities.keep_valid(stop_api.clone()));
@@ -117,7 +117,7 @@ async fn serve(
     } = &config.network;
     info!(address = %config.listen, pod_cidr = %pods, node_mask, service_cidr = %services, cluster_dns = %dns, "serving");
     supervisor::tell(&NotifyState::Ready);
-    wait_for_stop(&mut clients_run, &mut api).await?;
+    wait_for_stop(&mut clients_run, &mut api, &parts.members).await?;
     supervisor::tell(&NotifyState::Stopping);
     info!("stopping");
     stop_clients.cancel();
@@ -147,6 +147,7 @@ async fn drain(tasks: &mut JoinSet<()>) {
 async fn wait_for_stop(
     clients: &mut JoinSet<anyhow::Result<()>>,
     api: &mut JoinSet<()>,
+    members: &Members,
 ) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -161,6 +162,8 @@ async fn wait_for_stop(
                 ended?.context("a controller or the scheduler failed")?;
                 anyhow::bail!("the controllers or the scheduler ended by themselves");
             }
+            // Cancel-safe, as it says. Started again, the server reads its log and state anew.
+            () = members.failed() => anyhow::bail!("the store has ended by itself, as after a failure of its disk"),
             // Cancel-safe: as above. Without a watchdog its task ends at once.
             Some(ended) = api.join_next() => ended.context("the API server failed")?,
         }

@@ -284,17 +284,6 @@ impl Server {
         metrics.has_changed().is_err() || metrics.borrow().running_state.is_err()
     }
 
-    /// Returns once the server [`has_failed`](Self::has_failed). Cancel-safe.
-    pub async fn failed(&self) {
-        let mut metrics = self.member.raft.metrics();
-        // An error means that the consensus has gone, which is a failure, too.
-        metrics
-            .wait_for(|now| now.running_state.is_err())
-            .await
-            .map(drop)
-            .unwrap_or_default();
-    }
-
     /// Hands over to another server where this one leads, then ends: carries out what is queued, writes the state,
     /// closes log and state.
     pub async fn stop(self) {
@@ -347,6 +336,17 @@ impl Members {
     #[must_use]
     pub fn leads(&self) -> bool {
         self.0.leading()
+    }
+
+    /// Returns once this server [`has_failed`](Server::has_failed). Cancel-safe.
+    pub async fn failed(&self) {
+        let mut metrics = self.0.raft.metrics();
+        // An error means that the consensus has gone, which is a failure, too.
+        metrics
+            .wait_for(|now| now.running_state.is_err())
+            .await
+            .map(drop)
+            .unwrap_or_default();
     }
 
     /// Has `change` carried out by whoever leads.
