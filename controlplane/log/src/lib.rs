@@ -61,9 +61,11 @@ pub fn start(filter: &str) -> Result<(), LogError> {
 /// error, and so does whoever made the request, or tries again. The consensus library tells of each of its steps; what
 /// matters of them is told by who uses it. Naming either in `filter` brings it back.
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(format!("{TOLD_TWICE}=off,openraft=error,{filter}")).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
+    EnvFilter::try_new(format!("{TOLD_TWICE}=off,openraft=error,{filter}")).map_err(|source| {
+        LogError::Filter {
+            filter: filter.to_owned(),
+            source,
+        }
     })
 }
 
