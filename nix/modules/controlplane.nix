@@ -50,9 +50,13 @@ in
 
   config = lib.mkIf cfg.enable {
     # The unit may write nothing but its state; backups made by schedule have a directory of their own.
-    systemd = lib.mkIf (cfg.settings ? backup) {
-      services.floe-controlplane.serviceConfig.ReadWritePaths = [ cfg.settings.backup.directory ];
-      tmpfiles.rules = [ "d '${cfg.settings.backup.directory}' 0700 root root -" ];
+    systemd = {
+      services.floe-controlplane.serviceConfig = lib.optionalAttrs (cfg.settings ? backup) {
+        ReadWritePaths = [ cfg.settings.backup.directory ];
+      };
+      tmpfiles.rules = lib.optional (
+        cfg.settings ? backup
+      ) "d '${cfg.settings.backup.directory}' 0700 root root -";
     };
     assertions = [
       {

@@ -84,6 +84,7 @@ in
     system.stateVersion = option "24.05" types.str;
     systemd.packages = packages;
     systemd.services = option { } (types.attrsOf service);
+    systemd.tmpfiles.rules = strings;
     users.groups = option { } (types.attrsOf types.unspecified);
     users.users = option { } (types.attrsOf types.unspecified);
     virtualisation = option { } (types.attrsOf types.unspecified);
