@@ -9,6 +9,15 @@ let
   both = (machines.machine machines.both).config;
   node = (machines.machine machines.node).config;
   none = (machines.machine { }).config;
+  scheduled =
+    (machines.machine {
+      imports = [ machines.both ];
+      services.floe.controlplane.settings.backup = {
+        directory = "/srv/backups";
+        interval = "1h";
+      };
+    }).config;
+  writable = machine: machine.systemd.services.floe-controlplane.serviceConfig.ReadWritePaths or [ ];
   expect = what: holds: lib.assertMsg holds "expected: ${what}";
 in
 assert expect "a machine with no role has no daemon" (
@@ -24,6 +33,11 @@ assert expect "openFirewall opens the overlay and trusts the pods' links" (
 assert expect "an agent is not stopped before it is replaced, and the pods' namespace never" (
   !node.systemd.services.floe-agent.stopIfChanged
   && !node.systemd.services.floe-mounts.restartIfChanged
+);
+assert expect "a schedule of backups opens their directory to the unit, and nothing else does" (
+  writable scheduled == [ "/srv/backups" ]
+  && scheduled.systemd.tmpfiles.rules == [ "d '/srv/backups' 0700 root root -" ]
+  && writable both == [ ]
 );
 pkgs.runCommand "floe-modules"
   {
