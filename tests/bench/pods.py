@@ -265,7 +265,7 @@ def report(figures):
         "benchmark": "pods",
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
-        "sync": "SQLite WAL, synchronous=FULL",
+        "sync": "log fsynced before a write is acknowledged",
         "build": os.path.basename(os.environ["FLOE_BIN_DIR"].rstrip("/")),
         **figures,
     }
