@@ -156,11 +156,7 @@ fn open_files(folder: &Path, joined: Option<&ClusterId>) -> anyhow::Result<Opene
     let path = folder.join("log");
     let what = || format!("cannot open the log {}", path.display());
     let disk = RealDisk::open(&path).with_context(what)?;
-    // The newest entries are kept in memory once already, decoded.
-    let options = controlplane_wal::Options {
-        recent_bytes: 1 << 20,
-        ..controlplane_wal::Options::default()
-    };
+    let options = controlplane_wal::Options::default();
     let (log, recovered) = Wal::open(disk, options).map_err(state_error).with_context(what)?;
     if let Some(cut) = recovered.cut {
         tracing::info!(

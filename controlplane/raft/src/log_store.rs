@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::health::{Health, Part, ended};
 use crate::log::Log;
 use crate::types::{Entry, LogId, StorageError, StorageIoError, Types, Vote};
-use crate::wire::{Meta, decode_entry, encode_entry};
+use crate::wire::{Meta, decode_entry, encode_entry, payload_size};
 
 /// Jobs that may wait for the log; the library has at most one append under way.
 const QUEUE: usize = 64;
@@ -231,16 +231,7 @@ fn answer<T>(reply: Reply<T>, answer: Result<T, StateError>) {
 
 impl Tail {
     fn push(&mut self, entry: Entry) {
-        let size = match &entry.payload {
-            EntryPayload::Normal(payload) => payload
-                .command()
-                .txns
-                .iter()
-                .flat_map(|txn| &txn.ops)
-                .map(controlplane_store::Op::size)
-                .sum::<usize>(),
-            EntryPayload::Blank | EntryPayload::Membership(_) => 0,
-        } + 64;
+        let size = payload_size(&entry) + 64;
         self.last = Some(entry.log_id);
         self.entries.push_back((entry, size));
         self.bytes += size;

@@ -115,9 +115,19 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> 
     Ok(Entry { log_id, payload })
 }
 
+/// Bytes of keys and values that `entry` carries.
+pub(crate) fn payload_size(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(payload) => payload.command().size(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
 /// The record of the log that holds `entry`.
 pub(crate) fn encode_entry(entry: &Entry) -> Bytes {
-    let mut out = Writer::default();
+    // Keys and values are all but a few bytes of a large entry.
+    let size = payload_size(entry);
+    let mut out = Writer::with_capacity(size + size / 8 + 64);
     out.u8(VERSION);
     write_entry(&mut out, entry);
     out.finish()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use controlplane_store::{Batch, Cause, Entry, Key, Revision, Value};
 use crc32fast::Hasher;
 use rusqlite::Row;
@@ -98,7 +97,7 @@ impl<'a> Version<'a> {
             create_revision: Revision::from(unsigned(self.created)?),
             mod_revision: Revision::from(unsigned(self.revision)?),
             expires_at: self.expires.map(unsigned).transpose()?,
-            value: Value::new(Bytes::copy_from_slice(self.value), self.splice)?,
+            value: Value::new(self.value, self.splice)?,
         })
     }
 }

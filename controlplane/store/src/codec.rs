@@ -39,6 +39,12 @@ pub enum DecodeError {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// One that takes about `bytes` bytes without growing.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// What was written.
     #[must_use]
     pub fn finish(self) -> Bytes {

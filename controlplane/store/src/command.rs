@@ -40,6 +40,12 @@ impl Command {
         self.txns.is_empty() && self.compact == Revision::from(0)
     }
 
+    /// Bytes of the keys and values that it carries.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.txns.iter().flat_map(|txn| &txn.ops).map(Op::size).sum()
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -147,8 +153,7 @@ pub(crate) fn read_key(reader: &mut Reader<'_>) -> Result<Key, DecodeError> {
 /// buffer in memory.
 pub(crate) fn read_value(reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
     let splice = reader.u32()?;
-    let bytes = Bytes::copy_from_slice(reader.bytes()?);
-    Value::new(bytes, splice).map_err(|error| DecodeError::Invalid(error.into()))
+    Value::new(reader.bytes()?, splice).map_err(|error| DecodeError::Invalid(error.into()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-use bytes::Bytes;
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use crate::Revision;
@@ -6,10 +7,11 @@ use crate::Revision;
 /// A stored object: JSON bytes without `metadata.resourceVersion`, and the place in them where it is
 /// filled in as they leave, so that reading parses nothing.
 ///
-/// Invariant: the byte before the splice point is the `{` that opens `metadata`. Cloning shares the bytes.
+/// Invariant: the byte before the splice point is the `{` that opens `metadata`. Cloning shares the bytes, which take one
+/// allocation of their length: most of the store's memory is values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    bytes: Bytes,
+    bytes: Arc<[u8]>,
     splice: u32,
 }
 
@@ -41,7 +43,8 @@ impl Value {
     /// # Errors
     ///
     /// Refuses an offset that does not follow an opening brace.
-    pub fn new(bytes: Bytes, splice: u32) -> Result<Self, ValueError> {
+    pub fn new(bytes: impl Into<Arc<[u8]>>, splice: u32) -> Result<Self, ValueError> {
+        let bytes = bytes.into();
         let before = usize::try_from(splice).ok().and_then(|at| at.checked_sub(1));
         match before.and_then(|at| bytes.get(at)) {
             Some(b'{') => Ok(Self { bytes, splice }),
@@ -80,7 +83,7 @@ impl Value {
         let splice = splice
             .and_then(|at| u32::try_from(at).ok())
             .ok_or(ValueError::TooLarge(len))?;
-        Self::new(Bytes::from(out), splice)
+        Self::new(out, splice)
     }
 
     /// Appends the object to `out` with `revision` as its resource version.
@@ -110,7 +113,7 @@ impl Value {
 
     /// The bytes as they are stored, without resource version.
     #[must_use]
-    pub fn bytes(&self) -> &Bytes {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -192,9 +195,9 @@ mod tests {
     #[test]
     fn bytes_read_back_must_fit_their_splice_point() {
         let value = Value::encode(&json!({"metadata": {"name": "a"}})).unwrap();
-        assert_eq!(Value::new(value.bytes().clone(), value.splice()).unwrap(), value);
+        assert_eq!(Value::new(value.bytes(), value.splice()).unwrap(), value);
         for wrong in [0, 3, 4000] {
-            assert!(Value::new(value.bytes().clone(), wrong).is_err());
+            assert!(Value::new(value.bytes(), wrong).is_err());
         }
     }
 

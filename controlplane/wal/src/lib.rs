@@ -23,15 +23,14 @@
 //!
 //! # Bounds
 //!
-//! A record has at most [`MAX_PAYLOAD`] bytes. Memory is [`Options::recent_bytes`] of newest records, 16 bytes for each
-//! 64 KiB of log, and one append.
+//! A record has at most [`MAX_PAYLOAD`] bytes. Memory is 16 bytes for each 64 KiB of log, and one append: records are read
+//! from the files, since whoever appends has what was appended a moment ago in a better form.
 
 mod disk;
 mod error;
 mod file;
 mod meta;
 mod options;
-mod recent;
 mod record;
 mod recover;
 mod segment;

@@ -6,8 +6,6 @@ pub struct Options {
     /// Zeros are written ahead in multiples of this, which measured best at 256 KiB: less costs more metadata commits,
     /// more costs pauses.
     pub fill_bytes: u64,
-    /// Newest records kept in memory, in bytes of payload.
-    pub recent_bytes: usize,
 }
 
 impl Default for Options {
@@ -15,7 +13,6 @@ impl Default for Options {
         Self {
             segment_bytes: 16 << 20,
             fill_bytes: 256 << 10,
-            recent_bytes: 8 << 20,
         }
     }
 }

@@ -3,7 +3,6 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::meta::{self, MAX_META};
-use crate::recent::Recent;
 use crate::record::{self, MAX_PAYLOAD};
 use crate::recover::{Files, recover};
 use crate::segment::Segment;
@@ -17,7 +16,6 @@ pub struct Wal<D: Disk> {
     disk: D,
     options: Options,
     files: Files<D::File>,
-    recent: Recent,
     buffer: Vec<u8>,
     synced: u64,
     stopped: bool,
@@ -39,7 +37,6 @@ impl<D: Disk> Wal<D> {
             options,
             synced: files.active.next,
             files,
-            recent: Recent::new(options.recent_bytes),
             buffer: Vec::new(),
             stopped: false,
         };
@@ -98,9 +95,8 @@ impl<D: Disk> Wal<D> {
         self.make_room(length)?;
         self.write(records, length)?;
         let active = &mut self.files.active;
-        for (index, payload) in records {
+        for (_, payload) in records {
             active.grow(size(payload));
-            self.recent.push(*index, payload.clone());
         }
         Ok(())
     }
@@ -201,9 +197,6 @@ impl<D: Disk> Wal<D> {
         }
         self.check_held(range.start)?;
         self.check_held(range.end - 1)?;
-        if let Some(read) = self.recent.read(range.clone(), max_bytes) {
-            return Ok(read);
-        }
         let mut read = Vec::new();
         let holds = |segment: &&Segment<D::File>| segment.first <= range.start && range.start < segment.next;
         let all = self.files.sealed.iter().chain([&self.files.active]);
@@ -234,7 +227,6 @@ impl<D: Disk> Wal<D> {
         }
         self.check_held(index)?;
         self.start_segment(index)?;
-        self.recent.truncate_from(index);
         self.synced = index;
         Ok(())
     }
@@ -251,7 +243,6 @@ impl<D: Disk> Wal<D> {
             let data = self.meta().to_vec();
             let stored = self.files.meta.set(index.saturating_add(1), data);
             self.or_stop(stored)?;
-            self.recent.purge_through(index);
         }
         self.remove_purged()
     }

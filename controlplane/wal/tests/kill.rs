@@ -17,7 +17,6 @@ fn options() -> Options {
     Options {
         segment_bytes: 256 << 10,
         fill_bytes: 64 << 10,
-        recent_bytes: 0,
     }
 }
 

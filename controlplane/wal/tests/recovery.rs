@@ -210,11 +210,10 @@ impl Bench {
     }
 }
 
-fn run(seed: u64, recent_bytes: usize, steps: &[Step]) {
+fn run(seed: u64, steps: &[Step]) {
     let options = Options {
         segment_bytes: 3000,
         fill_bytes: 1024,
-        recent_bytes,
     };
     let mut bench = Bench::open(SimDisk::new(seed), options);
     let mut model = bench.found();
@@ -258,10 +257,9 @@ proptest! {
     #[test]
     fn what_was_synced_survives_a_crash_at_any_operation(
         seed: u64,
-        recent_bytes in prop_oneof![Just(0), Just(800)],
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        run(seed, recent_bytes, &steps);
+        run(seed, &steps);
     }
 
     #[test]
@@ -279,7 +277,6 @@ fn flip(groups: &[Vec<usize>], at: &prop::sample::Index, bit: &prop::sample::Ind
     let options = Options {
         segment_bytes: 3000,
         fill_bytes: 1024,
-        recent_bytes: 0,
     };
     let mut bench = Bench::open(SimDisk::new(1), options);
     let mut last_group: Range<u64> = 0..0;

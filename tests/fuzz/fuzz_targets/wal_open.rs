@@ -8,7 +8,6 @@ use libfuzzer_sys::fuzz_target;
 const OPTIONS: Options = Options {
     segment_bytes: 1 << 20,
     fill_bytes: 4096,
-    recent_bytes: 0,
 };
 
 fuzz_target!(|input: (u16, &[u8])| {

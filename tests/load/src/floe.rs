@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
 use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup, Tuning};
 use controlplane_store::{Key, Op, Options, Outcome, Range, State, Store, Txn, Value};
 use controlplane_store_sqlite::SqliteState;
@@ -67,7 +66,7 @@ impl Floe {
             Entry::Occupied(made) => made.into_mut(),
             Entry::Vacant(free) => free.insert(Value::encode(&target::value(bytes))?),
         };
-        Ok(Value::new(Bytes::copy_from_slice(made.bytes()), made.splice())?)
+        Ok(Value::new(made.bytes(), made.splice())?)
     }
 }
 
