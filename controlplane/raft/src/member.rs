@@ -10,6 +10,7 @@ use controlplane_store::{
 };
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{LogIdOptionExt, ServerState};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::health::Health;
@@ -50,6 +51,8 @@ pub(crate) struct Member {
     parts: Parts,
     /// The term in which this member leads and has applied everything before; 0 for none.
     pub(crate) leading_term: AtomicU64,
+    /// Whether it leads, as [`Replication::leading`] said last, for those who wait for a change.
+    leads: watch::Sender<bool>,
     /// Set while it hands over; it decides nothing more.
     pub(crate) leaving: AtomicBool,
     barriers: Barriers,
@@ -90,6 +93,7 @@ impl Member {
         Self {
             parts,
             leading_term: AtomicU64::new(0),
+            leads: watch::Sender::new(false),
             leaving: AtomicBool::new(false),
             barriers: Barriers::default(),
         }
@@ -97,6 +101,30 @@ impl Member {
 
     pub(crate) fn metrics(&self) -> Metrics {
         self.raft.metrics().borrow().clone()
+    }
+
+    /// Follows whether this member leads.
+    pub(crate) fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    /// Tells those who follow it whether this member leads, where that has changed.
+    pub(crate) fn tell_whether_it_leads(&self) {
+        let now = self.leading();
+        self.leads
+            .send_if_modified(|told| std::mem::replace(told, now) != now);
+    }
+
+    /// Returns once the consensus has ended, by itself or at a stop. Cancel-safe.
+    pub(crate) async fn ended(&self) {
+        let mut metrics = self.raft.server_metrics();
+        // The consensus takes its end of the channel along.
+        while metrics.changed().await.is_ok() {}
+    }
+
+    /// Whether [`ended`](Self::ended) would return at once.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.raft.server_metrics().has_changed().is_err()
     }
 
     fn is_leader(&self) -> bool {

@@ -10,7 +10,7 @@ use controlplane_store::{Loaded, Options, Replica, Replication, State, StateErro
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::health::Health;
@@ -244,18 +244,16 @@ impl Server {
     }
 
     async fn lead(&self, within: Duration) -> Result<(), StartError> {
-        let until = Instant::now() + within;
-        let mut metrics = self.member.raft.metrics();
-        while !self.member.leading() {
-            if Instant::now() >= until {
-                return Err(StartError::Slow);
+        let mut leads = self.member.leads();
+        tokio::select! {
+            // Cancel-safe: the condition stays. The member holds the sender, so there is no error but the deadline.
+            led = timeout(within, leads.wait_for(|leads| *leads)) => led.map(drop).map_err(|_| StartError::Slow),
+            // Cancel-safe, as it says.
+            () = self.member.ended() => {
+                let why = self.member.metrics().running_state.err();
+                Err(StartError::Consensus(why.map_or("it ended".to_owned(), |why| why.to_string())))
             }
-            if let Err(error) = &metrics.borrow_and_update().running_state {
-                return Err(StartError::Consensus(error.to_string()));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(())
     }
 
     /// The store.
@@ -280,8 +278,7 @@ impl Server {
     /// be started again.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        let metrics = self.member.raft.metrics();
-        metrics.has_changed().is_err() || metrics.borrow().running_state.is_err()
+        self.member.has_ended()
     }
 
     /// Hands over to another server where this one leads, then ends: carries out what is queued, writes the state,
@@ -338,15 +335,15 @@ impl Members {
         self.0.leading()
     }
 
+    /// Follows whether this server leads.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<bool> {
+        self.0.leads()
+    }
+
     /// Returns once this server [`has_failed`](Server::has_failed). Cancel-safe.
     pub async fn failed(&self) {
-        let mut metrics = self.0.raft.metrics();
-        // An error means that the consensus has gone, which is a failure, too.
-        metrics
-            .wait_for(|now| now.running_state.is_err())
-            .await
-            .map(drop)
-            .unwrap_or_default();
+        self.0.ended().await;
     }
 
     /// Has `change` carried out by whoever leads.
@@ -453,6 +450,7 @@ async fn hand_over(member: &Member) {
         return;
     };
     member.leaving.store(true, Ordering::SeqCst);
+    member.tell_whether_it_leads();
     member.raft.runtime_config().heartbeat(false);
     tokio::time::sleep(ELECTION.1 + HEARTBEAT).await;
     let asked = member

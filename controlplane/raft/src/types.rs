@@ -95,3 +95,5 @@ pub(crate) type StoredMembership = openraft::StoredMembership<ServerId, Peer>;
 pub(crate) type StorageError = openraft::StorageError<ServerId>;
 pub(crate) type StorageIoError = openraft::StorageIOError<ServerId>;
 pub(crate) type Metrics = openraft::RaftMetrics<ServerId, Peer>;
+/// What changes with places alone: who leads, who the members are.
+pub(crate) type ServerMetrics = openraft::metrics::RaftServerMetrics<ServerId, Peer>;

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::member::Member;
 use crate::members::{self, CLOSE, Role};
 use crate::message::{Change, Reply};
-use crate::types::{Metrics, Payload};
+use crate::types::{Metrics, Payload, ServerMetrics};
 
 /// How often learners and the log's size are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,24 +20,31 @@ const KEEP_FOR_PEERS: u64 = 64;
 
 /// Follows what the consensus says of this member until it ends, and notes when it leads.
 pub(crate) async fn watch(member: Arc<Member>) {
+    let mut places = member.raft.server_metrics();
     let mut metrics = member.raft.metrics();
     loop {
-        let now = metrics.borrow_and_update().clone();
-        if now.running_state.is_err() {
-            break;
-        }
+        let now = places.borrow_and_update().clone();
         note_leading(&member, &now).await;
-        if metrics.changed().await.is_err() {
+        member.tell_whether_it_leads();
+        let leads_others =
+            now.state == ServerState::Leader && now.membership_config.voter_ids().nth(1).is_some();
+        let changed = tokio::select! {
+            // Cancel-safe: a value counts as seen only once `changed` returns.
+            changed = places.changed() => changed,
+            // Cancel-safe, as above. Whether a majority still answers shows here alone, which changes all the time.
+            changed = metrics.changed(), if leads_others => changed,
+        };
+        if changed.is_err() {
             break;
         }
     }
     member.leading_term.store(0, Ordering::SeqCst);
+    member.tell_whether_it_leads();
 }
 
 /// Gives votes to learners that have caught up, ends changes of the members that were interrupted, and keeps the log from
 /// growing, until the consensus ends. On its own, since a change may take long, and the log changes all the time.
 pub(crate) async fn keep_house(member: Arc<Member>) {
-    let mut metrics = member.raft.metrics();
     let work = async {
         loop {
             tokio::time::sleep(EVERY).await;
@@ -45,15 +52,15 @@ pub(crate) async fn keep_house(member: Arc<Member>) {
         }
     };
     tokio::select! {
-        // Cancel-safe: the condition stays. An error means that the consensus has gone.
-        ended = metrics.wait_for(|now| now.running_state.is_err()) => drop(ended),
+        // Cancel-safe, as it says.
+        () = member.ended() => {}
         // What is dropped here can do nothing more: the consensus has ended.
         () = work => {}
     }
 }
 
 /// A new leader has applied everything of those before it once an entry that it wrote itself is applied.
-async fn note_leading(member: &Member, now: &Metrics) {
+async fn note_leading(member: &Member, now: &ServerMetrics) {
     let term = now.vote.leader_id.term;
     if now.state != ServerState::Leader {
         if member.leading_term.swap(0, Ordering::SeqCst) != 0 {
@@ -70,8 +77,8 @@ async fn note_leading(member: &Member, now: &Metrics) {
         txns: Vec::new(),
         compact: Revision::from(0),
     };
-    let mut metrics = member.raft.metrics();
-    let lost = metrics.wait_for(|now| now.state != ServerState::Leader || now.vote.leader_id.term != term);
+    let mut places = member.raft.server_metrics();
+    let lost = places.wait_for(|now| now.state != ServerState::Leader || now.vote.leader_id.term != term);
     let written = tokio::select! {
         // Dropped, it may yet be written, which changes nothing.
         written = member.raft.client_write(Payload::new(nothing)) => written,
