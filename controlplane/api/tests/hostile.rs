@@ -1,7 +1,6 @@
 //! Objects of any shape are refused or accepted, never a crash: types are checked before, and a fault there
 //! must not become one here.
 
-use controlplane_api::Registry;
 use controlplane_api::rest::{self, Part};
 use controlplane_api::strategy::{Context, DeleteOptions, UserInfo};
 use controlplane_api::table::{self, Include};
@@ -95,7 +94,7 @@ proptest! {
     fn no_object_crashes_a_step_and_every_row_is_complete(new in object(), old in object()) {
         let now = jiff::Timestamp::UNIX_EPOCH;
         let context = Context::new(now, UserInfo::default());
-        for resource in Registry::builtin().iter() {
+        for resource in controlplane_api::builtin().iter() {
             let row = table::row(resource, &new, now, Include::Object);
             prop_assert_eq!(row["cells"].as_array().map(Vec::len), Some(resource.columns.len()));
             let mut created = new.clone();

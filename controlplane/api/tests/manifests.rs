@@ -6,9 +6,9 @@
     reason = "helpers of tests fail the test that calls them"
 )]
 
+use controlplane_api::Resource;
 use controlplane_api::rest::{self, Part};
 use controlplane_api::strategy::{Context, UserInfo};
-use controlplane_api::{Registry, Resource};
 use serde_json::{Value, json};
 
 fn context() -> Context {
@@ -17,7 +17,7 @@ fn context() -> Context {
 
 /// The object as the server would store it.
 fn stored(group: &str, plural: &str, mut object: Value) -> (Resource, Value) {
-    let registry = Registry::builtin();
+    let registry = controlplane_api::builtin();
     let resource = (**registry.find(group, "v1", plural).unwrap()).clone();
     let table = controlplane_schema::builtin()
         .kind(group, "v1", &resource.kind)
@@ -141,7 +141,7 @@ fn a_stored_pod_sent_again_changes_nothing_and_a_new_image_is_accepted() {
 
 #[test]
 fn every_built_in_kind_has_a_schema_table() {
-    for resource in Registry::builtin().iter() {
+    for resource in controlplane_api::builtin().iter() {
         let table = controlplane_schema::builtin().kind(&resource.group, &resource.version, &resource.kind);
         assert!(table.is_some(), "{} {}", resource.api_version(), resource.kind);
     }

@@ -238,7 +238,7 @@ pub(crate) fn make_private(state_dir: &Path) -> anyhow::Result<()> {
 
 /// Every built-in kind, and the servers, which only a daemon has.
 fn registry() -> Registry {
-    let mut registry = Registry::builtin();
+    let mut registry = controlplane_api::builtin();
     registry.register(controlplane_api::kinds::server());
     registry
 }

@@ -182,7 +182,6 @@ fn shape(word: &'static str, group: &'static str, names: &Names) -> Option<Shape
 
 #[cfg(test)]
 mod tests {
-    use controlplane_api::Registry;
 
     use super::*;
 
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn every_kind_that_is_served_has_its_message() {
-        for resource in Registry::builtin().iter() {
+        for resource in controlplane_api::builtin().iter() {
             let found = builtin().kind(&resource.api_version(), &resource.kind);
             assert!(found.is_some(), "{} {}", resource.api_version(), resource.kind);
         }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Definition, Resolved, Scalar, Shape};
+use controlplane_apimachinery::schema::model::{Definition, Resolved, Scalar, Shape};
+
 use crate::{Schemas, TypeRef, builtin};
 
 /// A built-in kind, told by its name in failures.
@@ -33,7 +34,7 @@ pub(crate) fn object_of(kinds: &'static [&'static str]) -> impl Strategy<Value =
                 schemas: builtin(),
                 choices: choices.into_iter(),
             };
-            let value = maker.object(kind.schema().definition, 0);
+            let value = maker.object(kind.schema().definition(), 0);
             (kind, value)
         })
 }

@@ -3,7 +3,6 @@
 mod cells;
 mod certificate_signing_request;
 mod config_map;
-mod define;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
@@ -18,6 +17,8 @@ mod secret;
 mod server;
 mod service;
 mod service_account;
+
+use controlplane_apimachinery::define;
 
 use crate::resource::Resource;
 

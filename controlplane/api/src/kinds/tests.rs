@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::registry::Registry;
 use crate::rest::{self, Part};
 use crate::selector::FieldSelector;
 use crate::strategy::{Context, UserInfo};
@@ -12,7 +11,7 @@ use crate::table::{Include, table};
 const NOW: &str = "2026-01-01T00:10:00Z";
 
 fn find(group: &str, plural: &str) -> Resource {
-    (**Registry::builtin().find(group, "v1", plural).unwrap()).clone()
+    (**crate::builtin().find(group, "v1", plural).unwrap()).clone()
 }
 
 /// Headers of a kind's table, those shown only when wide in brackets.
@@ -419,7 +418,7 @@ fn a_signing_request_is_its_senders_and_decided_by_approval_alone() {
 
 #[test]
 fn a_kind_made_at_run_time_is_served_like_a_built_in_one() {
-    let mut registry = Registry::builtin();
+    let mut registry = crate::builtin();
     let mut custom = find("", "configmaps");
     custom.group = format!("stable.{}", "example.com").into();
     custom.plural = "crontabs".to_owned().into();

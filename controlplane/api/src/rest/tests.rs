@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::registry::Registry;
 use crate::strategy::{DeleteOptions, Preconditions, UserInfo};
 
 fn context() -> Context {
@@ -15,7 +14,7 @@ fn context() -> Context {
 }
 
 fn resource(group: &str, plural: &str) -> Resource {
-    (**Registry::builtin().find(group, "v1", plural).unwrap()).clone()
+    (**crate::builtin().find(group, "v1", plural).unwrap()).clone()
 }
 
 fn create(resource: &Resource, mut object: Value, namespace: &str) -> Result<Value, ApiError> {

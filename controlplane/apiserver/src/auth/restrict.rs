@@ -77,7 +77,6 @@ fn owners(object: &Value) -> Option<&Value> {
 
 #[cfg(test)]
 mod tests {
-    use controlplane_api::Registry;
     use serde_json::json;
 
     use super::*;
@@ -88,7 +87,7 @@ mod tests {
             groups: vec!["system:nodes".to_owned()],
             ..UserInfo::default()
         };
-        let registry = Registry::builtin();
+        let registry = controlplane_api::builtin();
         let resource = registry.find("", "v1", plural).unwrap();
         fields(&user, resource, new, old).is_err()
     }

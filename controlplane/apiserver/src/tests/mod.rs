@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use controlplane_api::{Registry, UserInfo};
+use controlplane_api::UserInfo;
 use controlplane_store::{MemoryState, Options, Store};
 use controlplane_store_sqlite::Archive;
 use http::Request;
@@ -59,7 +59,7 @@ impl Api {
     async fn of(store: Store, archive: Option<Archive>) -> Self {
         let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
         let server = ApiServer::new(Parts {
-            registry: Registry::builtin(),
+            registry: controlplane_api::builtin(),
             store,
             archive,
             schemas: controlplane_schema::builtin(),

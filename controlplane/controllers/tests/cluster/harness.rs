@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use controlplane_api::{Registry, UserInfo};
+use controlplane_api::UserInfo;
 use controlplane_apiserver::{ApiServer, Bootstrap, Parts, PodNetworks, SystemClock};
 use controlplane_controllers::{Config, PodRange};
 use controlplane_pki::CertificateAuthority;
@@ -63,7 +63,7 @@ impl Cluster {
         let files = tempfile::tempdir().unwrap();
         let signer = CertificateAuthority::load_or_create(files.path(), "ca", Timestamp::now());
         let server = ApiServer::new(Parts {
-            registry: Registry::builtin(),
+            registry: controlplane_api::builtin(),
             store: Store::open(MemoryState::default(), Options::default()).unwrap(),
             archive: None,
             schemas: controlplane_schema::builtin(),

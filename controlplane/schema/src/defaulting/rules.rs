@@ -5,12 +5,12 @@ mod workloads;
 
 use serde_json::{Map, Value};
 
-use super::Rule;
+use controlplane_apimachinery::schema::Rule;
 
 type Fields = Map<String, Value>;
 
 /// The rules of the definition with this full name.
-pub(super) fn of(definition: &str) -> &'static [Rule] {
+pub(crate) fn of(definition: &str) -> &'static [Rule] {
     let Some(name) = definition.strip_prefix("io.k8s.api.") else {
         return match definition {
             "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec" => {

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::descriptions::Descriptions;
 use crate::Schemas;
-use crate::model::{Body, Definition, DefinitionId, Field, GroupVersionKind, Scalar, Shape};
+use controlplane_apimachinery::schema::model::{
+    Body, Definition, DefinitionId, Field, GroupVersionKind, Scalar, Shape,
+};
 
 type Fields = Map<String, Value>;
 
@@ -28,13 +30,13 @@ impl<'a> References<'a> {
     /// A reference to the schema of a kind, if it has one.
     pub(super) fn kind(&mut self, group: &str, version: &str, kind: &str) -> Option<Value> {
         let found = self.schemas.kind(group, version, kind)?;
-        Some(self.definition(found.definition))
+        Some(self.definition(found.definition()))
     }
 
     /// A reference to the schema of a type, by its full name.
     pub(super) fn named(&mut self, name: &str) -> Option<Value> {
         let found = self.schemas.definition(name)?;
-        Some(self.definition(found.definition))
+        Some(self.definition(found.definition()))
     }
 
     fn definition(&mut self, definition: &'a Definition) -> Value {

@@ -46,8 +46,8 @@ impl Descriptions {
 #[cfg(all(test, feature = "descriptions"))]
 mod tests {
     use super::*;
-    use crate::model::Body;
-    use crate::schemas::builtin;
+    use crate::builtin;
+    use controlplane_apimachinery::schema::model::Body;
 
     #[test]
     fn nearly_every_field_of_the_table_is_described() {

@@ -1,14 +1,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::registry::Registry;
 
 fn lines(errors: Vec<FieldError>) -> Vec<String> {
     errors.into_iter().map(|error| error.to_string()).collect()
 }
 
 fn check(plural: &str, metadata: Value) -> Vec<String> {
-    let registry = Registry::builtin();
+    let registry = crate::builtin();
     lines(validate(
         registry.find("", "v1", plural).unwrap(),
         &json!({"metadata": metadata}),
@@ -99,7 +98,7 @@ fn an_object_has_one_controller() {
 
 #[test]
 fn an_object_being_deleted_gets_no_new_finalizers() {
-    let registry = Registry::builtin();
+    let registry = crate::builtin();
     let resource = registry.find("", "v1", "nodes").unwrap();
     let old = json!({"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x.y/a"]}});
     let mut new = old.clone();
@@ -117,7 +116,7 @@ fn an_object_being_deleted_gets_no_new_finalizers() {
 
 #[test]
 fn names_never_change() {
-    let registry = Registry::builtin();
+    let registry = crate::builtin();
     let resource = registry.find("", "v1", "nodes").unwrap();
     let old = json!({"metadata": {"name": "a", "uid": "u"}});
     let new = json!({"metadata": {"name": "b", "uid": "u"}});

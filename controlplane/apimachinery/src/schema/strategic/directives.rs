@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::MergeError;
-use crate::check::json_type;
+use crate::schema::MergeError;
+use crate::schema::check::json_type;
 
 type Fields = Map<String, Value>;
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::kinds;
 use crate::resource::Resource;
 
 /// One API group and its versions, the preferred one first.
@@ -29,16 +28,6 @@ impl Registry {
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
-    }
-
-    /// The registry of the built-in kinds.
-    #[must_use]
-    pub fn builtin() -> Self {
-        let mut registry = Self::empty();
-        for resource in kinds::builtin() {
-            registry.register(resource);
-        }
-        registry
     }
 
     /// Adds a kind, in place of one of the same group, version and plural name.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::model::Definition;
-use crate::{MergeError, Problem, Schemas, check, defaulting, strategic, unknown};
+use crate::schema::model::Definition;
+use crate::schema::{MergeError, Problem, Schemas, check, defaulting, strategic, unknown};
 
 /// A type of a [`Schemas`]; cheap to copy.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,12 @@ pub struct TypeRef<'a> {
 }
 
 impl<'a> TypeRef<'a> {
+    /// The facts of the type.
+    #[must_use]
+    pub fn definition(&self) -> &'a Definition {
+        self.definition
+    }
+
     /// Full name of the type, such as `io.k8s.api.core.v1.Pod`.
     #[must_use]
     pub fn name(&self) -> &'a str {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::directives::{self, PATCH};
 use super::{Fields, Merger, Target, order};
-use crate::MergeError;
+use crate::schema::MergeError;
 
 /// What a list of the patch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ fn merge_objects(
     key: &str,
 ) -> Result<Vec<Value>, MergeError> {
     let place = match target.shape {
-        Some(crate::model::Shape::List(items)) => merger.place(Some(items)),
+        Some(crate::schema::model::Shape::List(items)) => merger.place(Some(items)),
         _ => super::Place::Unknown,
     };
     let mut places: HashMap<String, usize> = HashMap::with_capacity(elements.len());

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::directives::{self, PATCH};
 use super::{Target, lists};
-use crate::MergeError;
+use crate::schema::MergeError;
 
 /// What tells elements apart: their merge key, or for scalars they themselves.
 fn identity<'a>(element: &'a Value, key: Option<&str>) -> Option<&'a Value> {

@@ -21,7 +21,7 @@ pub enum ProblemKind {
     /// A value of the right JSON type that the format does not allow: an integer out of range, a time
     /// that is none, a quantity that is none, base64 that is none.
     WrongFormat,
-    /// A required field is not there. Found by [`crate::TypeRef::missing`] only.
+    /// A required field is not there. Found by [`super::TypeRef::missing`] only.
     Missing,
     /// The object is nested more deeply than any kind is.
     TooDeep,

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::format;
-use crate::model::{Definition, MAX_DEPTH, Resolved, Scalar, Shape};
-use crate::path::{Path, Step};
-use crate::{Problem, ProblemKind, Schemas};
+use crate::schema::format;
+use crate::schema::model::{Definition, MAX_DEPTH, Resolved, Scalar, Shape};
+use crate::schema::path::{Path, Step};
+use crate::schema::{Problem, ProblemKind, Schemas};
 
 /// Most problems that are listed.
 const LIMIT: usize = 100;
@@ -236,6 +236,3 @@ impl<'a> Seeker<'a> {
         self.path.pop();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::Schemas;
-use crate::model::{Definition, MAX_DEPTH, Resolved, Shape};
-use crate::path::{Path, Step};
+use crate::schema::Schemas;
+use crate::schema::model::{Definition, MAX_DEPTH, Resolved, Shape};
+use crate::schema::path::{Path, Step};
 
 /// Most fields that are named; Kubernetes' decoder stops there too.
 const LIMIT: usize = 100;
@@ -125,6 +125,3 @@ fn zero(schemas: &Schemas, shape: &Shape) -> Value {
         Resolved::Map(_) | Resolved::Object(_) => Value::Object(Map::new()),
     }
 }
-
-#[cfg(test)]
-mod tests;

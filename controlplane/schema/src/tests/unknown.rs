@@ -1,8 +1,8 @@
+use controlplane_apimachinery::schema::model::MAX_DEPTH;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::builtin;
-use crate::model::MAX_DEPTH;
 use crate::sample::object_of;
 
 #[test]

@@ -22,7 +22,8 @@ const AGE_HELP: &str = "CreationTimestamp is a timestamp representing the server
     for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// A namespaced kind with every verb, a DNS subdomain as name, and nothing else.
-pub(super) fn kind(
+#[must_use]
+pub fn kind(
     group: &'static str,
     version: &'static str,
     kind: &'static str,
@@ -57,38 +58,51 @@ pub(super) fn kind(
 }
 
 impl Resource {
-    pub(super) fn short(mut self, names: &[&'static str]) -> Self {
+    /// Adds short names, such as `po`.
+    #[must_use]
+    pub fn short(mut self, names: &[&'static str]) -> Self {
         self.short_names = names.iter().map(|name| Cow::Borrowed(*name)).collect();
         self
     }
 
-    pub(super) fn in_category(mut self, name: &'static str) -> Self {
+    /// Puts the kind into a category, such as `all`.
+    #[must_use]
+    pub fn in_category(mut self, name: &'static str) -> Self {
         self.categories.push(Cow::Borrowed(name));
         self
     }
 
-    pub(super) fn cluster_wide(mut self) -> Self {
+    /// Its objects live in no namespace.
+    #[must_use]
+    pub fn cluster_wide(mut self) -> Self {
         self.scope = Scope::Cluster;
         self
     }
 
-    pub(super) fn ruled_by(mut self, strategy: impl Strategy + 'static) -> Self {
+    /// Sets the rules.
+    #[must_use]
+    pub fn ruled_by(mut self, strategy: impl Strategy + 'static) -> Self {
         self.strategy = Arc::new(strategy);
         self
     }
 
-    pub(super) fn shown_by(mut self, columns: Vec<Column>) -> Self {
+    /// Sets the columns of tables.
+    #[must_use]
+    pub fn shown_by(mut self, columns: Vec<Column>) -> Self {
         self.columns = columns;
         self
     }
 
-    pub(super) fn selected_by(mut self, fields: Vec<SelectableField>) -> Self {
+    /// Sets what field selectors may name beside name and namespace.
+    #[must_use]
+    pub fn selected_by(mut self, fields: Vec<SelectableField>) -> Self {
         self.selectable = fields;
         self
     }
 
     /// Adds a subresource whose bodies are the object itself.
-    pub(super) fn with_part(self, name: &'static str, role: Role, verbs: &[Verb]) -> Self {
+    #[must_use]
+    pub fn with_part(self, name: &'static str, role: Role, verbs: &[Verb]) -> Self {
         let body = GroupVersionKind {
             group: self.group.clone(),
             version: self.version.clone(),
@@ -98,29 +112,35 @@ impl Resource {
     }
 
     /// Adds `/status`.
-    pub(super) fn with_status(self) -> Self {
+    #[must_use]
+    pub fn with_status(self) -> Self {
         self.with_part("status", Role::Status, &[Verb::Get, Verb::Patch, Verb::Update])
     }
 
     /// Adds `/scale`.
-    pub(super) fn with_scale(self) -> Self {
+    #[must_use]
+    pub fn with_scale(self) -> Self {
         let verbs = [Verb::Get, Verb::Patch, Verb::Update];
         self.with_subresource("scale", Role::Scale, &verbs, body("autoscaling", "v1", "Scale"))
     }
 
     /// Answers a DELETE with the object that is gone.
-    pub(super) fn showing_deleted(mut self) -> Self {
+    #[must_use]
+    pub fn showing_deleted(mut self) -> Self {
         self.shows_deleted = true;
         self
     }
 
     /// Takes a verb away.
-    pub(super) fn without(mut self, verb: Verb) -> Self {
+    #[must_use]
+    pub fn without(mut self, verb: Verb) -> Self {
         self.verbs.retain(|found| *found != verb);
         self
     }
 
-    pub(super) fn with_subresource(
+    /// Adds a subresource.
+    #[must_use]
+    pub fn with_subresource(
         mut self,
         name: &'static str,
         role: Role,
@@ -138,7 +158,9 @@ impl Resource {
     }
 }
 
-pub(super) fn body(group: &'static str, version: &'static str, kind: &'static str) -> GroupVersionKind {
+/// The group, version and kind of a subresource's bodies.
+#[must_use]
+pub fn body(group: &'static str, version: &'static str, kind: &'static str) -> GroupVersionKind {
     GroupVersionKind {
         group: Cow::Borrowed(group),
         version: Cow::Borrowed(version),
@@ -159,14 +181,16 @@ fn column(name: &'static str, type_name: &'static str, help: &'static str, cell:
 
 impl Column {
     /// Shows the column with `-o wide` only.
-    pub(super) fn wide(mut self) -> Self {
+    #[must_use]
+    pub fn wide(mut self) -> Self {
         self.priority = 1;
         self
     }
 }
 
 /// The name, by which clients know a row's object.
-pub(super) fn name() -> Column {
+#[must_use]
+pub fn name() -> Column {
     let cell = Cell::Path(Cow::Borrowed("metadata.name"));
     Column {
         format: Cow::Borrowed("name"),
@@ -175,7 +199,8 @@ pub(super) fn name() -> Column {
 }
 
 /// The time since creation.
-pub(super) fn age() -> Column {
+#[must_use]
+pub fn age() -> Column {
     column(
         "Age",
         "string",
@@ -185,16 +210,19 @@ pub(super) fn age() -> Column {
 }
 
 /// The text at a path.
-pub(super) fn field(name: &'static str, path: &'static str, help: &'static str) -> Column {
+#[must_use]
+pub fn field(name: &'static str, path: &'static str, help: &'static str) -> Column {
     column(name, "string", help, Cell::Path(Cow::Borrowed(path)))
 }
 
 /// A computed text.
-pub(super) fn text(name: &'static str, help: &'static str, fill: fn(&Value, Timestamp) -> Value) -> Column {
+#[must_use]
+pub fn text(name: &'static str, help: &'static str, fill: fn(&Value, Timestamp) -> Value) -> Column {
     column(name, "string", help, Cell::Computed(fill))
 }
 
 /// A computed whole number.
-pub(super) fn number(name: &'static str, help: &'static str, fill: fn(&Value, Timestamp) -> Value) -> Column {
+#[must_use]
+pub fn number(name: &'static str, help: &'static str, fill: fn(&Value, Timestamp) -> Value) -> Column {
     column(name, "integer", help, Cell::Computed(fill))
 }

@@ -199,12 +199,12 @@ fn wishes(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 /// Removes `status`.
-pub(crate) fn remove_status(object: &mut Value) {
+pub fn remove_status(object: &mut Value) {
     meta::object_mut(object).remove("status");
 }
 
 /// Takes the member `field` from `old`, also its absence.
-pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
+pub fn keep(new: &mut Value, old: &Value, field: &str) {
     let map = meta::object_mut(new);
     match old.get(field) {
         Some(value) => map.insert(field.to_owned(), value.clone()),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::TableError;
-use crate::model::{
+use crate::schema::TableError;
+use crate::schema::model::{
     Attributes, Body, DefaultValue, Definition, DefinitionId, Field, GroupVersionKind, Scalar, Shape,
 };
 

@@ -10,9 +10,9 @@ mod order;
 
 use serde_json::{Map, Value};
 
-use crate::check::json_type;
-use crate::model::{Attributes, Definition, Field, MAX_DEPTH, Resolved, Shape};
-use crate::{MergeError, Schemas};
+use crate::schema::check::json_type;
+use crate::schema::model::{Attributes, Definition, Field, MAX_DEPTH, Resolved, Shape};
+use crate::schema::{MergeError, Schemas};
 use directives::{DELETE_FROM_PRIMITIVES, PATCH, SET_ELEMENT_ORDER};
 
 type Fields = Map<String, Value>;
@@ -238,6 +238,3 @@ impl<'a> Merger<'a> {
         lists::merge(self, elements, changes, target, mode)
     }
 }
-
-#[cfg(test)]
-mod tests;

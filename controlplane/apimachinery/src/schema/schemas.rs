@@ -1,20 +1,9 @@
 //! The table of all definitions, and the way from a kind to its type.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
-use crate::model::{Body, Definition, DefinitionId, Resolved, Scalar, Shape};
-use crate::{TableError, TypeRef, defaulting, table};
-
-/// The published types of v1.36; `schema-gen` makes the file.
-/// Kubernetes' kinds, and ours after them.
-const TYPES: &str = concat!(
-    include_str!("../kubernetes.table"),
-    "\n",
-    include_str!("../floe.table")
-);
-/// The defaults that no schema publishes.
-const DEFAULTS: &str = include_str!("../defaults.table");
+use crate::schema::model::{Body, Definition, DefinitionId, Resolved, Scalar, Shape};
+use crate::schema::{Rule, TableError, TypeRef, defaulting, table};
 
 /// A set of type definitions and the kinds that they make up.
 #[derive(Debug, Default)]
@@ -26,7 +15,7 @@ pub struct Schemas {
 
 impl Schemas {
     /// Reads a table of types and a table of defaults for them, in the formats that
-    /// `kubernetes.table` and `defaults.table` describe in their first lines.
+    /// `kubernetes.table` and `defaults.table` of `controlplane-schema` describe in their first lines.
     ///
     /// # Errors
     ///
@@ -34,8 +23,17 @@ impl Schemas {
     pub fn parse(types: &str, defaults: &str) -> Result<Self, TableError> {
         let mut schemas = Self::index(table::parse(types)?);
         defaulting::apply_table(&mut schemas, defaults)?;
-        defaulting::attach_rules(&mut schemas.definitions);
         Ok(schemas)
+    }
+
+    /// Gives each definition the rules that `of` has for its full name: defaults that depend on other fields,
+    /// which run after the static ones.
+    #[must_use]
+    pub fn with_rules(mut self, of: impl Fn(&str) -> &'static [Rule]) -> Self {
+        for definition in &mut self.definitions {
+            definition.rules = of(&definition.name);
+        }
+        self
     }
 
     fn index(definitions: Vec<Definition>) -> Self {
@@ -86,8 +84,7 @@ impl Schemas {
     }
 
     /// Every definition.
-    #[cfg(all(test, feature = "descriptions"))]
-    pub(crate) fn definitions(&self) -> impl Iterator<Item = &Definition> {
+    pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
         self.definitions.iter()
     }
 
@@ -96,12 +93,15 @@ impl Schemas {
         self.definitions.get_mut(id.0)
     }
 
-    pub(crate) fn get(&self, id: DefinitionId) -> Option<&Definition> {
+    /// The definition at this place of the table.
+    #[must_use]
+    pub fn get(&self, id: DefinitionId) -> Option<&Definition> {
         self.definitions.get(id.0)
     }
 
     /// What `shape` is, with a name looked up.
-    pub(crate) fn resolve<'a>(&'a self, shape: &'a Shape) -> Resolved<'a> {
+    #[must_use]
+    pub fn resolve<'a>(&'a self, shape: &'a Shape) -> Resolved<'a> {
         match shape {
             Shape::Scalar(scalar) => Resolved::Scalar(*scalar),
             Shape::List(items) => Resolved::List(items),
@@ -118,53 +118,9 @@ impl Schemas {
     }
 }
 
-/// The built-in kinds of the Kubernetes version that Floe serves, read on first use (some milliseconds).
-#[must_use]
-pub fn builtin() -> &'static Schemas {
-    static BUILTIN: OnceLock<Schemas> = OnceLock::new();
-    BUILTIN.get_or_init(|| {
-        // The tables are part of the program and a test reads them, so no error can come up here.
-        Schemas::parse(TYPES, DEFAULTS).unwrap_or_default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tables_of_the_program_can_be_read() {
-        let schemas = Schemas::parse(TYPES, DEFAULTS).expect("the checked-in tables");
-        assert!(schemas.definitions.len() > 700, "{}", schemas.definitions.len());
-    }
-
-    #[test]
-    fn kinds_are_found_by_group_and_version() {
-        let name = |group, version, kind| {
-            builtin()
-                .kind(group, version, kind)
-                .map(|found| found.name().to_owned())
-        };
-        assert_eq!(name("", "v1", "Pod").as_deref(), Some("io.k8s.api.core.v1.Pod"));
-        assert_eq!(
-            name("apps", "v1", "Deployment").as_deref(),
-            Some("io.k8s.api.apps.v1.Deployment")
-        );
-        assert_eq!(
-            name("events.k8s.io", "v1", "Event").as_deref(),
-            Some("io.k8s.api.events.v1.Event")
-        );
-        assert_eq!(
-            name("", "v1", "Event").as_deref(),
-            Some("io.k8s.api.core.v1.Event")
-        );
-        assert_eq!(
-            name("apps", "v1", "DeleteOptions").as_deref(),
-            Some("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
-        );
-        assert_eq!(name("apps", "v1", "Pod"), None);
-        assert_eq!(name("", "v2", "Pod"), None);
-    }
 
     #[test]
     fn a_table_that_names_what_it_lacks_is_refused() {
