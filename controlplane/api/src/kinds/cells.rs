@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::define;
 use crate::read;
+use crate::resource::{Cell, Column};
 use crate::selector::LabelSelector;
 
 /// What stands for nothing in a table.
@@ -39,10 +41,7 @@ pub(super) fn label_selector(object: &Value, _: Timestamp) -> Value {
         .get("spec")
         .and_then(|spec| spec.get("selector"))
         .unwrap_or(&Value::Null);
-    match LabelSelector::from_json(selector) {
-        Ok(selector) => or_none(&selector.to_string()),
-        Err(_) => "<error>".into(),
-    }
+    selector_text(selector)
 }
 
 /// `spec.selector`, a plain map, as text.
@@ -69,5 +68,39 @@ pub(super) fn host_port(address: &str, port: i64) -> String {
         format!("[{address}]:{port}")
     } else {
         format!("{address}:{port}")
+    }
+}
+
+/// The name, marked where an annotation of the object says that its kind's default is this one.
+pub(super) fn name_of_default(fill: fn(&Value, Timestamp) -> Value) -> Column {
+    Column {
+        cell: Cell::Computed(fill),
+        ..define::name()
+    }
+}
+
+/// The time of creation as it is written: what tables of kinds without columns of their own show.
+pub(super) fn created_at() -> Column {
+    Column {
+        name: "Created At".into(),
+        type_name: "date".into(),
+        cell: Cell::Path("metadata.creationTimestamp".into()),
+        ..define::age()
+    }
+}
+
+/// A flag.
+pub(super) fn flag(name: &'static str, help: &'static str, fill: fn(&Value, Timestamp) -> Value) -> Column {
+    Column {
+        type_name: "boolean".into(),
+        ..define::text(name, help, fill)
+    }
+}
+
+/// A label selector as text; `<none>` for one that selects everything.
+pub(super) fn selector_text(selector: &Value) -> Value {
+    match LabelSelector::from_json(selector) {
+        Ok(selector) => or_none(&selector.to_string()),
+        Err(_) => "<error>".into(),
     }
 }

@@ -3,26 +3,42 @@
 mod cells;
 mod certificate_signing_request;
 mod config_map;
+mod csi_driver;
+mod csi_node;
+mod csi_storage_capacity;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
+mod ingress;
+mod ingress_class;
+mod ip_address;
 mod lease;
 mod namespace;
+mod network_policy;
 mod node;
 mod pod;
+mod priority_class;
 mod query;
 mod replica_set;
+mod role;
+mod role_binding;
+mod runtime_class;
 mod secret;
 mod server;
 mod service;
 mod service_account;
+mod service_cidr;
+mod storage_class;
+mod volume_attachment;
+mod volume_attributes_class;
 
 use controlplane_apimachinery::define;
 
 use crate::resource::Resource;
 
 pub use pod::qos_class;
+pub use priority_class::system as system_priority_classes;
 pub use query::query;
 pub use server::server;
 
@@ -45,6 +61,23 @@ pub fn builtin() -> Vec<Resource> {
         certificate_signing_request::resource(),
         lease::resource(),
         endpoint_slice::resource(),
+        ingress::resource(),
+        ingress_class::resource(),
+        ip_address::resource(),
+        network_policy::resource(),
+        service_cidr::resource(),
+        runtime_class::resource(),
+        role::cluster(),
+        role_binding::cluster(),
+        role::resource(),
+        role_binding::resource(),
+        priority_class::resource(),
+        csi_driver::resource(),
+        csi_node::resource(),
+        csi_storage_capacity::resource(),
+        storage_class::resource(),
+        volume_attachment::resource(),
+        volume_attributes_class::resource(),
     ]
 }
 

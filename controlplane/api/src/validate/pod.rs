@@ -12,6 +12,7 @@ pub(crate) mod warnings;
 
 use serde_json::Value;
 
+pub(crate) use scheduling::tolerations;
 pub(crate) use status::status_update;
 pub(crate) use update::update;
 
@@ -182,7 +183,7 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// What is wrong with a plain map of labels at the member `field`.
-fn label_map(object: &Value, field: &str, path: &Path) -> Vec<FieldError> {
+pub(crate) fn label_map(object: &Value, field: &str, path: &Path) -> Vec<FieldError> {
     let labels = read::map(object, field)
         .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
         .collect();

@@ -41,7 +41,8 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn tolerations(spec: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with the tolerations of a pod's spec, or of what adds them to one.
+pub(crate) fn tolerations(spec: &Value, path: &Path) -> Vec<FieldError> {
     let list = read::list(spec, "tolerations").iter().enumerate();
     list.flat_map(|(index, toleration)| one_toleration(toleration, &path.index(index)))
         .collect()

@@ -41,8 +41,13 @@ pub(crate) fn of_template(new: &Value, old: Option<&Value>) -> Vec<String> {
     )
 }
 
-const OLD_LABELS: [(&str, &str, &str); 4] = [
+const OLD_LABELS: [(&str, &str, &str); 5] = [
     ("beta.kubernetes.io/arch", "v1.14", "kubernetes.io/arch"),
+    (
+        "beta.kubernetes.io/instance-type",
+        "v1.17",
+        "node.kubernetes.io/instance-type",
+    ),
     ("beta.kubernetes.io/os", "v1.14", "kubernetes.io/os"),
     (
         "failure-domain.beta.kubernetes.io/region",
@@ -56,16 +61,19 @@ const OLD_LABELS: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// A warning about a label of nodes that has a better name by now.
+pub(crate) fn old_label(key: &str, path: &Path) -> Option<String> {
+    let (_, since, better) = OLD_LABELS.iter().find(|(old, _, _)| *old == key)?;
+    Some(format!(
+        "{path}: deprecated since {since}; use {} instead",
+        quote(better)
+    ))
+}
+
 fn of_spec(spec: &Value, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     for (key, _) in read::map(spec, "nodeSelector") {
-        if let Some((_, since, better)) = OLD_LABELS.iter().find(|(old, _, _)| old == key) {
-            let path = path.child("nodeSelector").key(key);
-            warnings.push(format!(
-                "{path}: deprecated since {since}; use {} instead",
-                quote(better)
-            ));
-        }
+        warnings.extend(old_label(key, &path.child("nodeSelector").key(key)));
     }
     if read::count(spec, "terminationGracePeriodSeconds") < 0 {
         let path = path.child("terminationGracePeriodSeconds");
