@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::Revision;
 
@@ -91,13 +92,24 @@ impl Value {
         let (head, tail) = self.halves();
         out.reserve(self.bytes.len() + 48);
         out.extend_from_slice(head);
-        out.extend_from_slice(b"\"resourceVersion\":\"");
-        out.extend_from_slice(revision.get().to_string().as_bytes());
-        out.push(b'"');
-        if tail.first() != Some(&b'}') {
-            out.push(b',');
-        }
+        write_revision(revision, tail, out);
         out.extend_from_slice(tail);
+    }
+
+    /// Appends the object's `metadata` alone, with `revision` as its resource version. Reads no further than to its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails only where the stored bytes are not JSON.
+    pub fn write_metadata_with(&self, revision: Revision, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        let (head, tail) = self.halves();
+        let opened = self.bytes.get(head.len().saturating_sub(1)..).unwrap_or_default();
+        let mut found = serde_json::Deserializer::from_slice(opened).into_iter::<&RawValue>();
+        let metadata = found.next().ok_or(ValueError::NotAnObject)??.get();
+        out.push(b'{');
+        write_revision(revision, tail, out);
+        out.extend_from_slice(metadata.get(1..).unwrap_or_default().as_bytes());
+        Ok(())
     }
 
     /// The parsed object with `revision` as its resource version; for logic that must look inside.
@@ -126,6 +138,16 @@ impl Value {
     fn halves(&self) -> (&[u8], &[u8]) {
         let at = usize::try_from(self.splice).unwrap_or(usize::MAX);
         self.bytes.split_at_checked(at).unwrap_or((&self.bytes, &[]))
+    }
+}
+
+/// Writes the resource version as the first of the fields that `rest` begins with.
+fn write_revision(revision: Revision, rest: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"resourceVersion\":\"");
+    out.extend_from_slice(revision.get().to_string().as_bytes());
+    out.push(b'"');
+    if rest.first() != Some(&b'}') {
+        out.push(b',');
     }
 }
 
@@ -211,7 +233,11 @@ mod tests {
             let mut expected = json!({"metadata": names, "spec": {"text": spec}});
             let value = Value::encode(&expected).unwrap();
             expected["metadata"]["resourceVersion"] = json!(revision.to_string());
-            prop_assert_eq!(value.to_json(Revision::from(revision)).unwrap(), expected);
+            prop_assert_eq!(&value.to_json(Revision::from(revision)).unwrap(), &expected);
+            let mut metadata = Vec::new();
+            value.write_metadata_with(Revision::from(revision), &mut metadata).unwrap();
+            let metadata: serde_json::Value = serde_json::from_slice(&metadata).unwrap();
+            prop_assert_eq!(&metadata, &expected["metadata"]);
         }
     }
 }

@@ -74,11 +74,7 @@ fn definition(column: &Column) -> Value {
 /// One row of a table.
 #[must_use]
 pub fn row(resource: &Resource, object: &Value, now: Timestamp, include: Include) -> Value {
-    let cells: Vec<Value> = resource
-        .columns
-        .iter()
-        .map(|column| cell(column, object, now))
-        .collect();
+    let cells = cells(resource, object, now);
     let included = match include {
         Include::None => None,
         Include::Metadata => Some(partial(object)),
@@ -92,6 +88,13 @@ pub fn row(resource: &Resource, object: &Value, now: Timestamp, include: Include
         Some(object) => json!({"cells": cells, "object": object}),
         None => json!({"cells": cells}),
     }
+}
+
+/// The cells of an object's row, one a column.
+#[must_use]
+pub fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    let fill = |column: &Column| cell(column, object, now);
+    resource.columns.iter().map(fill).collect()
 }
 
 /// `PartialObjectMetadata` of an object.

@@ -52,17 +52,16 @@ pub(crate) fn reply(
 ///
 /// Only where stored bytes are no JSON, which would be a bug.
 pub(crate) fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
-    if form.accepted.shape == Shape::Table {
-        return as_table(&page, form);
-    }
     let head = Head::new(form, page.revision, page.next.as_deref(), page.remaining);
-    if form.accepted.encoding == Encoding::Yaml {
-        return as_yaml(&page, form, &head);
+    match (form.accepted.encoding, form.accepted.shape) {
+        (Encoding::Yaml, Shape::Table) => return yaml_table(&page, form),
+        (Encoding::Yaml, Shape::Plain | Shape::Metadata) => return as_yaml(&page, form, &head),
+        (Encoding::Json, _) => {}
     }
     stream::reply(page.entries, form, &head, gzip)
 }
 
-fn as_table(page: &Page, form: &Form<'_>) -> Reply {
+fn yaml_table(page: &Page, form: &Form<'_>) -> Reply {
     let objects = values(page)?;
     let mut table = table::table(form.resource, &objects, form.now, form.include);
     if let Some(slot) = table.get_mut("metadata") {

@@ -32,12 +32,55 @@ impl Form<'_> {
         revision: Revision,
         out: &mut Vec<u8>,
     ) -> Result<(), controlplane_api::ApiError> {
-        let splice = self.resource.storage.is_none() && self.accepted.shape == Shape::Plain;
-        if splice {
-            entry.value.write_with(revision, out);
-            return Ok(());
+        match self.accepted.shape {
+            Shape::Plain if self.resource.storage.is_none() => {
+                entry.value.write_with(revision, out);
+                return Ok(());
+            }
+            Shape::Metadata => return write_partial(entry, revision, out),
+            Shape::Plain | Shape::Table => {}
         }
         let object = self.value(entry, revision)?;
+        serde_json::to_writer(out, &object).map_err(|error| bug("serialise an object", &error))
+    }
+
+    /// Appends the entry as JSON as it stands in a list of the wanted shape: in a table, a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Form::write`].
+    pub(crate) fn write_item(
+        &self,
+        entry: &Entry,
+        out: &mut Vec<u8>,
+    ) -> Result<(), controlplane_api::ApiError> {
+        if self.accepted.shape != Shape::Table {
+            return self.write(entry, entry.mod_revision, out);
+        }
+        let stored = stored(entry, entry.mod_revision)?;
+        out.extend_from_slice(b"{\"cells\":");
+        let cells = table::cells(self.resource, &stored, self.now);
+        serde_json::to_writer(&mut *out, &cells).map_err(|error| bug("serialise a row", &error))?;
+        if self.include != Include::None {
+            out.extend_from_slice(b",\"object\":");
+            self.write_included(entry, stored, out)?;
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// Appends what a row carries of its object.
+    fn write_included(
+        &self,
+        entry: &Entry,
+        stored: Value,
+        out: &mut Vec<u8>,
+    ) -> Result<(), controlplane_api::ApiError> {
+        if self.include == Include::Metadata {
+            return write_partial(entry, entry.mod_revision, out);
+        }
+        let mut object = stored;
+        self.resource.from_storage(&mut object);
         serde_json::to_writer(out, &object).map_err(|error| bug("serialise an object", &error))
     }
 
@@ -51,11 +94,7 @@ impl Form<'_> {
         entry: &Entry,
         revision: Revision,
     ) -> Result<Value, controlplane_api::ApiError> {
-        let stored = entry
-            .value
-            .to_json(revision)
-            .map_err(|error| bug("read a stored object", &error))?;
-        Ok(self.shaped(stored))
+        Ok(self.shaped(stored(entry, revision)?))
     }
 
     /// An object in its stored form (with its resource version) in the wanted shape.
@@ -110,4 +149,23 @@ impl Form<'_> {
     ) -> Result<Response, controlplane_api::ApiError> {
         reply::encoded(code, &self.shaped(stored), self.accepted.encoding)
     }
+}
+
+/// The entry in its stored form.
+fn stored(entry: &Entry, revision: Revision) -> Result<Value, controlplane_api::ApiError> {
+    let read = entry.value.to_json(revision);
+    read.map_err(|error| bug("read a stored object", &error))
+}
+
+/// Appends the entry's `PartialObjectMetadata`; nothing behind its metadata is looked at.
+fn write_partial(
+    entry: &Entry,
+    revision: Revision,
+    out: &mut Vec<u8>,
+) -> Result<(), controlplane_api::ApiError> {
+    out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#);
+    let written = entry.value.write_metadata_with(revision, out);
+    written.map_err(|error| bug("read a stored object", &error))?;
+    out.push(b'}');
+    Ok(())
 }

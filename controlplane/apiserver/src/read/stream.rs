@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use controlplane_api::{ApiError, Resource};
+use controlplane_api::{ApiError, Resource, table};
 use controlplane_store::{Entry, Revision};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream;
 use http::header::{CONTENT_ENCODING, VARY};
 use http::{HeaderValue, StatusCode};
+use serde_json::Value;
 
 use crate::read::render::Form;
 use crate::reply::{self, Reply, bug};
@@ -24,12 +25,17 @@ const GZIP_FROM: usize = 128 * 1024;
 /// Longer replies are sent piece by piece, so that a list holds no second copy of itself.
 const PIECE: usize = 256 * 1024;
 
+/// As [`PIECE`], for rows of tables: each is parsed, and others wait while a piece is made.
+const PIECE_OF_ROWS: usize = 32 * 1024;
+
 /// What stands before the items of a list.
 #[derive(Debug)]
 pub(crate) struct Head {
     kind: String,
     api_version: String,
     metadata: String,
+    /// What follows `metadata`, to the bracket that opens the items.
+    opening: String,
 }
 
 impl Head {
@@ -45,7 +51,15 @@ impl Head {
                 "PartialObjectMetadataList".to_owned(),
                 "meta.k8s.io/v1".to_owned(),
             ),
-            Shape::Plain | Shape::Table => (form.resource.list_kind.to_string(), form.resource.api_version()),
+            Shape::Table => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Plain => (form.resource.list_kind.to_string(), form.resource.api_version()),
+        };
+        let opening = match form.accepted.shape {
+            Shape::Table => {
+                let columns = Value::from(table::definitions(form.resource));
+                format!("\"columnDefinitions\":{columns},\"rows\":[")
+            }
+            Shape::Plain | Shape::Metadata => "\"items\":[".to_owned(),
         };
         let mut metadata = format!("\"resourceVersion\":\"{revision}\"");
         if let Some(next) = next {
@@ -58,6 +72,7 @@ impl Head {
             kind,
             api_version,
             metadata,
+            opening,
         }
     }
 
@@ -71,9 +86,10 @@ impl Head {
             kind,
             api_version,
             metadata,
+            opening,
         } = self;
         format!(
-            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{{metadata}}},\"items\":["
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{{metadata}}},{opening}"
         )
     }
 }
@@ -106,7 +122,11 @@ impl Items {
             include,
             now,
         };
-        while out.len() < PIECE {
+        let piece = match accepted.shape {
+            Shape::Plain | Shape::Metadata => PIECE,
+            Shape::Table => PIECE_OF_ROWS,
+        };
+        while out.len() < piece {
             let Some(entry) = self.entries.next() else {
                 out.extend_from_slice(b"]}");
                 self.ended = true;
@@ -115,7 +135,7 @@ impl Items {
             if !std::mem::take(&mut self.first) {
                 out.push(b',');
             }
-            form.write(&entry, entry.mod_revision, &mut out)?;
+            form.write_item(&entry, &mut out)?;
         }
         self.packed(out).map(Some)
     }
@@ -167,6 +187,8 @@ fn body(first: Bytes, items: Items) -> Body {
         if let Some(first) = first {
             return Some((Ok::<_, ApiError>(first), (None, items)));
         }
+        // Nothing else in making a long list waits, and other requests would wait for all of it.
+        tokio::task::yield_now().await;
         match items.piece(Vec::with_capacity(PIECE)) {
             Ok(piece) => piece.map(|piece| (Ok(piece), (None, items))),
             // The client sees a reply that breaks off, never one that looks whole.
