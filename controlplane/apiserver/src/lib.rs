@@ -36,4 +36,4 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use in_process::InProcess;
 pub use node::client::{NodeClient, NodeClientError};
 pub use serve::{Limits, ServeError, ServingCertificate, server_config};
-pub use server::{ApiServer, Parts};
+pub use server::{ApiServer, Parts, Trouble};

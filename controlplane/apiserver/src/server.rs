@@ -1,5 +1,6 @@
 //! The server as a whole: its parts, its routes, its ways in.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub struct Parts {
     pub store: Store,
     /// History beyond what the store keeps in memory, queries and backups; none answers 404 for these.
     pub archive: Option<Archive>,
+    /// Why this server should not be asked now, if so; shown by `/readyz`.
+    pub trouble: Trouble,
     /// Structure of the kinds.
     pub schemas: &'static Schemas,
     /// The time.
@@ -55,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) store: Store,
     pub(crate) archive: Option<SharedArchive>,
+    pub(crate) trouble: Trouble,
     pub(crate) schemas: &'static Schemas,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pods: PodNetworks,
@@ -66,6 +70,33 @@ pub(crate) struct Inner {
     pub(crate) tasks: TaskTracker,
     /// Ends watches and tunnels.
     pub(crate) stop: CancellationToken,
+}
+
+/// Tells why a server should not be asked now.
+#[derive(Clone)]
+pub struct Trouble(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl Trouble {
+    /// Asked again whenever it is needed; must not block.
+    pub fn new(tell: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(crate) fn now(&self) -> Option<String> {
+        (self.0)()
+    }
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self::new(|| None)
+    }
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Trouble").field(&self.now()).finish()
+    }
 }
 
 impl Inner {
@@ -97,6 +128,7 @@ impl ApiServer {
             registry,
             store: parts.store,
             archive: parts.archive.map(SharedArchive::new),
+            trouble: parts.trouble,
             schemas: parts.schemas,
             clock: parts.clock,
             pods: parts.pods,

@@ -10,7 +10,6 @@ use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, S
 use controlplane_controllers::PodRange;
 use controlplane_pki::CertificateAuthority;
 use controlplane_raft::Members;
-use controlplane_store::Store;
 use controlplane_store_sqlite::Archive;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
@@ -55,7 +54,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let id = storage::own_id(&config.state_dir)?;
     let identities = identities::prepare(&config, id, Timestamp::now())?;
     let storage = Storage::open(&config, id, &identities, peers).await?;
-    let server = api_server(&config, &identities, storage.store().clone(), storage.archive());
+    let server = api_server(&config, &identities, &storage);
     let bootstrap = Bootstrap {
         advertise: config.advertise,
         token: config.bootstrap_token.clone(),
@@ -243,11 +242,12 @@ fn registry() -> Registry {
     registry
 }
 
-fn api_server(config: &Config, identities: &Identities, store: Store, archive: Archive) -> ApiServer {
+fn api_server(config: &Config, identities: &Identities, storage: &Storage) -> ApiServer {
     ApiServer::new(Parts {
         registry: registry(),
-        store,
-        archive: Some(archive),
+        store: storage.store().clone(),
+        archive: Some(storage.archive()),
+        trouble: storage.trouble(),
         schemas: controlplane_schema::builtin(),
         clock: Arc::new(SystemClock),
         pods: PodNetworks {

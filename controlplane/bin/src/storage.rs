@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use controlplane_apiserver::Trouble;
 use controlplane_pki::write_private;
 use controlplane_raft::tls::{TlsListener, TlsTransport};
 use controlplane_raft::{Drive, Members, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
@@ -121,9 +122,29 @@ impl Storage {
         self.server.store()
     }
 
-    /// What reads the state's file beside it.
+    /// What reads the state's file beside it, and tells where that is damaged.
     pub(crate) fn archive(&self) -> Archive {
-        self.archive.clone()
+        let members = self.server.members();
+        self.archive.clone().reporting(move |error| {
+            let why = std::error::Error::source(error).map(ToString::to_string);
+            members.damaged(why.unwrap_or_else(|| error.to_string()));
+        })
+    }
+
+    /// Tells of damage that is not mended yet.
+    pub(crate) fn trouble(&self) -> Trouble {
+        let members = self.server.members();
+        Trouble::new(move || {
+            match members.trouble()?.as_ref() {
+            // What exactly names objects, and anybody may ask.
+            StateError::Corrupt(_) => Some(
+                "the state on disk is damaged and could not be written anew; the log of floe-controlplane on this server \
+                 says what and where"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+        })
     }
 
     /// Hands over to another server, carries out what is queued, and closes log and state.

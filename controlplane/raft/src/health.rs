@@ -2,12 +2,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use controlplane_store::{Cause, StateError};
+use tokio::sync::watch;
 
 /// What a member's log and state say about their disk, for whoever decides whether to write.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     log: Mutex<Option<Arc<StateError>>>,
     state: Mutex<Option<Arc<StateError>>>,
+    /// Whether the state on disk is damaged.
+    damaged: watch::Sender<bool>,
 }
 
 /// Who has trouble.
@@ -20,7 +23,17 @@ pub(crate) enum Part {
 impl Health {
     /// Notes that `part` works, or why it does not.
     pub(crate) fn set(&self, part: Part, trouble: Option<Arc<StateError>>) {
+        let damaged = matches!(trouble.as_deref(), Some(StateError::Corrupt(_)));
         *self.slot(part).lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        if part == Part::State {
+            self.damaged
+                .send_if_modified(|before| std::mem::replace(before, damaged) != damaged);
+        }
+    }
+
+    /// Whether the state on disk is damaged.
+    pub(crate) fn damaged(&self) -> watch::Receiver<bool> {
+        self.damaged.subscribe()
     }
 
     /// Why nothing can be written now.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use controlplane_store::{Applied, Batch, Clock, Loaded, Reclaimed, Revision, State, StateError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::health::{Health, Part, ended};
+use crate::memory::Memory;
 
 /// Commands applied in memory that may wait for the disk; when full, applying waits, and so does everybody who writes.
 const QUEUE: usize = 256;
@@ -16,6 +17,8 @@ const QUEUE: usize = 256;
 const RETRY: Duration = Duration::from_millis(500);
 /// How long nothing is applied until upkeep is done.
 const IDLE: Duration = Duration::from_millis(200);
+/// How soon it is tried again to write a damaged state anew, where that failed.
+const MEND_AGAIN: Duration = Duration::from_secs(5);
 /// How often upkeep looks at state that nobody changes.
 const SELDOM: Duration = Duration::from_secs(600);
 /// Writes between two steps of upkeep under constant load.
@@ -29,14 +32,26 @@ pub(crate) struct Step {
     pub(crate) batches: Vec<Arc<Batch>>,
     pub(crate) compacted: Option<Revision>,
     pub(crate) position: Vec<u8>,
+    /// Steps are numbered in the order in which memory took them.
+    pub(crate) number: u64,
 }
 
 /// What the owner of the state is asked to do.
 enum Job {
     Apply(Step),
-    Sync { reply: Reply<Vec<u8>> },
-    Snapshot { into: PathBuf, reply: Reply<Vec<u8>> },
-    Install { from: PathBuf, reply: Reply<Loaded> },
+    Sync {
+        reply: Reply<Vec<u8>>,
+    },
+    Snapshot {
+        into: PathBuf,
+        reply: Reply<Vec<u8>>,
+    },
+    Install {
+        from: PathBuf,
+        reply: Reply<Loaded>,
+    },
+    /// Somebody who read the file found this.
+    Damaged(StateError),
 }
 
 /// The handle on the state. Clones share it.
@@ -50,6 +65,12 @@ pub(crate) struct StateOwner<S> {
     /// A job received while others were gathered.
     next: Option<Job>,
     position: Vec<u8>,
+    /// From which a damaged state is written anew.
+    memory: Memory,
+    /// Number of the last step that was written.
+    written: u64,
+    /// What is wrong with the state on disk, while it is known to be damaged.
+    damage: Option<String>,
     clock: Arc<dyn Clock>,
     health: Arc<Health>,
     stop: watch::Receiver<bool>,
@@ -58,10 +79,10 @@ pub(crate) struct StateOwner<S> {
 }
 
 impl Keeper {
-    /// Takes `state`, which was loaded at `position`: the handle, and what must run for it to answer.
+    /// Takes `state`, which `memory` was loaded from: the handle, and what must run for it to answer.
     pub(crate) fn split<S: State>(
         state: S,
-        position: Vec<u8>,
+        memory: Memory,
         clock: Arc<dyn Clock>,
         health: Arc<Health>,
         stop: watch::Receiver<bool>,
@@ -71,7 +92,10 @@ impl Keeper {
             state,
             jobs,
             next: None,
-            position,
+            position: memory.position(),
+            memory,
+            written: 0,
+            damage: None,
             clock,
             health,
             stop,
@@ -104,6 +128,14 @@ impl Keeper {
         self.ask(|reply| Job::Install { from, reply }).await
     }
 
+    /// Tells of damage that a reader of the file found.
+    pub(crate) fn damaged(&self, why: String) {
+        // Where the queue is full, the next reader tells again; where the state has ended, nobody is left to mend it.
+        self.0
+            .try_send(Job::Damaged(StateError::Corrupt(why.into())))
+            .ok();
+    }
+
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StateError> {
         let (reply, answer) = oneshot::channel();
         let gone = || ended("the state");
@@ -119,13 +151,14 @@ impl<S: State> StateOwner<S> {
             match self.receive().await {
                 Some(Job::Apply(first)) => self.apply(first).await,
                 Some(Job::Sync { reply }) => {
-                    let synced = self.state.sync().map(|()| self.position.clone());
+                    let synced = self.try_on(S::sync).map(|()| self.position.clone());
                     answer(reply, synced);
                 }
                 Some(Job::Snapshot { into, reply }) => {
-                    let made = self.state.snapshot(&into).map(|()| self.position.clone());
-                    answer(reply, made);
+                    let made = self.try_on(|state| state.snapshot(&into));
+                    answer(reply, made.map(|()| self.position.clone()));
                 }
+                Some(Job::Damaged(error)) => self.doubt(error),
                 Some(Job::Install { from, reply }) => self.install(&from, reply),
                 None => return,
             }
@@ -138,7 +171,11 @@ impl<S: State> StateOwner<S> {
             return Some(job);
         }
         loop {
-            let pause = if self.upkeep { IDLE } else { SELDOM };
+            let pause = match (self.damage.is_some(), self.upkeep) {
+                (true, _) => MEND_AGAIN,
+                (false, true) => IDLE,
+                (false, false) => SELDOM,
+            };
             tokio::select! {
                 biased;
                 // Cancel-safe: a job not returned stays in the queue.
@@ -160,6 +197,7 @@ impl<S: State> StateOwner<S> {
                     step.batches.extend(next.batches);
                     step.compacted = next.compacted.or(step.compacted);
                     step.position = next.position;
+                    step.number = next.number;
                 }
                 other => {
                     self.next = Some(other);
@@ -182,13 +220,16 @@ impl<S: State> StateOwner<S> {
             compacted: step.compacted,
             position: &step.position,
         };
-        loop {
+        // Writing the state anew from memory has written this, too; a state that is still damaged will be.
+        while step.number > self.written && self.damage.is_none() {
             match self.state.apply(&applied) {
                 Ok(()) => {
                     self.health.set(Part::State, None);
                     self.position = step.position;
+                    self.written = step.number;
                     return;
                 }
+                Err(error @ StateError::Corrupt(_)) => self.mend(error),
                 Err(error) => {
                     error!(
                         error = &error as &dyn std::error::Error,
@@ -208,6 +249,9 @@ impl<S: State> StateOwner<S> {
         let installed = self.state.install(from);
         if let Ok(loaded) = &installed {
             self.position.clone_from(&loaded.position);
+            // Whatever the file held before.
+            self.damage = None;
+            self.health.set(Part::State, None);
         }
         answer(reply, installed);
     }
@@ -218,18 +262,71 @@ impl<S: State> StateOwner<S> {
         tokio::task::yield_now().await;
     }
 
+    /// Calls `work`, again where the state was damaged and could be mended.
+    fn try_on(&mut self, mut work: impl FnMut(&mut S) -> Result<(), StateError>) -> Result<(), StateError> {
+        if self.damage.is_none() {
+            match work(&mut self.state) {
+                Err(error @ StateError::Corrupt(_)) => self.mend(error),
+                done => return done,
+            }
+        }
+        match self.damage.clone() {
+            Some(damage) => Err(StateError::Corrupt(damage.into())),
+            None => work(&mut self.state),
+        }
+    }
+
+    /// Mends the state where it is as damaged as a reader says: the reader may have seen what was mended meanwhile.
+    fn doubt(&mut self, error: StateError) {
+        match self.state.verify() {
+            Ok(()) => info!("what a reader found damaged is not, or was mended"),
+            Err(StateError::Corrupt(_)) => self.mend(error),
+            Err(other) => warn!(
+                error = &other as &dyn std::error::Error,
+                "the state that a reader found damaged could not be checked"
+            ),
+        }
+    }
+
+    /// Writes the state anew from memory. Until that is done, nothing is written and the log keeps everything; this server
+    /// takes no writes and hands over.
+    fn mend(&mut self, error: StateError) {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "the state on disk is damaged, writing it anew from memory"
+        );
+        let cause = std::error::Error::source(&error);
+        self.damage = Some(cause.map_or_else(|| error.to_string(), ToString::to_string));
+        self.health.set(Part::State, Some(Arc::new(error)));
+        // Where a snapshot is being taken over, memory and file change together in a moment.
+        let Some((memory, number)) = self.memory.dump() else {
+            return;
+        };
+        match self.state.mend(&memory) {
+            Ok(()) => {
+                self.position = memory.position;
+                self.written = number;
+                self.damage = None;
+                self.health.set(Part::State, None);
+                info!("the state on disk is whole again, written from memory; look after the disk");
+            }
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "the damaged state could not be written anew, trying again"
+            ),
+        }
+    }
+
     fn reclaim_once(&mut self) {
+        if let Some(damage) = self.damage.clone() {
+            return self.mend(StateError::Corrupt(damage.into()));
+        }
         self.upkeep = match self.state.reclaim(self.clock.unix_seconds()) {
             Ok(Reclaimed::More) => true,
             Ok(Reclaimed::Done) => false,
-            // What is served comes from memory, which was read before the damage; the next start will refuse the file, and
-            // until then no copy of it is made.
             Err(error @ StateError::Corrupt(_)) => {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "the state on disk is damaged"
-                );
-                false
+                self.mend(error);
+                true
             }
             Err(error) => {
                 warn!(

@@ -13,6 +13,7 @@ mod log_store;
 mod log_wal;
 mod member;
 mod members;
+mod memory;
 mod message;
 mod network;
 mod receive;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::health::Health;
+use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::message::{Refusal, Reply, Request};
 use crate::network::{Network, TransportError};
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) replica: Replica,
     pub(crate) network: Network,
     pub(crate) log: LogStore,
+    pub(crate) keeper: Keeper,
     pub(crate) health: Arc<Health>,
     pub(crate) folder: PathBuf,
     pub(crate) room: Option<Room>,

@@ -19,6 +19,7 @@ use crate::log::Log;
 use crate::log_store;
 use crate::member::{Member, Parts, Room, peer_of};
 use crate::members::{self, ChangeError, MemberInfo};
+use crate::memory::Memory;
 use crate::message::{Change, Request};
 use crate::network::{Network, Transport};
 use crate::service::Service;
@@ -173,9 +174,11 @@ impl Server {
         let (log, log_owner) =
             log_store::split(setup.log, Arc::clone(&health), stopped.clone()).map_err(StartError::Log)?;
         check_together(&log, &position)?;
+        let replica = Replica::new(loaded);
+        let memory = Memory::new(replica.clone(), position);
         let (keeper, state_owner) = Keeper::split(
             setup.state,
-            loaded.position.clone(),
+            memory.clone(),
             Arc::clone(&setup.options.clock),
             Arc::clone(&health),
             stopped,
@@ -183,24 +186,19 @@ impl Server {
         let mut tasks = JoinSet::new();
         let log_end = drive(setup.drive, "store-log", &mut tasks, log_owner.run())?;
         let state_end = drive(setup.drive, "store-state", &mut tasks, state_owner.run())?;
-        let replica = Replica::new(loaded);
         let network = Network::new(setup.transport, keeper.clone(), setup.folder.clone());
-        let machine = StateMachine::new(replica.clone(), keeper, position);
-        let raft = Raft::new(
-            setup.id,
-            Arc::new(config(setup.tuning)?),
-            network.clone(),
-            log.clone(),
-            machine,
-        )
-        .await
-        .map_err(|error| StartError::Consensus(error.to_string()))?;
+        let machine = StateMachine::new(memory, keeper.clone());
+        let config = Arc::new(config(setup.tuning)?);
+        let raft = Raft::new(setup.id, config, network.clone(), log.clone(), machine)
+            .await
+            .map_err(|error| StartError::Consensus(error.to_string()))?;
         let member = Arc::new(Member::new(Parts {
             id: setup.id,
             raft,
             replica: replica.clone(),
             network,
             log,
+            keeper,
             health,
             folder: setup.folder,
             room: setup.room,
@@ -209,6 +207,7 @@ impl Server {
         let (store, proposer) = Store::over(replica, replication, setup.options);
         tasks.spawn(watcher::watch(Arc::clone(&member)));
         tasks.spawn(watcher::keep_house(Arc::clone(&member)));
+        tasks.spawn(step_aside(Arc::clone(&member)));
         tasks.spawn(proposer.run());
         let server = Self {
             service: Service::new(Arc::clone(&member), store.clone()),
@@ -346,6 +345,19 @@ impl Members {
         self.0.ended().await;
     }
 
+    /// Why this server takes no writes now: its log or state cannot be written, or the state on disk is damaged and not yet
+    /// written anew.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<StateError>> {
+        self.0.health.trouble()
+    }
+
+    /// Tells that somebody who read the state's file found it damaged: it is written anew from memory, and until that is done
+    /// this server takes no writes and does not lead where others can.
+    pub fn damaged(&self, why: String) {
+        self.0.keeper.damaged(why);
+    }
+
     /// Has `change` carried out by whoever leads.
     ///
     /// # Errors
@@ -470,6 +482,26 @@ async fn hand_over(member: &Member) {
         .await;
     if taken.is_ok() {
         info!(heir, "another server leads now");
+    }
+}
+
+/// Hands over while the state on disk is damaged, and stands for election only once it is whole again.
+async fn step_aside(member: Arc<Member>) {
+    let mut damaged = member.health.damaged();
+    // An error means that the server has gone.
+    while damaged.wait_for(|damaged| *damaged).await.is_ok() {
+        member.raft.runtime_config().elect(false);
+        if timeout(HAND_OVER, hand_over(&member)).await.is_err() {
+            warn!("this server's state is damaged, and no other took over in time");
+        }
+        let mended = damaged.wait_for(|damaged| !*damaged).await.is_ok();
+        member.raft.runtime_config().heartbeat(true);
+        member.raft.runtime_config().elect(true);
+        member.leaving.store(false, Ordering::SeqCst);
+        member.tell_whether_it_leads();
+        if !mended {
+            return;
+        }
     }
 }
 

@@ -1,14 +1,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use controlplane_store::{Replica, StateError};
+use controlplane_store::StateError;
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta};
 
 use crate::keeper::{Keeper, Step};
+use crate::memory::{Memory, Place};
 use crate::types::{
     Answer, Entry, LogId, Peer, ServerId, SnapshotFile, StorageError, StorageIoError, StoredMembership, Types,
 };
 use crate::wire::Position;
+
+/// How soon a damaged state is asked again whether it is durable.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Applies the log's entries to the copy in memory and hands what they did to the state on disk.
 ///
@@ -16,9 +21,8 @@ use crate::wire::Position;
 /// may be purged up to there. The file is made when a peer needs it.
 #[derive(Debug)]
 pub(crate) struct StateMachine {
-    replica: Replica,
+    memory: Memory,
     keeper: Keeper,
-    position: Position,
     durable: Arc<Mutex<Position>>,
 }
 
@@ -30,24 +34,24 @@ pub(crate) struct Promise {
 }
 
 impl StateMachine {
-    pub(crate) fn new(replica: Replica, keeper: Keeper, position: Position) -> Self {
+    pub(crate) fn new(memory: Memory, keeper: Keeper) -> Self {
+        let durable = memory.place().position.clone();
         Self {
-            replica,
+            memory,
             keeper,
-            durable: Arc::new(Mutex::new(position.clone())),
-            position,
+            durable: Arc::new(Mutex::new(durable)),
         }
     }
 
-    fn apply_entry(&mut self, entry: Entry, step: &mut Step) -> Answer {
-        self.position.applied = Some(entry.log_id);
+    fn apply_entry(&self, place: &mut Place, entry: Entry, step: &mut Step) -> Answer {
+        place.position.applied = Some(entry.log_id);
         match entry.payload {
             EntryPayload::Blank => Answer::Done,
             EntryPayload::Membership(membership) => {
-                self.position.membership = StoredMembership::new(Some(entry.log_id), membership);
+                place.position.membership = StoredMembership::new(Some(entry.log_id), membership);
                 Answer::Done
             }
-            EntryPayload::Normal(payload) => match self.replica.apply(payload.command()) {
+            EntryPayload::Normal(payload) => match self.memory.replica.apply(payload.command()) {
                 Ok(change) => {
                     step.batches.extend(change.batches);
                     step.compacted = change.compacted.or(step.compacted);
@@ -83,7 +87,8 @@ impl RaftStateMachine<Types> for StateMachine {
     type SnapshotBuilder = Promise;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
-        Ok((self.position.applied, self.position.membership.clone()))
+        let place = self.memory.place();
+        Ok((place.position.applied, place.position.membership.clone()))
     }
 
     async fn apply<I>(&mut self, entries: I) -> Result<Vec<Answer>, StorageError>
@@ -92,11 +97,16 @@ impl RaftStateMachine<Types> for StateMachine {
         I::IntoIter: OptionalSend,
     {
         let mut step = Step::default();
-        let answers = entries
-            .into_iter()
-            .map(|entry| self.apply_entry(entry, &mut step))
-            .collect();
-        step.position = self.position.encode();
+        let answers = {
+            let mut place = self.memory.place();
+            let entries = entries.into_iter();
+            let answers = entries
+                .map(|entry| self.apply_entry(&mut place, entry, &mut step))
+                .collect();
+            place.steps += 1;
+            (step.number, step.position) = (place.steps, place.position.encode());
+            answers
+        };
         self.keeper.apply(step).await.map_err(|error| failed(&error))?;
         Ok(answers)
     }
@@ -123,12 +133,15 @@ impl RaftStateMachine<Types> for StateMachine {
                 AnyError::new(error),
             ))
         };
+        self.memory.place().installing = true;
         let loaded = self.keeper.install(snapshot.0.clone()).await;
         let loaded = loaded.map_err(|error| broken(&error))?;
         let position = Position::decode(&loaded.position);
-        self.position = position.map_err(|error| broken(&StateError::Corrupt(error.into())))?;
-        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = self.position.clone();
-        self.replica.install(loaded);
+        let position = position.map_err(|error| broken(&StateError::Corrupt(error.into())))?;
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = position.clone();
+        let mut place = self.memory.place();
+        self.memory.replica.install(loaded);
+        (place.position, place.installing) = (position, false);
         Ok(())
     }
 
@@ -140,7 +153,13 @@ impl RaftStateMachine<Types> for StateMachine {
 
 impl RaftSnapshotBuilder<Types> for Promise {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError> {
-        let synced = self.keeper.sync().await.map_err(|error| failed(&error))?;
+        let synced = loop {
+            match self.keeper.sync().await {
+                // Until the state is mended nothing is promised, and the log keeps everything.
+                Err(StateError::Corrupt(_)) => tokio::time::sleep(AGAIN).await,
+                synced => break synced.map_err(|error| failed(&error))?,
+            }
+        };
         let position =
             Position::decode(&synced).map_err(|error| failed(&StateError::Corrupt(error.into())))?;
         *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = position.clone();

@@ -132,6 +132,14 @@ impl State for Deadly<SqliteState> {
     fn install(&mut self, from: &Path) -> Result<Loaded, StateError> {
         self.inner.install(from)
     }
+
+    fn verify(&mut self) -> Result<(), StateError> {
+        self.inner.verify()
+    }
+
+    fn mend(&mut self, memory: &Loaded) -> Result<(), StateError> {
+        self.inner.mend(memory)
+    }
 }
 
 /// Opens the store in `folder`, to die at `step`.

@@ -1,5 +1,7 @@
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use controlplane_store::{Cause, Listing, Revision, StateError};
@@ -18,14 +20,39 @@ const TEMPORARY: &str = "backup-";
 
 /// Reads a store file of this process beside the state that writes it. Each call opens a connection of its own, which sees
 /// the file as it was at one moment; all block.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Archive {
     path: PathBuf,
+    /// Told of damage.
+    report: Option<Report>,
+}
+
+type Report = Arc<dyn Fn(&StateError) + Send + Sync>;
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Archive {
     pub(crate) fn of(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, report: None }
+    }
+
+    /// The same, telling `report` whenever what is read is damaged.
+    #[must_use]
+    pub fn reporting(mut self, report: impl Fn(&StateError) + Send + Sync + 'static) -> Self {
+        self.report = Some(Arc::new(report));
+        self
+    }
+
+    fn tell(&self, error: &StateError) {
+        if let (StateError::Corrupt(_), Some(report)) = (error, &self.report) {
+            report(error);
+        }
     }
 
     /// Writes a copy of everything to the new file `into`, durable and checked row by row. It takes that name when it is
@@ -45,8 +72,9 @@ impl Archive {
         let made = copy::whole(&self.connect()?, &part)
             .and_then(|()| copy::read(&part).map(drop))
             .and_then(|()| copy::publish(&part, into));
-        made.inspect_err(|_| {
+        made.inspect_err(|error| {
             std::fs::remove_file(&part).ok();
+            self.tell(error);
         })
     }
 
@@ -72,7 +100,13 @@ impl Archive {
     ///
     /// Where it is not understood, wants more than reading, or takes too long; what is wrong is told in SQLite's words.
     pub fn query(&self, query: &Query) -> Result<Answer, QueryError> {
-        query::answer(self.connect()?, query)
+        let answered = self.connect().map_err(QueryError::from);
+        answered
+            .and_then(|db| query::answer(db, query))
+            .inspect_err(|error| match error {
+                QueryError::Failed(cause) => self.tell(cause),
+                QueryError::Refused(_) | QueryError::TooLarge(_) | QueryError::TooSlow(_) => {}
+            })
     }
 
     /// The objects whose keys begin with `prefix` as they were at `revision`, which may be older than what the store
@@ -82,7 +116,7 @@ impl Archive {
     ///
     /// Where that revision is no longer known or not yet reached, or what was read is damaged.
     pub fn list(&self, prefix: &str, revision: Revision) -> Result<Listing, PastError> {
-        past::list(&self.connect()?, prefix, revision)
+        self.past(|db| past::list(db, prefix, revision))
     }
 
     /// The revision that was the newest at Unix time `time` in seconds.
@@ -91,7 +125,15 @@ impl Archive {
     ///
     /// Where history does not go back to then.
     pub fn revision_at(&self, time: u64) -> Result<Revision, PastError> {
-        past::revision_at(&self.connect()?, time)
+        self.past(|db| past::revision_at(db, time))
+    }
+
+    fn past<T>(&self, read: impl FnOnce(&Connection) -> Result<T, PastError>) -> Result<T, PastError> {
+        let db = self.connect().map_err(PastError::from);
+        db.and_then(|db| read(&db)).inspect_err(|error| match error {
+            PastError::Failed(cause) => self.tell(cause),
+            PastError::Forgotten { .. } | PastError::Future { .. } => {}
+        })
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, StateError> {

@@ -19,6 +19,9 @@ const MOVE: &str = "INSERT INTO past (id, key, created, revision, previous, plac
     SELECT ?2, key, created, revision, previous, place, time, actor, expires, splice, ?3, ?4, ?5, value \
     FROM current WHERE id = ?1";
 
+const INSERT_PAST: &str = "INSERT INTO past (id, key, created, revision, previous, place, time, actor, expires, splice, \
+    ended, deleted_by, checksum, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
 /// What becomes of versions that end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum History {
@@ -152,6 +155,34 @@ pub(crate) fn insert(db: &Connection, meta: &mut Meta, version: &Version<'_>) ->
     ])?;
     meta.current
         .add(checksum, version.key.len() + version.value.len());
+    Ok(())
+}
+
+/// Adds a version that ended.
+pub(crate) fn insert_past(
+    db: &Connection,
+    meta: &mut Meta,
+    version: &Version<'_>,
+    end: &End<'_>,
+) -> rusqlite::Result<()> {
+    let checksum = end.checksum(version.checksum());
+    db.prepare_cached(INSERT_PAST)?.execute(rusqlite::params![
+        end.id,
+        version.key,
+        version.created,
+        version.revision,
+        version.previous,
+        version.place,
+        version.time,
+        version.actor,
+        version.expires,
+        version.splice,
+        end.time,
+        end.deleted_by,
+        checksum,
+        version.value
+    ])?;
+    meta.past.add(checksum, version.key.len() + version.value.len());
     Ok(())
 }
 

@@ -65,7 +65,8 @@ fn pragma(db: &Connection, name: &str) -> Result<u32, StateError> {
 }
 
 /// All or nothing, so that a crash in between leaves an empty file that is created again.
-fn create(db: &mut Connection) -> rusqlite::Result<()> {
+pub(crate) fn create(db: &mut Connection) -> rusqlite::Result<()> {
+    db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
     let txn = db.transaction()?;
     let first = i64::try_from(Revision::EMPTY.get()).unwrap_or(1);
     tables(&txn)?;

@@ -10,7 +10,7 @@ use crate::number::signed;
 use crate::retention::{self, Keep};
 use crate::rows::{self, History};
 use crate::scrub::Scrub;
-use crate::{Archive, archive, copy, fault, load, schema, upgrade};
+use crate::{Archive, archive, copy, fault, load, mend, schema, upgrade};
 
 /// Bytes written before they are moved from the write-ahead log to their place.
 const CHECKPOINT_EVERY: usize = 2 << 20;
@@ -59,13 +59,8 @@ impl SqliteState {
     pub fn keeping(path: &Path, keep: Keep) -> Result<Self, StateError> {
         let lock = Lock::take(path)?;
         archive::clean_up(path).map_err(|error| StateError::NotWritten(error.into()))?;
-        let mut db = file::open(path)?;
-        schema::prepare(&mut db)?;
-        // The log before this one is the durable part; a checkpoint and `sync` pass an fsync.
-        db.pragma_update(None, "synchronous", "NORMAL")
-            .map_err(fault::while_opening)?;
         Ok(Self {
-            db,
+            db: open_db(path)?,
             path: path.to_owned(),
             keep,
             meta: None,
@@ -295,6 +290,32 @@ impl State for SqliteState {
         self.sync()?;
         Ok(loaded)
     }
+
+    fn verify(&mut self) -> Result<(), StateError> {
+        load::load(&self.archive().connect()?).map(drop)
+    }
+
+    fn mend(&mut self, memory: &Loaded) -> Result<(), StateError> {
+        mend::write(&self.db, &self.path, memory)?;
+        // Closed before its files are moved; where that fails, the next call begins with nothing to take over.
+        let closed = Connection::open_in_memory().map_err(fault::while_opening)?;
+        drop(std::mem::replace(&mut self.db, closed));
+        self.db = open_db(&self.path)?;
+        self.meta = Some(load::read_meta(&self.db)?);
+        (self.written, self.scrub) = (0, Scrub::default());
+        self.sync()
+    }
+}
+
+/// Opens the file for its one writer, after what was left of mending it was put in place.
+fn open_db(path: &Path) -> Result<Connection, StateError> {
+    mend::finish(path).map_err(|error| StateError::NotWritten(error.into()))?;
+    let mut db = file::open(path)?;
+    schema::prepare(&mut db)?;
+    // The log before this one is the durable part; a checkpoint and `sync` pass an fsync.
+    db.pragma_update(None, "synchronous", "NORMAL")
+        .map_err(fault::while_opening)?;
+    Ok(db)
 }
 
 /// What an event adds to the log: the pages of its rows, and the values that are written and moved.

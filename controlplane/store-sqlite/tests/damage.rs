@@ -6,7 +6,7 @@ mod support;
 use std::error::Error;
 use std::path::Path;
 
-use controlplane_store::{Machine, Reclaimed, State, StateError};
+use controlplane_store::{Loaded, Machine, Reclaimed, State, StateError};
 use controlplane_store_sqlite::{Keep, SqliteState};
 use support::{Bench, assert_same, object, open, put};
 
@@ -165,4 +165,122 @@ fn a_damaged_state_gives_no_backup_and_a_damaged_snapshot_is_not_installed() {
     drop(state);
     assert!(matches!(other.state.install(&path), Err(StateError::Corrupt(_))));
     assert_same(&other.machine, &Machine::restore(other.state.load().unwrap()));
+}
+
+/// A state with history, half of which memory has forgotten, and what memory holds.
+fn in_use() -> (Bench, Loaded) {
+    let mut bench = Bench::new();
+    for round in 0..60 {
+        let name = format!("c{}", round % 10);
+        let object = object("ConfigMap", "a", &name, &format!("{round} {}", "x".repeat(1000)));
+        bench.commit("alice", vec![put(&format!("configmaps/a/{name}"), &object)]);
+    }
+    bench.commit("bob", vec![support::delete("configmaps/a/c9")]);
+    bench.compact(30.into());
+    let cluster = bench.state.load().unwrap().cluster_id;
+    let memory = Loaded {
+        position: b"there".to_vec(),
+        ..bench.machine.dump(cluster)
+    };
+    (bench, memory)
+}
+
+/// A file that was damaged by `damage` while nobody had it open, written anew.
+fn mended(damage: impl Fn(&Path)) -> (tempfile::TempDir, std::path::PathBuf, Machine) {
+    let (bench, memory) = in_use();
+    let path = bench.path();
+    let Bench {
+        folder,
+        state,
+        machine,
+        ..
+    } = bench;
+    drop(state);
+    damage(&path);
+    let mut state = open(&path);
+    state.mend(&memory).unwrap();
+    assert_eq!(state.load().unwrap().position, b"there");
+    (folder, path, machine)
+}
+
+#[test]
+fn a_damaged_file_is_written_anew_from_memory_with_all_that_is_right_in_it() {
+    let (folder, path, machine) = mended(|path| {
+        change(path, "UPDATE current SET actor = 'mallory' WHERE key LIKE '%/c3'");
+        change(
+            path,
+            "UPDATE past SET value = CAST('{}' AS BLOB) WHERE id = (SELECT min(id) + 3 * (1 << 20) FROM past)",
+        );
+    });
+    assert_same(&machine, &Machine::restore(open(&path).load().unwrap()));
+    let copy = folder.path().join("copy.db");
+    open(&path).snapshot(&copy).unwrap();
+    // Who wrote what, but for the row that was damaged and is older than what memory knows.
+    assert_eq!(
+        support::rows(
+            &copy,
+            "SELECT DISTINCT coalesce(actor, 'nobody knows') FROM objects"
+        ),
+        ["alice"]
+    );
+    assert_eq!(
+        support::rows(
+            &copy,
+            "SELECT count(*), min(ended_revision) FROM (SELECT id >> 20 AS ended_revision FROM past)"
+        ),
+        ["47|16"],
+        "older history is there, back to the damaged version"
+    );
+    let damaged = folder.path().join("store.damaged");
+    assert!(damaged.exists(), "the damaged file is kept");
+}
+
+#[test]
+fn a_file_that_sqlite_cannot_read_is_written_anew_too() {
+    for at in [0, 20, 100, 4096, 8192 + 30, 40_000] {
+        let (mut bench, memory) = in_use();
+        let path = bench.path();
+        // Into the file and its log, while both are open.
+        for file in [path.clone(), bench.beside("store.db-wal")] {
+            let mut whole = std::fs::read(&file).unwrap();
+            if whole.len() > at + 16 {
+                whole[at..at + 16].fill(0xff);
+            }
+            std::fs::write(file, whole).unwrap();
+        }
+        bench.state.mend(&memory).unwrap();
+        assert_same(&bench.machine, &Machine::restore(bench.state.load().unwrap()));
+        // It is written to as before.
+        bench.commit(
+            "alice",
+            vec![put("configmaps/a/new", &object("ConfigMap", "a", "new", "1"))],
+        );
+        let machine = bench.machine;
+        drop(bench.state);
+        assert_same(&machine, &Machine::restore(open(&path).load().unwrap()));
+    }
+}
+
+#[test]
+fn a_crash_while_the_new_file_takes_its_place_leaves_one_that_is_whole() {
+    let (folder, path, machine) = mended(|path| {
+        change(
+            path,
+            "UPDATE current SET splice = splice + 1 WHERE key LIKE '%/c3'",
+        );
+    });
+    let beside = |name: &str| folder.path().join(name);
+    // Before anything was moved; after the log; after the damaged file.
+    for moved in 0..3 {
+        std::fs::rename(&path, beside("store.mended")).unwrap();
+        std::fs::write(beside("store.mending"), "half").unwrap();
+        if moved < 2 {
+            std::fs::copy(beside("store.damaged"), &path).unwrap();
+        }
+        if moved < 1 {
+            std::fs::write(beside("store.db-wal"), "of the damaged file").unwrap();
+        }
+        assert_same(&machine, &Machine::restore(open(&path).load().unwrap()));
+        assert!(!beside("store.mended").exists() && !beside("store.mending").exists());
+    }
 }

@@ -33,7 +33,7 @@ impl fmt::Display for ClusterId {
 }
 
 /// The state as it is when it is opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// The cluster this state belongs to.
     pub cluster_id: ClusterId,

@@ -3,7 +3,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::stage::event;
-use crate::{Batch, Command, Decided, Entry, Event, History, Key, Loaded, Retention, Revision, StoreError};
+use crate::{
+    Batch, ClusterId, Command, Decided, Entry, Event, History, Key, Loaded, Retention, Revision, StoreError,
+};
 
 /// Which values to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +114,21 @@ impl Machine {
         // A state that kept less history than it says would serve watches with a gap.
         if self.history.newest() != self.revision {
             self.history = History::starting_at(self.revision);
+        }
+    }
+
+    /// The state as [`restore`](Self::restore) takes it, of the cluster `cluster_id` and without a position.
+    #[must_use]
+    pub fn dump(&self, cluster_id: ClusterId) -> Loaded {
+        let compacted = self.history.compacted();
+        let history = self.history.after(compacted);
+        Loaded {
+            cluster_id,
+            revision: self.revision,
+            compacted,
+            entries: self.current.values().map(|entry| Entry::clone(entry)).collect(),
+            history: history.map(|batch| Batch::clone(batch)).collect(),
+            position: Vec::new(),
         }
     }
 

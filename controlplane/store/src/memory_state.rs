@@ -23,6 +23,7 @@ struct Kept {
     history: Vec<Arc<Batch>>,
     position: Vec<u8>,
     full: bool,
+    damaged: bool,
 }
 
 impl Default for MemoryState {
@@ -41,6 +42,11 @@ impl MemoryState {
     /// While `full`, applying fails as on a full disk.
     pub fn set_full(&self, full: bool) {
         self.kept().full = full;
+    }
+
+    /// Until it is written anew, it counts as damaged.
+    pub fn damage(&self) {
+        self.kept().damaged = true;
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -96,6 +102,22 @@ impl State for MemoryState {
         };
         Ok(kept.loaded())
     }
+
+    fn verify(&mut self) -> Result<(), StateError> {
+        match self.kept().damaged {
+            true => Err(StateError::Corrupt(Cause::from("it was damaged"))),
+            false => Ok(()),
+        }
+    }
+
+    fn mend(&mut self, memory: &Loaded) -> Result<(), StateError> {
+        let mut kept = self.kept();
+        if kept.full {
+            return Err(StateError::Full(Cause::from("no space left in memory")));
+        }
+        *kept = Kept::from(memory.clone());
+        Ok(())
+    }
 }
 
 impl From<Loaded> for Kept {
@@ -111,6 +133,7 @@ impl From<Loaded> for Kept {
             history: loaded.history.into_iter().map(Arc::new).collect(),
             position: loaded.position,
             full: false,
+            damaged: false,
         }
     }
 }

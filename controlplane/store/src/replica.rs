@@ -100,6 +100,12 @@ impl Replica {
         self.0.reached.send_replace(revision);
     }
 
+    /// All of it, without a position; holds up whoever applies meanwhile.
+    #[must_use]
+    pub fn dump(&self) -> Loaded {
+        self.0.state().machine.dump(self.0.cluster_id().clone())
+    }
+
     /// Revision of the last transaction applied.
     #[must_use]
     pub fn revision(&self) -> Revision {

@@ -53,6 +53,22 @@ pub trait State: Send + 'static {
     /// Where the snapshot is no state, is damaged, belongs to another cluster, or could not be taken over; the old
     /// state is then still there.
     fn install(&mut self, from: &Path) -> Result<Loaded, StateError>;
+
+    /// Reads and checks all that is on disk, past every cache, as after a reader found damage in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Corrupt`] where it is damaged.
+    fn verify(&mut self) -> Result<(), StateError>;
+
+    /// Writes a state whose file is damaged anew from `memory`, which is what was loaded, with checks, and applied since, at
+    /// its position. What only the file had, older history above all, is taken over as far as it can be read and is right.
+    /// After a crash at any point the old state is there or the new one.
+    ///
+    /// # Errors
+    ///
+    /// Where it could not be written; the state is then as damaged as before.
+    fn mend(&mut self, memory: &Loaded) -> Result<(), StateError>;
 }
 
 /// What was applied in memory since the call before.

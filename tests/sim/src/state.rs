@@ -148,4 +148,14 @@ impl State for SimState {
         self.recorder.count("snapshot installed");
         inner.durable.install(from)
     }
+
+    fn verify(&mut self) -> Result<(), StateError> {
+        self.running()?.durable.verify()
+    }
+
+    fn mend(&mut self, memory: &Loaded) -> Result<(), StateError> {
+        let mut inner = self.running()?;
+        inner.pending.clear();
+        inner.durable.mend(memory)
+    }
 }

@@ -36,36 +36,42 @@ fn platform() -> &'static str {
 
 /// `/healthz`: as `/livez`.
 pub(crate) async fn healthz(query: RawQuery) -> Response {
-    answer("healthz", &[("ping", true)], query)
+    answer("healthz", &[("ping", OK)], query)
 }
 
 /// `/livez`: the process answers.
 pub(crate) async fn livez(query: RawQuery) -> Response {
-    answer("livez", &[("ping", true)], query)
+    answer("livez", &[("ping", OK)], query)
 }
 
-/// `/readyz`: the store answers, the first objects are there, and no shutdown has begun.
+/// `/readyz`: the store answers, the first objects are there, what the store keeps on disk is right, and no shutdown has begun.
 pub(crate) async fn readyz(State(server): State<Arc<Inner>>, query: RawQuery) -> Response {
     let started = crate::dispatch::core_key("namespaces", "kube-node-lease");
     let started = started.is_some_and(|key| server.store.get(&key).is_some());
+    let withheld = |good: bool| (!good).then(|| "reason withheld".to_owned());
     let checks = [
-        ("ping", true),
-        ("start-bootstrap", started),
-        ("shutdown", !server.stop.is_cancelled()),
+        ("ping", OK),
+        ("start-bootstrap", withheld(started)),
+        ("store", server.trouble.now()),
+        ("shutdown", withheld(!server.stop.is_cancelled())),
     ];
     answer("readyz", &checks, query)
 }
 
-fn answer(name: &str, checks: &[(&str, bool)], RawQuery(query): RawQuery) -> Response {
-    let healthy = checks.iter().all(|(_, ok)| *ok);
+/// Nothing is wrong.
+const OK: Option<String> = None;
+
+/// Answers with `checks`: names, and what is wrong.
+fn answer(name: &str, checks: &[(&str, Option<String>)], RawQuery(query): RawQuery) -> Response {
+    let healthy = checks.iter().all(|(_, wrong)| wrong.is_none());
     let verbose = query.is_some_and(|query| {
         query
             .split('&')
             .any(|pair| pair.split('=').next() == Some("verbose"))
     });
-    let lines = checks.iter().map(|(check, ok)| match ok {
-        true => format!("[+]{check} ok\n"),
-        false => format!("[-]{check} failed: reason withheld\n"),
+    let lines = checks.iter().map(|(check, wrong)| match wrong {
+        None => format!("[+]{check} ok\n"),
+        Some(why) => format!("[-]{check} failed: {why}\n"),
     });
     match (healthy, verbose) {
         (true, false) => reply::text(StatusCode::OK, "ok"),

@@ -25,7 +25,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::Service;
 
-use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts, PodNetworks};
+use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts, PodNetworks, Trouble};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
@@ -62,6 +62,7 @@ impl Api {
             registry: controlplane_api::builtin(),
             store,
             archive,
+            trouble: Trouble::default(),
             schemas: controlplane_schema::builtin(),
             clock: Arc::<ManualClock>::clone(&clock),
             pods: PodNetworks {

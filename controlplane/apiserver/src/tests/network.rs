@@ -67,6 +67,7 @@ async fn serve(pki: &Pki) -> Served {
         registry: inner.registry.clone(),
         store: inner.store.clone(),
         archive: None,
+        trouble: Trouble::default(),
         schemas: inner.schemas,
         clock: Arc::clone(&inner.clock),
         pods: inner.pods,

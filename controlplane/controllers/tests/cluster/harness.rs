@@ -66,6 +66,7 @@ impl Cluster {
             registry: controlplane_api::builtin(),
             store: Store::open(MemoryState::default(), Options::default()).unwrap(),
             archive: None,
+            trouble: Default::default(),
             schemas: controlplane_schema::builtin(),
             clock: Arc::new(SystemClock),
             pods: PodNetworks {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub const START: u64 = 1_700_000_000;
 
 pub struct Bench {
-    folder: TempDir,
+    pub folder: TempDir,
     pub state: SqliteState,
     pub machine: Machine,
     pub now: u64,
