@@ -28,6 +28,26 @@ in
             example = "10.0.0.1:6444";
             description = "Address and port on which the cluster's other servers are answered, over mutual TLS.";
           };
+          history = {
+            age = lib.mkOption {
+              type = lib.types.str;
+              default = "24h";
+              example = "7d";
+              description = "How long versions of objects that were replaced or deleted are kept on disk.";
+            };
+            versions = lib.mkOption {
+              type = lib.types.ints.between 0 100000000;
+              default = 100000;
+              example = 1000000;
+              description = "How many of them are kept; each is read and checked when the server starts.";
+            };
+            size = lib.mkOption {
+              type = lib.types.str;
+              default = "256Mi";
+              example = "2Gi";
+              description = "How many bytes of them are kept; whichever bound is reached first counts.";
+            };
+          };
           pod_cidr = lib.mkOption {
             type = lib.types.str;
             default = "10.42.0.0/16";

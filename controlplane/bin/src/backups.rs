@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::config::duration;
+
 /// How the files are named, in UTC: their order by name is that by age.
 const NAME: &str = "floe-%Y%m%dT%H%M%SZ.db";
 /// Least time between two backups.
@@ -55,7 +57,7 @@ impl Schedule {
         if !raw.directory.is_absolute() {
             bail!("backup.directory = {:?}: must be an absolute path", raw.directory);
         }
-        let interval: SignedDuration = raw.interval.parse().with_context(|| {
+        let interval = duration(&raw.interval).with_context(|| {
             format!(
                 "backup.interval = {:?}: must be a duration such as 6h or 30m",
                 raw.interval

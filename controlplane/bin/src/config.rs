@@ -1,5 +1,6 @@
 //! The configuration file: read raw, then checked into what the daemon uses.
 
+mod history;
 mod network;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use controlplane_pki::BootstrapToken;
 use controlplane_raft::join::JoinToken;
+use controlplane_store_sqlite::Keep;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserialize;
 
 pub(crate) use network::Network;
@@ -40,6 +43,7 @@ struct Raw {
     node_monitor_grace_seconds: u32,
     terminated_pod_threshold: usize,
     backup: Option<backups::Raw>,
+    history: history::Raw,
     log: String,
 }
 
@@ -65,6 +69,7 @@ impl Default for Raw {
             node_monitor_grace_seconds: 50,
             terminated_pod_threshold: 12_500,
             backup: None,
+            history: history::Raw::default(),
             log: "info".to_owned(),
         }
     }
@@ -105,6 +110,8 @@ pub(crate) struct Config {
     pub(crate) node_monitor_grace: Duration,
     /// Ended pods beyond this number are deleted; 0 keeps all.
     pub(crate) terminated_pod_threshold: usize,
+    /// How much history is kept on disk.
+    pub(crate) history: Keep,
     /// Backups by schedule, if any.
     pub(crate) backups: Option<Schedule>,
     pub(crate) log: String,
@@ -168,6 +175,7 @@ fn check(text: &str) -> anyhow::Result<Config> {
         components: raw.components,
         node_monitor_grace: Duration::from_secs(raw.node_monitor_grace_seconds.into()),
         terminated_pod_threshold: raw.terminated_pod_threshold,
+        history: history::check(&raw.history)?,
         backups: raw.backup.map(Schedule::check).transpose()?,
         log: raw.log,
     })
@@ -192,6 +200,12 @@ where
 {
     text.parse()
         .map_err(|error| anyhow::anyhow!("{key} = {text:?}: {error}"))
+}
+
+/// A length of time such as `90s`, `6h` or `7d`; a day has 24 hours.
+pub(crate) fn duration(text: &str) -> Result<SignedDuration, jiff::Error> {
+    text.parse::<Span>()?
+        .to_duration(SpanRelativeTo::days_are_24_hours())
 }
 
 fn join(server: Option<String>, token: Option<&Path>) -> anyhow::Result<Option<(String, JoinToken)>> {

@@ -9,7 +9,7 @@ use controlplane_pki::write_private;
 use controlplane_raft::tls::{TlsListener, TlsTransport};
 use controlplane_raft::{Drive, Members, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
 use controlplane_store::{Cause, ClusterId, Loaded, Options, State, StateError, Store};
-use controlplane_store_sqlite::{Archive, SqliteState};
+use controlplane_store_sqlite::{Archive, Keep, SqliteState};
 use controlplane_wal::{RealDisk, Wal};
 use rand::RngExt;
 use tokio::net::TcpListener;
@@ -76,7 +76,9 @@ impl Storage {
         let folder = config.state_dir.clone();
         let joined = joining::cluster(&folder)?;
         // Loading reads the whole file, so it is done off the runtime's threads.
-        let opened = tokio::task::spawn_blocking(move || open_files(&folder, joined.as_ref())).await??;
+        let keep = config.history;
+        let opened =
+            tokio::task::spawn_blocking(move || open_files(&folder, keep, joined.as_ref())).await??;
         let archive = opened.state.archive();
         let cluster = opened.loaded.cluster_id.clone();
         let identity = identities.to_servers.clone();
@@ -166,10 +168,10 @@ pub(crate) fn own_peer(config: &Config) -> Peer {
     }
 }
 
-fn open_files(folder: &Path, joined: Option<&ClusterId>) -> anyhow::Result<Opened> {
+fn open_files(folder: &Path, keep: Keep, joined: Option<&ClusterId>) -> anyhow::Result<Opened> {
     let path = folder.join("store.db");
     let what = || format!("cannot open the store {}", path.display());
-    let mut state = SqliteState::open(&path).with_context(what)?;
+    let mut state = SqliteState::keeping(&path, keep).with_context(what)?;
     if let Some(cluster) = joined {
         state.adopt(cluster).with_context(what)?;
     }
