@@ -146,3 +146,26 @@ fn every_built_in_kind_has_a_schema_table() {
         assert!(table.is_some(), "{} {}", resource.api_version(), resource.kind);
     }
 }
+
+#[test]
+fn what_every_cluster_starts_with_is_accepted_and_needs_no_defaults() {
+    use controlplane_api::kinds::{flow_defaults, system_priority_classes};
+    for object in [
+        flow_defaults::mandatory_levels(),
+        flow_defaults::suggested_levels(),
+        flow_defaults::mandatory_schemas(),
+        flow_defaults::suggested_schemas(),
+    ]
+    .concat()
+    {
+        let plural = match object["kind"].as_str() {
+            Some("FlowSchema") => "flowschemas",
+            _ => "prioritylevelconfigurations",
+        };
+        let (_, stored) = stored("flowcontrol.apiserver.k8s.io", plural, object.clone());
+        assert_eq!(stored["spec"], object["spec"], "{}", object["metadata"]["name"]);
+    }
+    for class in system_priority_classes() {
+        stored("scheduling.k8s.io", "priorityclasses", class);
+    }
+}

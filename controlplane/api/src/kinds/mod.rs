@@ -1,5 +1,7 @@
 //! The built-in kinds, one file a kind: its names, columns, fields and rules.
 
+mod admission_policy;
+mod admission_policy_binding;
 mod cells;
 mod certificate_signing_request;
 mod config_map;
@@ -10,6 +12,8 @@ mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
+pub mod flow_defaults;
+mod flow_schema;
 mod ingress;
 mod ingress_class;
 mod ip_address;
@@ -19,6 +23,7 @@ mod network_policy;
 mod node;
 mod pod;
 mod priority_class;
+mod priority_level_configuration;
 mod query;
 mod replica_set;
 mod role;
@@ -32,6 +37,7 @@ mod service_cidr;
 mod storage_class;
 mod volume_attachment;
 mod volume_attributes_class;
+mod webhook_configuration;
 
 use controlplane_apimachinery::define;
 
@@ -61,6 +67,14 @@ pub fn builtin() -> Vec<Resource> {
         certificate_signing_request::resource(),
         lease::resource(),
         endpoint_slice::resource(),
+        admission_policy::mutating(),
+        admission_policy_binding::mutating(),
+        webhook_configuration::mutating(),
+        admission_policy::validating(),
+        admission_policy_binding::validating(),
+        webhook_configuration::validating(),
+        flow_schema::resource(),
+        priority_level_configuration::resource(),
         ingress::resource(),
         ingress_class::resource(),
         ip_address::resource(),

@@ -1,10 +1,12 @@
 //! The rules of single parts of objects, which the kinds' strategies put together.
 
 pub(crate) mod address;
+pub(crate) mod admission;
 pub(crate) mod change;
 pub(crate) mod data;
 pub(crate) mod endpoints;
 pub(crate) mod event;
+pub(crate) mod flow;
 pub(crate) mod ingress;
 pub mod metadata;
 pub(crate) mod naming;

@@ -1,0 +1,379 @@
+//! Rules for admission policies and their bindings.
+//!
+//! Expressions must be there; what they say is not looked at, as nothing here runs them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, expression, match_conditions, rules, selectors,
+};
+use crate::field::{FieldError, Path};
+use crate::meta;
+use crate::names;
+use crate::read;
+use crate::resource::at;
+use crate::validate::{naming, workload};
+
+const MAX_ANNOTATIONS: usize = 20;
+const MAX_ANNOTATION: usize = 5 * 1024;
+const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
+const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+const PATCHES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// What is wrong with a ValidatingAdmissionPolicy.
+pub(crate) fn validating(object: &Value) -> Vec<FieldError> {
+    let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
+    let mut errors = common(spec, &path);
+    let (validations, annotations) = (
+        read::list(spec, "validations"),
+        read::list(spec, "auditAnnotations"),
+    );
+    if validations.is_empty() && annotations.is_empty() {
+        for field in ["validations", "auditAnnotations"] {
+            let detail = "validations or auditAnnotations must contain at least one item";
+            errors.push(path.child(field).required(detail));
+        }
+        return errors;
+    }
+    for (index, found) in validations.iter().enumerate() {
+        errors.extend(validation(found, &path.child("validations").index(index)));
+    }
+    errors.extend(audit_annotations(
+        meta::name(object),
+        annotations,
+        &path.child("auditAnnotations"),
+    ));
+    errors
+}
+
+/// What is wrong with a MutatingAdmissionPolicy.
+pub(crate) fn mutating(object: &Value) -> Vec<FieldError> {
+    let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
+    let mut errors = common(spec, &path);
+    let mutations = read::list(spec, "mutations");
+    if mutations.is_empty() {
+        let detail = "mutations must contain at least one item";
+        errors.push(path.child("mutations").required(detail));
+    }
+    for (index, found) in mutations.iter().enumerate() {
+        errors.extend(mutation(found, &path.child("mutations").index(index)));
+    }
+    if read::text(spec, "reinvocationPolicy").is_empty() {
+        errors.push(path.child("reinvocationPolicy").required(""));
+    } else {
+        errors.extend(naming::choice(
+            spec,
+            "reinvocationPolicy",
+            &REINVOCATION_POLICIES,
+            &path,
+        ));
+    }
+    errors
+}
+
+fn common(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = needed(spec, "failurePolicy", &FAILURE_POLICIES, path);
+    if let Some(kind) = spec.get("paramKind").filter(|kind| !kind.is_null()) {
+        errors.extend(param_kind(kind, &path.child("paramKind")));
+    }
+    let at = path.child("matchConstraints");
+    match spec.get("matchConstraints").filter(|found| !found.is_null()) {
+        None => errors.push(at.required("")),
+        Some(found) => {
+            errors.extend(match_resources(found, &at));
+            if read::list(found, "resourceRules").is_empty() {
+                errors.push(at.child("resourceRules").required(""));
+            }
+        }
+    }
+    errors.extend(match_conditions(spec, path));
+    for (index, found) in read::list(spec, "variables").iter().enumerate() {
+        errors.extend(variable(found, &path.child("variables").index(index)));
+    }
+    errors
+}
+
+fn needed(object: &Value, field: &str, known: &[&str], path: &Path) -> Vec<FieldError> {
+    if read::present(object, field) {
+        naming::choice(object, field, known, path).into_iter().collect()
+    } else {
+        vec![path.child(field).required("")]
+    }
+}
+
+fn param_kind(kind: &Value, path: &Path) -> Vec<FieldError> {
+    let (version, name) = (read::text(kind, "apiVersion"), read::text(kind, "kind"));
+    let mut errors = Vec::new();
+    let at = path.child("apiVersion");
+    match version.split('/').collect::<Vec<_>>().as_slice() {
+        [""] => errors.push(at.required("")),
+        [version] => errors.extend(joined(names::dns_1035_label(version), version, &at)),
+        [group, number] => {
+            if !group.is_empty() {
+                errors.extend(joined(names::dns_subdomain(group), group, &at));
+            }
+            if number.is_empty() {
+                errors.push(at.invalid(version, "version must be specified"));
+            } else {
+                errors.extend(joined(names::dns_1035_label(number), number, &at));
+            }
+        }
+        _ => errors.push(at.invalid(version, format!("unexpected GroupVersion string: {version}"))),
+    }
+    let at = path.child("kind");
+    if name.is_empty() {
+        errors.push(at.required(""));
+    } else {
+        let rules = names::dns_1035_label(&name.to_lowercase());
+        if !rules.is_empty() {
+            let detail = format!(
+                "may have mixed case, but should otherwise match: {}",
+                rules.join(",")
+            );
+            errors.push(at.invalid(name, detail));
+        }
+    }
+    errors
+}
+
+fn joined(rules: Vec<String>, value: &str, path: &Path) -> Option<FieldError> {
+    (!rules.is_empty()).then(|| path.invalid(value, rules.join(",")))
+}
+
+fn match_resources(found: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = needed(found, "matchPolicy", &MATCH_POLICIES, path);
+    for field in ["namespaceSelector", "objectSelector"] {
+        if !read::present(found, field) {
+            errors.push(path.child(field).required(""));
+        }
+    }
+    errors.extend(selectors(found, path));
+    for field in ["resourceRules", "excludeResourceRules"] {
+        for (index, rule) in read::list(found, field).iter().enumerate() {
+            errors.extend(rules::named_rule(rule, &path.child(field).index(index)));
+        }
+    }
+    errors
+}
+
+fn variable(variable: &Value, path: &Path) -> Vec<FieldError> {
+    let name = read::text(variable, "name");
+    let mut errors = Vec::new();
+    if name.trim().is_empty() {
+        errors.push(path.child("name").required("name is not specified"));
+    } else if !is_identifier(name) {
+        let detail = "name is not a valid CEL identifier";
+        errors.push(path.child("name").invalid(name, detail));
+    }
+    errors.extend(expression(
+        variable,
+        "expression",
+        "expression is not specified",
+        path,
+    ));
+    errors
+}
+
+fn is_identifier(name: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let digit = name.as_bytes().first().is_none_or(u8::is_ascii_digit);
+    name.bytes().all(word) && !digit && !RESERVED.contains(&name)
+}
+
+fn validation(found: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = expression(found, "expression", "expression is not specified", path)
+        .into_iter()
+        .collect();
+    let blank = |text: &str| !text.is_empty() && text.trim().is_empty();
+    let words = read::text(found, "messageExpression");
+    if blank(words) {
+        let detail = "must be non-empty if specified";
+        errors.push(path.child("messageExpression").invalid(words, detail));
+    }
+    let message = read::text(found, "message");
+    if blank(message) {
+        let detail = "message must be non-empty if specified";
+        errors.push(path.child("message").invalid(message, detail));
+    } else if message.trim().contains(['\n', '\r']) {
+        let detail = "message must not contain line breaks";
+        errors.push(path.child("message").invalid(message, detail));
+    }
+    errors.extend(naming::choice(found, "reason", &REASONS, path));
+    errors
+}
+
+fn audit_annotations(name: &str, annotations: &[Value], path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if annotations.len() > MAX_ANNOTATIONS {
+        let detail = format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations");
+        errors.push(path.invalid(annotations, detail));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, annotation) in annotations.iter().enumerate() {
+        let (path, key) = (path.index(index), read::text(annotation, "key"));
+        let full = format!("{name}/{key}");
+        errors.extend(naming::broken(names::qualified_name, &full, &path.child("key")));
+        let at = path.child("valueExpression");
+        match read::text(annotation, "valueExpression").trim().len() {
+            0 => errors.push(at.required("valueExpression is not specified")),
+            length if length > MAX_ANNOTATION => {
+                errors.push(at.required(format!("must not exceed {MAX_ANNOTATION} bytes in length")));
+            }
+            _ => {}
+        }
+        if !seen.insert(key) {
+            errors.push(path.child("key").duplicate(key));
+        }
+    }
+    errors
+}
+
+fn mutation(mutation: &Value, path: &Path) -> Vec<FieldError> {
+    let kind = read::text(mutation, "patchType");
+    let (own, other) = match kind {
+        "" => return vec![path.child("patchType").required("")],
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        _ => return vec![path.child("patchType").not_supported(kind, &PATCHES)],
+    };
+    let mut errors = Vec::new();
+    match mutation.get(own).filter(|patch| !patch.is_null()) {
+        None => errors.push(
+            path.child(own)
+                .required(format!("must be specified when patchType is {kind}")),
+        ),
+        Some(patch) => errors.extend(expression(
+            patch,
+            "expression",
+            "expression is not specified",
+            &path.child(own),
+        )),
+    }
+    if read::present(mutation, other) {
+        let detail = format!("must not be specified when patchType is {kind}");
+        errors.push(path.child(other).forbidden(detail));
+    }
+    errors
+}
+
+/// Whether a binding says what is done about a violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actions {
+    /// It must.
+    Needed,
+    /// It has none.
+    None,
+}
+
+/// What is wrong with a binding of a policy.
+pub(crate) fn binding(object: &Value, actions: Actions) -> Vec<FieldError> {
+    let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
+    let mut errors = naming::required(
+        names::dns_subdomain,
+        read::text(spec, "policyName"),
+        &path.child("policyName"),
+    );
+    if let Some(reference) = spec.get("paramRef").filter(|reference| !reference.is_null()) {
+        errors.extend(param_ref(reference, &path.child("paramRef")));
+    }
+    if let Some(found) = spec.get("matchResources").filter(|found| !found.is_null()) {
+        // The path is misspelt upstream.
+        errors.extend(match_resources(found, &path.child("matchResouces")));
+    }
+    if actions == Actions::Needed {
+        errors.extend(validation_actions(spec, &path.child("validationActions")));
+    }
+    errors
+}
+
+fn param_ref(reference: &Value, path: &Path) -> Vec<FieldError> {
+    let name = read::text(reference, "name");
+    let selector = reference.get("selector").filter(|selector| !selector.is_null());
+    let exclusive = "name and selector are mutually exclusive";
+    let mut errors = Vec::new();
+    if !name.is_empty() {
+        errors.extend(naming::broken(names::path_segment, name, &path.child("name")));
+        errors.extend(selector.map(|_| path.child("name").forbidden(exclusive)));
+    }
+    if let Some(selector) = selector {
+        errors.extend(workload::label_selector_errors(selector, &path.child("selector")));
+        if !name.is_empty() {
+            errors.push(path.child("selector").forbidden(exclusive));
+        }
+    } else if name.is_empty() {
+        errors.push(path.required("one of name or selector must be specified"));
+    }
+    match read::text(reference, "parameterNotFoundAction") {
+        "" => errors.push(path.child("parameterNotFoundAction").required("")),
+        "Deny" | "Allow" => {}
+        other => errors.push(
+            path.child("parameterNotFoundAction")
+                .not_supported(other, &["Deny", "Allow"]),
+        ),
+    }
+    errors
+}
+
+fn validation_actions(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let actions = read::texts(spec, "validationActions");
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, action) in actions.iter().enumerate() {
+        if !ACTIONS.contains(action) {
+            errors.push(path.index(index).not_supported(*action, &ACTIONS));
+        }
+        if !seen.insert(*action) {
+            errors.push(path.index(index).duplicate(*action));
+        }
+    }
+    if seen.contains("Deny") && seen.contains("Warn") {
+        let detail = "must not contain both Deny and Warn (repeating the same validation failure information in the \
+                      API response and headers serves no purpose)";
+        errors.push(path.invalid(actions, detail));
+    }
+    if seen.is_empty() {
+        errors.push(path.required("at least one validation action is required"));
+    }
+    errors
+}
+
+/// What is wrong with a write of a ValidatingAdmissionPolicy's status.
+pub(crate) fn status(object: &Value) -> Vec<FieldError> {
+    let root = Path::new("status.typeChecking.expressionWarnings");
+    let mut errors = Vec::new();
+    let warnings = at(object, "status").map(|status| read::list(status, "typeChecking.expressionWarnings"));
+    for (index, warning) in warnings.unwrap_or_default().iter().enumerate() {
+        let path = root.index(index);
+        for field in ["warning", "fieldRef"] {
+            if read::text(warning, field).is_empty() {
+                errors.push(path.child(field).required(""));
+            }
+        }
+    }
+    errors
+}
