@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use controlplane_machine::Keep;
 
+use crate::access::Access;
 use crate::cluster::{Cluster, ClusterName};
 use crate::{backup, demo, down, image, kubeconfig, man, nodes, restore, server, shell, status, up, verbs};
 
@@ -19,15 +20,11 @@ use crate::{backup, demo, down, image, kubeconfig, man, nodes, restore, server, 
     arg_required_else_help = true
 )]
 pub(crate) struct Args {
-    /// The cluster to work on.
-    #[arg(
-        long,
-        global = true,
-        default_value = "floe",
-        value_name = "CLUSTER",
-        overrides_with = "name"
-    )]
-    name: ClusterName,
+    /// The cluster of this host to work on, by the name that `up` gave it; `floe` where absent.
+    #[arg(long, global = true, value_name = "CLUSTER", overrides_with = "name")]
+    name: Option<ClusterName>,
+    #[command(flatten)]
+    access: Access,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,7 +99,9 @@ impl Args {
     ///
     /// What the command could not do, with its cause.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let cluster = Cluster::new(self.name);
+        let access = self.access;
+        let named = self.name.is_some();
+        let cluster = Cluster::new(self.name.unwrap_or_default());
         match self.command {
             Command::Up(options) => Box::pin(up::run(&cluster, &options)).await?,
             Command::Down { keep } => down::run(&cluster, if keep { Keep::State } else { Keep::Nothing })?,
@@ -113,11 +112,11 @@ impl Args {
             Command::Image(ImageCommand::Load { source }) => image::load(&cluster, &source)?,
             Command::Image(ImageCommand::Demo { archive }) => demo::export(&archive)?,
             Command::Verb(verb) => {
-                let client = crate::client::admin(&cluster).await?;
+                let client = access.client(&cluster, named).await?;
                 Box::pin(verbs::run(client, verb, verbs::Output::stdout())).await?;
             }
             Command::Backup(args) => {
-                let client = crate::client::admin(&cluster).await?;
+                let client = access.client(&cluster, named).await?;
                 let said = Box::pin(backup::run(&client, &args)).await?;
                 verbs::Output::stdout().line(&said)?;
             }

@@ -9,13 +9,18 @@ use crate::cluster::Cluster;
 /// Connects as the administrator of `cluster`.
 pub(crate) async fn admin(cluster: &Cluster) -> anyhow::Result<Client> {
     cluster.require_running()?;
-    install_crypto();
     let path = cluster.admin_kubeconfig();
     let kubeconfig = Kubeconfig::read_from(&path)
         .with_context(|| format!("read the administrator's kubeconfig {}", path.display()))?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    of(kubeconfig, &KubeConfigOptions::default()).await
+}
+
+/// Connects as `kubeconfig` says.
+pub(crate) async fn of(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> anyhow::Result<Client> {
+    install_crypto();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, options)
         .await
-        .context("understand the administrator's kubeconfig")?;
+        .context("understand the kubeconfig")?;
     Client::try_from(config).context("prepare a client of the API server")
 }
 

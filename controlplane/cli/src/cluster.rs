@@ -28,6 +28,12 @@ impl ClusterName {
     }
 }
 
+impl Default for ClusterName {
+    fn default() -> Self {
+        Self("floe".to_owned())
+    }
+}
+
 impl std::str::FromStr for ClusterName {
     type Err = &'static str;
 
@@ -198,7 +204,8 @@ impl Cluster {
             return Ok(());
         }
         bail!(
-            "cluster {} is not running; start it with `floe up --name {}`",
+            "cluster {} is not running; start it with `floe up --name {}`, or name another cluster's kubeconfig with \
+             --kubeconfig",
             self.name(),
             self.name()
         )
