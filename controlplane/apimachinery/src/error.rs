@@ -126,6 +126,16 @@ impl ApiError {
         Self::conflict(group, resource, name, why)
     }
 
+    /// 409 of a server-side apply: one cause for each field that somebody else owns.
+    #[must_use]
+    pub fn apply_conflict(message: impl Into<String>, causes: Vec<Cause>) -> Self {
+        let details = Details {
+            causes,
+            ..Details::default()
+        };
+        Self::new(Reason::Conflict, message, Some(details))
+    }
+
     /// 422: `Pod "web" is invalid: …`, one mistake plain, several in brackets.
     #[must_use]
     pub fn invalid(group: &str, kind: &str, name: &str, errors: Vec<FieldError>) -> Self {
@@ -236,6 +246,14 @@ impl ApiError {
     #[must_use]
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
         Self::new(Reason::TooManyRequests, message, None).retry_after(retry_after_seconds)
+    }
+
+    /// 500 without a reason, as upstream answers where an error is no status.
+    #[must_use]
+    pub fn unknown(message: impl Into<String>) -> Self {
+        let mut error = Self::new(Reason::InternalError, message, None);
+        error.0.reason = None;
+        error
     }
 
     /// 500: `Internal error occurred: why`.

@@ -10,6 +10,8 @@
 pub mod define;
 pub mod error;
 pub mod field;
+mod go;
+pub mod managed;
 pub mod meta;
 pub mod names;
 pub mod quantity;

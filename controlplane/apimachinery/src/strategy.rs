@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::field::FieldError;
+use crate::managed::{self, FieldSet};
 use crate::meta;
 use crate::names::{self, NameCheck};
 
@@ -137,6 +138,16 @@ pub trait Strategy: Debug + Send + Sync {
     /// (`approval`, `finalize`); what it may not change must be taken from `old` here.
     fn prepare_subresource_update(&self, subresource: &str, new: &mut Value, old: &Value, context: &Context) {
         let _ = (subresource, new, old, context);
+    }
+
+    /// The fields that a path (`""` is the object's own, else the subresource) leaves as they are, so that nobody
+    /// comes to own them by it: status by the object's own path, and spec by `status`.
+    fn reset_fields(&self, subresource: &str) -> &'static FieldSet {
+        match subresource {
+            "" => &managed::STATUS,
+            "status" => &managed::SPEC,
+            _ => &managed::NO_FIELDS,
+        }
     }
 
     /// What is wrong with an object, beside its metadata.

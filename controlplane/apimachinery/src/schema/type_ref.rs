@@ -25,6 +25,15 @@ impl<'a> TypeRef<'a> {
         &self.definition.name
     }
 
+    /// The kind that the type is in this version, if it is one.
+    #[must_use]
+    pub fn kind_in(&self, api_version: &str) -> Option<&'a str> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let mut kinds = self.definition.kinds.iter();
+        let own = kinds.find(|own| *own.group == *group && *own.version == *version)?;
+        Some(&own.kind)
+    }
+
     /// Everything that Kubernetes' decoder would refuse in `object`: wrong types and formats, at most 100.
     ///
     /// Missing fields are not among them: to a decoder they are zero values, and validation finds

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::go;
 use crate::schema::MergeError;
 use crate::schema::check::json_type;
 
@@ -71,7 +72,7 @@ pub(super) fn bad(directive: &Value, mut element: Fields) -> MergeError {
         .map_or_else(|| directive.to_string(), str::to_owned);
     MergeError::BadDirective {
         directive,
-        element: go_map(&element),
+        element: go::map(&element),
     }
 }
 
@@ -112,30 +113,4 @@ pub(super) fn strip_list(elements: Vec<Value>) -> Vec<Value> {
         .filter(|element| !says_only(element))
         .filter_map(strip)
         .collect()
-}
-
-/// An object as Go prints a map: `map[a:1 b:x]`.
-pub(super) fn go_map(fields: &Fields) -> String {
-    let mut entries: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}:{}", go_value(value)))
-        .collect();
-    entries.sort();
-    format!("map[{}]", entries.join(" "))
-}
-
-/// A list as Go prints it: `[a b]`.
-pub(super) fn go_list(elements: &[Value]) -> String {
-    let elements: Vec<String> = elements.iter().map(go_value).collect();
-    format!("[{}]", elements.join(" "))
-}
-
-fn go_value(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => go_map(fields),
-        Value::Array(elements) => go_list(elements),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-    }
 }

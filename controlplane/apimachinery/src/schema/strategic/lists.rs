@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::directives::{self, PATCH};
 use super::{Fields, Merger, Target, order};
+use crate::go;
 use crate::schema::MergeError;
 
 /// What a list of the patch is for.
@@ -164,7 +165,7 @@ fn merge_objects(
 /// The value of the merge key.
 pub(super) fn merge_value<'a>(fields: &'a Fields, key: &str) -> Result<&'a Value, MergeError> {
     fields.get(key).ok_or_else(|| MergeError::NoMergeKey {
-        element: directives::go_map(fields),
+        element: go::map(fields),
         key: key.to_owned(),
     })
 }

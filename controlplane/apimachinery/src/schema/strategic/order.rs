@@ -5,8 +5,9 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
-use super::directives::{self, PATCH};
+use super::directives::PATCH;
 use super::{Target, lists};
+use crate::go;
 use crate::schema::MergeError;
 
 /// What tells elements apart: their merge key, or for scalars they themselves.
@@ -59,9 +60,9 @@ pub(super) fn validate(
         let wanted = identity(change, key);
         if !rest.any(|element| identity(element, key) == wanted) {
             return Err(MergeError::ElementOrder {
-                patch: directives::go_list(changes),
+                patch: go::list(changes),
                 directive: directive.to_owned(),
-                order: directives::go_list(order),
+                order: go::list(order),
             });
         }
     }
