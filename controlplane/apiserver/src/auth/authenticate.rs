@@ -19,7 +19,7 @@ use crate::server::{Inner, Request};
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// What anyone may ask, so that load balancers and joining machines can look.
-const PUBLIC: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+const PUBLIC: [&str; 5] = ["/version", "/version/", "/healthz", "/livez", "/readyz"];
 
 /// Finds out who asks and notes it on the request; answers 401 to those who show nothing valid.
 pub(crate) async fn layer(State(server): State<Arc<Inner>>, mut request: Request, next: Next) -> Response {

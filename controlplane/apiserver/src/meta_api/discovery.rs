@@ -4,27 +4,34 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use controlplane_api::registry::Group;
 use controlplane_api::resource::api_version;
 use controlplane_api::{ApiError, Resource, Subresource, Verb};
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::meta_api::etag::{self, hex};
 use crate::reply;
-use crate::request::accept;
+use crate::request::accept::{self, Discovery};
 use crate::server::Inner;
 
-fn send(value: &Value) -> Response {
-    reply::json(StatusCode::OK, value).unwrap_or_else(reply::failure)
+fn send(value: &Value, headers: &HeaderMap) -> Response {
+    accept::plain(headers)
+        .and_then(|encoding| reply::encoded(StatusCode::OK, value, encoding))
+        .unwrap_or_else(reply::failure)
 }
 
 /// `/api`.
 pub(crate) async fn core_versions(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
     let core = |group: &Group| group.name.is_empty();
-    if let Some(version) = accept::aggregated_discovery(&headers) {
-        return aggregated(&server, version, &headers, core);
+    match accept::discovery(&headers) {
+        Ok(Discovery::Aggregated(version)) => return aggregated(&server, version, &headers, core),
+        Ok(Discovery::Plain(_)) => {}
+        Err(error) => return reply::failure(error),
     }
     let versions: Vec<String> = server
         .registry
@@ -33,14 +40,17 @@ pub(crate) async fn core_versions(State(server): State<Arc<Inner>>, headers: Hea
         .filter(core)
         .flat_map(|g| g.versions)
         .collect();
-    send(&json!({"kind": "APIVersions", "versions": versions, "serverAddressByClientCIDRs": []}))
+    let list = json!({"kind": "APIVersions", "versions": versions, "serverAddressByClientCIDRs": []});
+    send(&list, &headers)
 }
 
 /// `/apis`.
 pub(crate) async fn groups(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
     let named = |group: &Group| !group.name.is_empty();
-    if let Some(version) = accept::aggregated_discovery(&headers) {
-        return aggregated(&server, version, &headers, named);
+    match accept::discovery(&headers) {
+        Ok(Discovery::Aggregated(version)) => return aggregated(&server, version, &headers, named),
+        Ok(Discovery::Plain(_)) => {}
+        Err(error) => return reply::failure(error),
     }
     let groups: Vec<Value> = server
         .registry
@@ -49,7 +59,10 @@ pub(crate) async fn groups(State(server): State<Arc<Inner>>, headers: HeaderMap)
         .filter(|group| named(group))
         .map(group_value)
         .collect();
-    send(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+    send(
+        &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
+        &headers,
+    )
 }
 
 fn group_value(group: &Group) -> Value {
@@ -60,7 +73,11 @@ fn group_value(group: &Group) -> Value {
 }
 
 /// `/apis/<group>`.
-pub(crate) async fn group(State(server): State<Arc<Inner>>, Path(name): Path<String>) -> Response {
+pub(crate) async fn group(
+    State(server): State<Arc<Inner>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let groups = server.registry.groups();
     let Some(found) = groups.iter().find(|group| group.name == name && !name.is_empty()) else {
         return reply::failure(ApiError::no_such_path());
@@ -70,26 +87,28 @@ pub(crate) async fn group(State(server): State<Arc<Inner>>, Path(name): Path<Str
         map.insert("kind".to_owned(), json!("APIGroup"));
         map.insert("apiVersion".to_owned(), json!("v1"));
     }
-    send(&value)
+    send(&value, &headers)
 }
 
 /// `/api/<version>`.
 pub(crate) async fn core_resources(
     State(server): State<Arc<Inner>>,
     Path(version): Path<String>,
+    headers: HeaderMap,
 ) -> Response {
-    resource_list(&server, "", &version)
+    resource_list(&server, ("", &version), &headers)
 }
 
 /// `/apis/<group>/<version>`.
 pub(crate) async fn resources(
     State(server): State<Arc<Inner>>,
     Path((group, version)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Response {
-    resource_list(&server, &group, &version)
+    resource_list(&server, (&group, &version), &headers)
 }
 
-fn resource_list(server: &Inner, group: &str, version: &str) -> Response {
+fn resource_list(server: &Inner, (group, version): (&str, &str), headers: &HeaderMap) -> Response {
     let mut listed = Vec::new();
     for resource in server.registry.in_group_version(group, version) {
         listed.push(resource_value(resource));
@@ -103,10 +122,11 @@ fn resource_list(server: &Inner, group: &str, version: &str) -> Response {
     if listed.is_empty() {
         return reply::failure(ApiError::no_such_path());
     }
-    send(&json!({
+    let list = json!({
         "kind": "APIResourceList", "apiVersion": "v1",
         "groupVersion": api_version(group, version), "resources": listed,
-    }))
+    });
+    send(&list, headers)
 }
 
 fn verbs(verbs: &[Verb]) -> Vec<&'static str> {
@@ -125,8 +145,31 @@ fn resource_value(resource: &Resource) -> Value {
         if !resource.categories.is_empty() {
             map.insert("categories".to_owned(), json!(resource.categories));
         }
+        if !resource.transient {
+            map.insert(
+                "storageVersionHash".to_owned(),
+                storage_version_hash(resource).into(),
+            );
+        }
     }
     value
+}
+
+/// Tells the form of the stored bytes, so that a migration sees when it changes: the first eight bytes of
+/// the SHA-256 of `group/version/kind`, as upstream makes it.
+fn storage_version_hash(resource: &Resource) -> String {
+    let Resource {
+        group, version, kind, ..
+    } = resource;
+    let form = match &resource.storage {
+        Some(storage) => format!(
+            "{}/{}/{}",
+            storage.form.group, storage.form.version, storage.form.kind
+        ),
+        None => format!("{group}/{version}/{kind}"),
+    };
+    let digest = Sha256::digest(form.as_bytes());
+    BASE64_STANDARD.encode(digest.get(..8).unwrap_or_default())
 }
 
 fn subresource_value(resource: &Resource, part: &Subresource) -> Value {
@@ -163,28 +206,13 @@ fn aggregated(
         "metadata": {}, "items": groups,
     });
     let bytes = list.to_string();
-    let etag = format!("\"{}\"", hex(&Sha256::digest(bytes.as_bytes())));
-    let unchanged = headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == etag.as_bytes());
-    let mut response = match unchanged {
-        true => reply::json_bytes(StatusCode::NOT_MODIFIED, Vec::new()),
-        false => reply::json_bytes(StatusCode::OK, bytes),
-    };
-    let out = response.headers_mut();
+    let hash = hex(&Sha256::digest(bytes.as_bytes()));
+    let mut response = etag::reply(headers, &hash, bytes.into());
     let content_type = format!("application/json;g=apidiscovery.k8s.io;v={form};as=APIGroupDiscoveryList");
-    if let (Ok(content_type), Ok(etag)) = (HeaderValue::from_str(&content_type), HeaderValue::from_str(&etag))
-    {
-        out.insert(CONTENT_TYPE, content_type);
-        out.insert(ETAG, etag);
+    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
-    out.insert(VARY, HeaderValue::from_static("Accept"));
     response
-}
-
-/// Hexadecimal digits, upper case as upstream's hashes.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn discovered(server: &Inner, group: &Group) -> Value {

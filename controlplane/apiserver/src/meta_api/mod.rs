@@ -1,5 +1,6 @@
 //! What the server says of itself: version, health, discovery, `OpenAPI`.
 
 pub(crate) mod discovery;
+mod etag;
 pub(crate) mod health;
 pub(crate) mod openapi;

@@ -11,13 +11,14 @@ use controlplane_protobuf::{OPENAPI_V2, encode_openapi_v2};
 use controlplane_schema::{
     GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v2, openapi_v3, openapi_v3_index,
 };
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::meta_api::discovery::hex;
+use crate::meta_api::etag::{self, hex};
 use crate::reply;
+use crate::request::query::Query;
 use crate::server::Inner;
 
 /// What is in every spelling of the protobuf form's media type: `…spec.v2@v1.0+protobuf`, `…spec.v2.v1.0+protobuf`.
@@ -79,20 +80,7 @@ impl Document {
 
     /// The document, or that the client has it.
     fn reply(&self, headers: &HeaderMap) -> Response {
-        let etag = format!("\"{}\"", self.hash);
-        let unchanged = headers
-            .get(IF_NONE_MATCH)
-            .is_some_and(|known| known.as_bytes() == etag.as_bytes());
-        let mut response = match unchanged {
-            true => reply::json_bytes(StatusCode::NOT_MODIFIED, Bytes::new()),
-            false => reply::json_bytes(StatusCode::OK, self.bytes.clone()),
-        };
-        let out = response.headers_mut();
-        if let Ok(etag) = HeaderValue::from_str(&etag) {
-            out.insert(ETAG, etag);
-        }
-        out.insert(VARY, HeaderValue::from_static("Accept"));
-        response
+        etag::reply(headers, &self.hash, self.bytes.clone())
     }
 }
 
@@ -150,7 +138,7 @@ pub(crate) async fn index(State(server): State<Arc<Inner>>) -> Response {
     reply::json(StatusCode::OK, &index).unwrap_or_else(reply::failure)
 }
 
-/// `/openapi/v3/<path>`; for ever where the client names the hash.
+/// `/openapi/v3/<path>`; for ever where the client names the hash, and from another hash on to the present one.
 pub(crate) async fn document(
     State(server): State<Arc<Inner>>,
     Path(path): Path<String>,
@@ -160,15 +148,28 @@ pub(crate) async fn document(
     let Some(document) = server.documents.get(&server.registry).get(&path) else {
         return reply::failure(ApiError::no_such_path());
     };
+    let query = match Query::parse(&uri) {
+        Ok(query) => query,
+        Err(error) => return reply::failure(error),
+    };
+    let asked = query.get("hash");
+    if asked.is_some_and(|hash| hash != document.hash) {
+        return moved(&format!("/openapi/v3/{path}?hash={}", document.hash));
+    }
     let mut response = document.reply(&headers);
-    let asked = uri
-        .query()
-        .is_some_and(|query| query.contains(&format!("hash={}", document.hash)));
-    if asked {
+    if asked.is_some() {
         response.headers_mut().insert(
             CACHE_CONTROL,
             HeaderValue::from_static("public, immutable, max-age=31536000"),
         );
+    }
+    response
+}
+
+fn moved(to: &str) -> Response {
+    let mut response = reply::text(StatusCode::MOVED_PERMANENTLY, Bytes::new());
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(LOCATION, to);
     }
     response
 }

@@ -110,19 +110,56 @@ pub(crate) fn objects(headers: &HeaderMap) -> Result<Accepted, ApiError> {
         .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
 }
 
-/// The version in which aggregated discovery is wanted, when it comes before plain JSON.
-pub(crate) fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
-    let version_of = |range: &Range<'_>| match (range.param("as"), range.param("g"), range.param("v")) {
-        (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => Some("v2"),
-        _ => None,
+/// The form in which discovery is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// One document of all groups, in this version of `apidiscovery.k8s.io`.
+    Aggregated(&'static str),
+    /// A document a group.
+    Plain(Encoding),
+}
+
+/// Chooses the first acceptable form of discovery.
+///
+/// # Errors
+///
+/// 406 when the client accepts none.
+pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, ApiError> {
+    let form = |range: &Range<'_>| {
+        let encoding = range.encoding()?;
+        let version = match (range.param("as"), range.param("g"), range.param("v")) {
+            (None, _, _) => return Some(Discovery::Plain(encoding)),
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2")) => "v2",
+            (Some("APIGroupDiscoveryList"), Some("apidiscovery.k8s.io"), Some("v2beta1")) => "v2beta1",
+            _ => return None,
+        };
+        (encoding == Encoding::Json).then_some(Discovery::Aggregated(version))
     };
     let ranges = ranges(headers);
-    let json = ranges
+    if ranges.is_empty() {
+        return Ok(Discovery::Plain(Encoding::Json));
+    }
+    ranges
         .iter()
-        .filter(|range| range.encoding() == Some(Encoding::Json));
-    json.map(|range| (version_of(range), range.param("as").is_none()))
-        .find(|(version, plain)| version.is_some() || *plain)
-        .and_then(|(version, _)| version)
+        .find_map(form)
+        .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
+}
+
+/// Chooses the encoding of an answer that has one shape only.
+///
+/// # Errors
+///
+/// 406 when the client accepts none.
+pub(crate) fn plain(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let ranges = ranges(headers);
+    if ranges.is_empty() {
+        return Ok(Encoding::Json);
+    }
+    ranges
+        .iter()
+        .filter(|range| range.shape() == Some(Shape::Plain))
+        .find_map(Range::encoding)
+        .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
 }
 
 /// Whether the client takes gzip.
@@ -165,10 +202,27 @@ mod tests {
     }
 
     #[test]
-    fn aggregated_discovery_is_given_only_where_it_is_asked_first() {
-        let asked = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-        assert_eq!(aggregated_discovery(&header(asked)), Some("v2"));
-        assert_eq!(aggregated_discovery(&header("application/json")), None);
-        assert_eq!(aggregated_discovery(&HeaderMap::new()), None);
+    fn discovery_takes_the_first_form_that_is_served() {
+        let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+        let v2beta1 = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+        let unknown = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,application/yaml";
+        let table = [
+            (v2, Discovery::Aggregated("v2")),
+            (v2beta1, Discovery::Aggregated("v2beta1")),
+            (unknown, Discovery::Plain(Encoding::Yaml)),
+            ("application/json", Discovery::Plain(Encoding::Json)),
+            (
+                "application/vnd.kubernetes.protobuf, */*",
+                Discovery::Plain(Encoding::Json),
+            ),
+        ];
+        for (accept, form) in table {
+            assert_eq!(discovery(&header(accept)).unwrap(), form, "{accept}");
+        }
+        assert_eq!(
+            discovery(&HeaderMap::new()).unwrap(),
+            Discovery::Plain(Encoding::Json)
+        );
+        assert_eq!(discovery(&header("text/html")).unwrap_err().code(), 406);
     }
 }

@@ -6,6 +6,7 @@ mod allocations;
 mod archive;
 mod deletes;
 mod evictions;
+mod meta;
 mod network;
 mod reads;
 mod services;

@@ -48,6 +48,37 @@ const DELETE_COLLECTION: &[&str] = &[
     "timeoutSeconds",
 ];
 
+/// Whether a subresource with bodies of `kind` is a stream to a node rather than something read or written.
+pub(super) fn connects(kind: &str) -> bool {
+    kind != "PodLogOptions" && names_of_options(kind).is_some()
+}
+
+/// The parameters of a subresource that is told by its query what to do, such as `exec`; none for others.
+pub(super) fn of_options(kind: &str) -> Option<Vec<Value>> {
+    Some(names_of_options(kind)?.iter().map(|name| query(name)).collect())
+}
+
+fn names_of_options(kind: &str) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        "PodLogOptions" => &[
+            "container",
+            "follow",
+            "insecureSkipTLSVerifyBackend",
+            "limitBytes",
+            "previous",
+            "sinceSeconds",
+            "stream",
+            "tailLines",
+            "timestamps",
+        ],
+        "PodExecOptions" => &["command", "container", "stderr", "stdin", "stdout", "tty"],
+        "PodAttachOptions" => &["container", "stderr", "stdin", "stdout", "tty"],
+        "PodPortForwardOptions" => &["ports"],
+        "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => &["path"],
+        _ => return None,
+    })
+}
+
 /// What can be done to a resource; each is one operation of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
@@ -63,8 +94,11 @@ pub(super) enum Method {
 /// A parameter in the query.
 pub(super) fn query(name: &str) -> Value {
     let kind = match name {
-        "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
+        "limit" | "timeoutSeconds" | "gracePeriodSeconds" | "limitBytes" | "sinceSeconds" | "tailLines"
+        | "ports" => "integer",
         "allowWatchBookmarks" | "sendInitialEvents" | "watch" | "orphanDependents" | "force" => "boolean",
+        "follow" | "insecureSkipTLSVerifyBackend" | "previous" | "timestamps" => "boolean",
+        "stderr" | "stdin" | "stdout" | "tty" => "boolean",
         _ => "string",
     };
     json!({ "name": name, "in": "query", "schema": { "type": kind, "uniqueItems": true } })

@@ -157,29 +157,71 @@ impl<'d> Writer<'d, '_, '_> {
 
     fn operation(&mut self, method: Method, suffix: &str, subject: Subject<'_>) -> Value {
         let mut operation = Map::new();
-        operation.insert("operationId".into(), self.operation_id(method, suffix).into());
+        let connects = parameters::connects(subject.kind);
+        operation.insert(
+            "description".into(),
+            self.description(method, suffix, connects).into(),
+        );
+        operation.insert(
+            "operationId".into(),
+            self.operation_id(method, suffix, connects).into(),
+        );
         operation.insert("tags".into(), json!([tag(&self.doc.group, &self.doc.version)]));
-        operation.insert("parameters".into(), Value::Array(parameters::of(method)));
+        operation.insert(
+            "parameters".into(),
+            parameters::of_options(subject.kind)
+                .unwrap_or_else(|| parameters::of(method))
+                .into(),
+        );
         if let Some(body) = self.body(method, subject) {
             operation.insert("requestBody".into(), body);
         }
         operation.insert("responses".into(), self.responses(method, subject));
-        operation.insert("x-kubernetes-action".into(), action(method).into());
+        let action = if connects { "connect" } else { action(method) };
+        operation.insert("x-kubernetes-action".into(), action.into());
         let kind = json!({ "group": subject.group, "version": subject.version, "kind": subject.kind });
         operation.insert("x-kubernetes-group-version-kind".into(), kind);
         Value::Object(operation)
     }
 
-    /// Such as `readAppsV1NamespacedDeploymentScale`.
-    fn operation_id(&self, method: Method, suffix: &str) -> String {
-        let prefix = match method {
-            Method::Get => "read",
-            Method::List => "list",
-            Method::Post => "create",
-            Method::Put => "replace",
-            Method::Patch => "patch",
-            Method::Delete => "delete",
-            Method::DeleteCollection => "deleteCollection",
+    /// What the operation does, in upstream's words.
+    fn description(&self, method: Method, suffix: &str, connects: bool) -> String {
+        let kind = &self.resource.kind;
+        if connects {
+            let method = http_method(method).to_uppercase();
+            return format!("connect {method} requests to {suffix} of {kind}");
+        }
+        let of = match suffix {
+            "" | "ForAllNamespaces" => String::new(),
+            part => format!("{part} of "),
+        };
+        match method {
+            Method::Get => format!("read {of}the specified {kind}"),
+            Method::List => format!("list or watch objects of kind {kind}"),
+            Method::Post => format!("create {of}a {kind}"),
+            Method::Put => format!("replace {of}the specified {kind}"),
+            Method::Patch => format!("partially update {of}the specified {kind}"),
+            Method::Delete => format!("delete {of}a {kind}"),
+            Method::DeleteCollection => format!("delete collection of {kind}"),
+        }
+    }
+
+    /// Such as `readAppsV1NamespacedDeploymentScale`, `deleteCoreV1CollectionNamespacedPod` and
+    /// `connectCoreV1GetNamespacedPodExec`.
+    fn operation_id(&self, method: Method, suffix: &str, connects: bool) -> String {
+        let (prefix, after_version) = match method {
+            Method::Get if connects => ("connect", "Get"),
+            Method::Post if connects => ("connect", "Post"),
+            Method::Put if connects => ("connect", "Put"),
+            Method::Patch if connects => ("connect", "Patch"),
+            Method::Delete if connects => ("connect", "Delete"),
+            Method::Get => ("read", ""),
+            Method::List => ("list", ""),
+            Method::Post => ("create", ""),
+            Method::Put => ("replace", ""),
+            Method::Patch => ("patch", ""),
+            Method::Delete => ("delete", ""),
+            Method::DeleteCollection => ("delete", "Collection"),
         };
         let everywhere = suffix == "ForAllNamespaces";
         let scope = if self.resource.namespaced && !everywhere {
@@ -190,7 +232,7 @@ impl<'d> Writer<'d, '_, '_> {
         let group: String = group_tag(&self.doc.group).split('_').map(capitalised).collect();
         let version = capitalised(&self.doc.version);
         format!(
-            "{prefix}{group}{version}{scope}{}{}",
+            "{prefix}{group}{version}{after_version}{scope}{}{}",
             self.resource.kind,
             capitalised(suffix)
         )
@@ -199,6 +241,7 @@ impl<'d> Writer<'d, '_, '_> {
     fn body(&mut self, method: Method, subject: Subject<'_>) -> Option<Value> {
         match method {
             Method::Get | Method::List => None,
+            _ if parameters::of_options(subject.kind).is_some() => None,
             Method::Post | Method::Put => {
                 let schema = self.schema(subject);
                 Some(json!({ "content": { "*/*": { "schema": schema } }, "required": true }))
@@ -220,6 +263,18 @@ impl<'d> Writer<'d, '_, '_> {
     }
 
     fn responses(&mut self, method: Method, subject: Subject<'_>) -> Value {
+        if parameters::of_options(subject.kind).is_some() {
+            let form = if parameters::connects(subject.kind) {
+                "*/*"
+            } else {
+                "text/plain"
+            };
+            let text = json!({ "schema": { "type": "string" } });
+            return json!({
+                "200": { "description": "OK", "content": { form: text } },
+                "401": { "description": "Unauthorized" },
+            });
+        }
         let schema = match method {
             Method::List => {
                 let list = format!("{}List", subject.kind);

@@ -143,6 +143,70 @@ fn operations_are_named_as_upstream_names_them() {
     assert_eq!(super::paths::tag("", "v1"), "core_v1");
 }
 
+/// The names that the published specification has, by which generated clients call them.
+#[test]
+fn each_operation_has_the_id_of_the_published_specification() {
+    let part = |name: &str, kind: &str, words: &str| SubresourceDoc {
+        name: name.into(),
+        group: String::new(),
+        version: "v1".into(),
+        kind: kind.into(),
+        verbs: verbs(words),
+    };
+    let pods = ResourceDoc {
+        shows_deleted: true,
+        plural: "pods".into(),
+        kind: "Pod".into(),
+        namespaced: true,
+        verbs: verbs("create delete deletecollection get list patch update watch"),
+        subresources: vec![
+            part("binding", "Binding", "create"),
+            part("exec", "PodExecOptions", "create get"),
+            part("log", "PodLogOptions", "get"),
+            part("status", "Pod", "get patch update"),
+        ],
+    };
+    let doc = openapi_v3(&GroupVersionDoc {
+        group: String::new(),
+        version: "v1".into(),
+        resources: vec![pods],
+    });
+    let paths = at(&doc, "/paths").as_object().expect("paths");
+    let operations = paths.values().filter_map(Value::as_object).flatten();
+    let mut ids: Vec<&str> = operations
+        .filter_map(|(_, operation)| operation["operationId"].as_str())
+        .collect();
+    ids.sort_unstable();
+    let expected = [
+        "connectCoreV1GetNamespacedPodExec",
+        "connectCoreV1PostNamespacedPodExec",
+        "createCoreV1NamespacedPod",
+        "createCoreV1NamespacedPodBinding",
+        "deleteCoreV1CollectionNamespacedPod",
+        "deleteCoreV1NamespacedPod",
+        "listCoreV1NamespacedPod",
+        "listCoreV1PodForAllNamespaces",
+        "patchCoreV1NamespacedPod",
+        "patchCoreV1NamespacedPodStatus",
+        "readCoreV1NamespacedPod",
+        "readCoreV1NamespacedPodLog",
+        "readCoreV1NamespacedPodStatus",
+        "replaceCoreV1NamespacedPod",
+        "replaceCoreV1NamespacedPodStatus",
+    ];
+    assert_eq!(ids, expected);
+    let pod = "/paths/~1api~1v1~1namespaces~1{namespace}~1pods~1{name}";
+    let exec = at(&doc, &format!("{pod}~1exec/get"));
+    assert_eq!(exec["x-kubernetes-action"], "connect");
+    assert_eq!(exec["parameters"][0]["name"], "command");
+    let old = openapi_v2([&doc]);
+    assert_eq!(
+        at(&old, &format!("{pod}~1log/get"))["produces"],
+        json!(["text/plain"])
+    );
+    assert_eq!(at(&old, &format!("{pod}/get"))["consumes"], json!(["*/*"]));
+}
+
 /// What kubectl's checks on its own side and generators of clients read.
 #[test]
 fn version_2_says_the_same_in_its_own_words() {

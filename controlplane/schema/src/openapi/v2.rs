@@ -81,12 +81,21 @@ fn operation(operation: &Value) -> Value {
         taken.insert(0, body_parameter(body, schemas.first().copied()));
     }
     out.insert("consumes".into(), json!(consumes));
-    out.insert("produces".into(), json!(PRODUCES));
+    out.insert("produces".into(), produces(operation));
     out.insert("schemes".into(), json!(["https"]));
     if !taken.is_empty() {
         out.insert("parameters".into(), taken.into());
     }
     Value::Object(out)
+}
+
+/// The forms of the answer: those of an object, unless version 3 names text or a stream.
+fn produces(operation: &Value) -> Value {
+    let form = members(operation, "/responses/200/content").next();
+    match form.map(|(form, _)| form.as_str()) {
+        Some(form @ ("text/plain" | ANY)) => json!([form]),
+        _ => json!(PRODUCES),
+    }
 }
 
 /// The one schema of a body, which all its forms share.
