@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use controlplane_apiserver::{NodeClient, ServingCertificate};
 use controlplane_pki::{
-    CertificateAuthority, CertificateFacts, Issued, Request, ServiceAccountKeys, Usages, kubeconfig,
-    write_private,
+    CertificateAuthority, CertificateFacts, Issued, Request, ServiceAccountKeys, kubeconfig, write_private,
 };
 use controlplane_raft::{ServerId, tls};
 use jiff::Timestamp;
@@ -112,18 +111,13 @@ impl Pair {
             addresses,
             server,
         } = names.clone();
-        let to_servers = Request {
-            organizations: vec![tls::ORGANIZATION.to_owned()],
-            usages: Usages::Both,
-            ..Request::server(&tls::common_name(server), vec![tls::dns_name(server)], Vec::new())
-        };
         Ok(Self {
             serving: issue(&Request::server("kube-apiserver", dns, addresses))?,
             to_nodes: issue(&Request::client(
                 "kube-apiserver-kubelet-client",
                 Some("system:masters"),
             ))?,
-            to_servers: issue(&to_servers)?,
+            to_servers: issue(&tls::certificate_request(server))?,
         })
     }
 

@@ -5,6 +5,7 @@
 //! which what a majority has is applied, and the state on disk ([`State`](controlplane_store::State)), which follows
 //! off the write path.
 
+mod handing;
 mod health;
 pub mod join;
 mod keeper;

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::health::{Health, Part, ended};
 use crate::log::Log;
-use crate::types::{Entry, LogId, StorageError, StorageIoError, Types, Vote};
+use crate::types::{Entry, LogId, Payload, StorageError, StorageIoError, Types, Vote};
 use crate::wire::{Meta, decode_entry, encode_entry, payload_size};
 
 /// Jobs that may wait for the log; the library has at most one append under way.
@@ -150,11 +150,7 @@ impl<L: Log> LogOwner<L> {
     async fn carry_out(&mut self, job: Job) {
         match job {
             Job::Append { entries, flushed } => {
-                let records: Vec<(u64, Bytes)> = entries
-                    .iter()
-                    .map(|entry| (entry.log_id.index, encode_entry(entry)))
-                    .collect();
-                let appended = self.patiently(|log| log.append(&records)).await;
+                let appended = self.append(&entries).await;
                 flushed.log_io_completed(appended.map_err(std::io::Error::other));
             }
             Job::Meta { meta, reply } => {
@@ -180,6 +176,26 @@ impl<L: Log> LogOwner<L> {
         }
     }
 
+    /// Appends `entries`. Where the disk is full, those that were decided here and seen by nobody yet are withdrawn, so that
+    /// their clients learn that nothing was written; the library counts on the entries themselves.
+    async fn append(&mut self, entries: &[Entry]) -> Result<(), StateError> {
+        match self.log.append(&records(entries)) {
+            Err(error) if error.is_not_written() && !*self.stop.borrow() => {
+                let error = Arc::new(error);
+                // First, so that whoever learns of it decides nothing more.
+                self.health.set(Part::Log, Some(Arc::clone(&error)));
+                commands(entries).for_each(|payload| payload.withdraw(&error));
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {
+                self.health.set(Part::Log, None);
+                return Ok(());
+            }
+        }
+        let records = records(entries);
+        self.patiently(|log| log.append(&records)).await
+    }
+
     /// Does `write` again for as long as the disk is full: an error would end the member, which has no better disk.
     async fn patiently(
         &mut self,
@@ -203,6 +219,18 @@ impl<L: Log> LogOwner<L> {
             }
         }
     }
+}
+
+fn records(entries: &[Entry]) -> Vec<(u64, Bytes)> {
+    let record = |entry: &Entry| (entry.log_id.index, encode_entry(entry));
+    entries.iter().map(record).collect()
+}
+
+fn commands(entries: &[Entry]) -> impl Iterator<Item = &Payload> {
+    entries.iter().filter_map(|entry| match &entry.payload {
+        EntryPayload::Normal(payload) => Some(payload),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    })
 }
 
 fn read<L: Log>(log: &L, range: Range<u64>, max_bytes: usize) -> Result<Vec<Entry>, StateError> {
@@ -338,8 +366,11 @@ impl RaftLogReader<Types> for LogStore {
         Ok(entries)
     }
 
+    /// What is sent to other servers.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
-        self.get(start..end, MAX_READ).await
+        let entries = self.get(start..end, MAX_READ).await?;
+        commands(&entries).for_each(Payload::show);
+        Ok(entries)
     }
 }
 
@@ -385,10 +416,8 @@ impl RaftLogStorage<Types> for LogStore {
         let entries: Vec<Entry> = entries.into_iter().collect();
         {
             let mut tail = self.tail();
+            commands(&entries).for_each(Payload::mark_appended);
             for entry in &entries {
-                if let EntryPayload::Normal(payload) = &entry.payload {
-                    payload.mark_appended();
-                }
                 tail.push(entry.clone());
             }
         }

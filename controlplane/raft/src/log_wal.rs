@@ -20,14 +20,8 @@ impl<D: Disk> Log for Wal<D> {
     }
 
     fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
-        let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else {
-            return Ok(());
-        };
-        // Where a sync failed for want of space and is tried again, the records are there already.
-        if Wal::next(self) != last + 1 {
-            debug_assert_eq!(Wal::next(self), *first, "indexes have no gap");
-            Wal::append(self, records).map_err(state_error)?;
-        }
+        // A sync that fails ends the log, so what is refused here was not written and may be tried again, or not.
+        Wal::append(self, records).map_err(state_error)?;
         self.sync().map_err(state_error)
     }
 

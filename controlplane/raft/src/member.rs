@@ -151,9 +151,14 @@ impl Member {
         self.check_room(bytes)?;
         let payload = Payload::new(command);
         let unknown = |cause: Cause| ProposeError::Unknown(Arc::new(StateError::Unknown(cause)));
-        let written = match timeout(PROPOSE_DEADLINE, self.raft.client_write(payload.clone())).await {
-            Ok(written) => written,
-            Err(_) => return Err(unknown("no majority of the servers has answered in time".into())),
+        let written = tokio::select! {
+            // Dropped once withdrawn: what is written then changes nothing.
+            written = timeout(PROPOSE_DEADLINE, self.raft.client_write(payload.clone())) => written,
+            // Cancel-safe, as it says.
+            why = payload.withdrawn() => return Err(ProposeError::NotWritten(why)),
+        };
+        let Ok(written) = written else {
+            return Err(unknown("no majority of the servers has answered in time".into()));
         };
         match written {
             Ok(written) => match written.data {
@@ -171,7 +176,8 @@ impl Member {
         }
     }
 
-    fn check_room(&self, bytes: usize) -> Result<(), ProposeError> {
+    /// Whether there is space for a write of so many bytes.
+    pub(crate) fn check_room(&self, bytes: usize) -> Result<(), ProposeError> {
         if let Some(trouble) = self.health.trouble() {
             return Err(ProposeError::NotWritten(trouble));
         }
@@ -189,7 +195,16 @@ impl Member {
             Ok(vec![Err(error); count])
         };
         let request = Request::Forward(txns);
-        let (revision, answers) = match self.network.ask(leader, &peer, &request, FORWARD_DEADLINE).await {
+        let mut places = self.raft.server_metrics();
+        let asked = tokio::select! {
+            asked = self.network.ask(leader, &peer, &request, FORWARD_DEADLINE) => asked,
+            // Cancel-safe. The one that was asked may be paused or cut off, and nobody who waits here needs to wait for it;
+            // what is dropped may yet have been carried out.
+            _ = places.wait_for(|now| now.current_leader.is_some_and(|other| other != leader)) => {
+                return unknown("another server was elected meanwhile".into());
+            }
+        };
+        let (revision, answers) = match asked {
             Ok(Reply::Forward(revision, answers)) if answers.len() == count => (revision, answers),
             Ok(Reply::NotLeading) | Err(TransportError::NotSent { .. }) => return Err(NoLeader),
             Ok(other) => return unknown(format!("the leader answered {other:?}").into()),

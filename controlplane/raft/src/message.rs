@@ -31,6 +31,8 @@ pub(crate) enum Request {
     /// Stand for election now: the leader is about to leave.
     Elect,
     Change(Change),
+    /// Is there space for writes? The leader's disk is full.
+    Room,
 }
 
 /// Whether `bytes` can be read as a request and as a reply; for those who try all kinds of bytes.
@@ -112,6 +114,7 @@ impl Request {
             Self::ReadIndex => out.u8(5),
             Self::Elect => out.u8(6),
             Self::Change(change) => write_change(&mut out, change),
+            Self::Room => out.u8(8),
         }
         out.finish()
     }
@@ -129,6 +132,7 @@ impl Request {
             5 => Self::ReadIndex,
             6 => Self::Elect,
             7 => Self::Change(read_change(&mut reader)?),
+            8 => Self::Room,
             found => return Err(DecodeError::Tag { found }),
         };
         reader.end()?;

@@ -3,7 +3,6 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use controlplane_store::{Loaded, Options, Replica, Replication, State, StateError, Store};
@@ -11,31 +10,31 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::warn;
 
+use crate::handing;
 use crate::health::Health;
 use crate::keeper::Keeper;
 use crate::log::Log;
 use crate::log_store;
-use crate::member::{Member, Parts, Room, peer_of};
+use crate::member::{Member, Parts, Room};
 use crate::members::{self, ChangeError, MemberInfo};
 use crate::memory::Memory;
 use crate::message::{Change, Request};
 use crate::network::{Network, Transport};
 use crate::service::Service;
 use crate::state_machine::StateMachine;
-use crate::types::{Metrics, Peer, Raft, ServerId};
+use crate::types::{Peer, Raft, ServerId};
 use crate::watcher;
 use crate::wire::Position;
 
 /// A leader is heard every so often; it is also how long one message of the log may take.
-const HEARTBEAT: Duration = Duration::from_millis(150);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(150);
 /// Silence after which a follower stands for election: the longest, then between these.
-const ELECTION: (Duration, Duration) = (Duration::from_millis(450), Duration::from_millis(700));
+pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(450), Duration::from_millis(700));
 /// How long the only server may take to apply its log at the start.
 const REPLAY: Duration = Duration::from_secs(600);
-/// How long handing over, and each part's end, may take.
-const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long each part's end may take.
 const END: Duration = Duration::from_secs(15);
 
 /// What a server is made of.
@@ -207,7 +206,7 @@ impl Server {
         let (store, proposer) = Store::over(replica, replication, setup.options);
         tasks.spawn(watcher::watch(Arc::clone(&member)));
         tasks.spawn(watcher::keep_house(Arc::clone(&member)));
-        tasks.spawn(step_aside(Arc::clone(&member)));
+        tasks.spawn(handing::step_aside(Arc::clone(&member)));
         tasks.spawn(proposer.run());
         let server = Self {
             service: Service::new(Arc::clone(&member), store.clone()),
@@ -291,9 +290,7 @@ impl Server {
             mut tasks,
             owners,
         } = self;
-        if timeout(HAND_OVER, hand_over(&member)).await.is_err() {
-            warn!("no other server took over in time");
-        }
+        handing::leave(&member).await;
         store.close().await;
         if let Err(error) = member.raft.shutdown().await {
             warn!(%error, "the consensus ended badly");
@@ -453,65 +450,4 @@ fn drive(
         }
     }
     Ok(end)
-}
-
-/// Has the member that is least behind elected. Votes are refused while a leader was heard of a moment ago, so this
-/// one first falls silent for that long.
-async fn hand_over(member: &Member) {
-    let Some((heir, peer)) = heir(&member.metrics()) else {
-        return;
-    };
-    member.leaving.store(true, Ordering::SeqCst);
-    member.tell_whether_it_leads();
-    member.raft.runtime_config().heartbeat(false);
-    tokio::time::sleep(ELECTION.1 + HEARTBEAT).await;
-    let asked = member
-        .network
-        .ask(heir, &peer, &Request::Elect, HEARTBEAT * 2)
-        .await;
-    if let Err(error) = asked {
-        warn!(
-            error = &error as &dyn std::error::Error,
-            heir, "another server could not be asked to lead"
-        );
-        return;
-    }
-    let mut metrics = member.raft.metrics();
-    let taken = metrics
-        .wait_for(|metrics| metrics.current_leader.is_some_and(|leader| leader != member.id))
-        .await;
-    if taken.is_ok() {
-        info!(heir, "another server leads now");
-    }
-}
-
-/// Hands over while the state on disk is damaged, and stands for election only once it is whole again.
-async fn step_aside(member: Arc<Member>) {
-    let mut damaged = member.health.damaged();
-    // An error means that the server has gone.
-    while damaged.wait_for(|damaged| *damaged).await.is_ok() {
-        member.raft.runtime_config().elect(false);
-        if timeout(HAND_OVER, hand_over(&member)).await.is_err() {
-            warn!("this server's state is damaged, and no other took over in time");
-        }
-        let mended = damaged.wait_for(|damaged| !*damaged).await.is_ok();
-        member.raft.runtime_config().heartbeat(true);
-        member.raft.runtime_config().elect(true);
-        member.leaving.store(false, Ordering::SeqCst);
-        member.tell_whether_it_leads();
-        if !mended {
-            return;
-        }
-    }
-}
-
-/// The other voter that is least behind, where this one leads.
-fn heir(metrics: &Metrics) -> Option<(ServerId, Peer)> {
-    let voters: Vec<ServerId> = metrics.membership_config.voter_ids().collect();
-    let replication = metrics.replication.as_ref()?;
-    let others = replication
-        .iter()
-        .filter(|(id, _)| **id != metrics.id && voters.contains(id));
-    let (id, _) = others.max_by_key(|(_, matching)| **matching)?;
-    Some((*id, peer_of(metrics, *id)?))
 }

@@ -8,6 +8,7 @@ use openraft::Snapshot;
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
+use crate::handing;
 use crate::member::{Member, peer_of};
 use crate::members;
 use crate::message::{Chunk, Refusal, Reply, Request};
@@ -93,6 +94,7 @@ impl Service {
                 Err(error) => Reply::Failed(error.to_string()),
             },
             Request::Change(change) => members::change_here(member, change).await,
+            Request::Room => handing::room_for_more(member),
         }
     }
 
@@ -101,7 +103,9 @@ impl Service {
         let metrics = self.0.member.metrics();
         let known = metrics.membership_config.voter_ids().next().is_some();
         let for_members = match request {
-            Request::Vote(_) | Request::Forward(_) | Request::ReadIndex | Request::Elect => true,
+            Request::Vote(_) | Request::Forward(_) | Request::ReadIndex | Request::Elect | Request::Room => {
+                true
+            }
             // A new member learns from these who the members are.
             Request::Append(_) | Request::Chunk(_) | Request::Change(_) => false,
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use controlplane_pki::{PeerIdentity, peer_identity};
+use controlplane_pki::{PeerIdentity, Request, Usages, peer_identity};
 use controlplane_store::codec::{Reader, Writer};
 use controlplane_store::{Cause, Pending};
 use futures::FutureExt;
@@ -56,6 +56,16 @@ pub fn common_name(id: ServerId) -> String {
 #[must_use]
 pub fn dns_name(id: ServerId) -> String {
     format!("{id}.servers.floe.internal")
+}
+
+/// What the cluster's authority is asked for server `id`: one certificate for calling and for being called.
+#[must_use]
+pub fn certificate_request(id: ServerId) -> Request {
+    Request {
+        organizations: vec![ORGANIZATION.to_owned()],
+        usages: Usages::Both,
+        ..Request::server(&common_name(id), vec![dns_name(id)], Vec::new())
+    }
 }
 
 /// A certificate and its key, PEM.

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock};
 
-use controlplane_store::Command;
+use controlplane_store::{Command, Revision, StateError};
 use openraft::impls::OneshotResponder;
+use tokio::sync::watch;
 
 use crate::runtime::Runtime;
 
@@ -30,18 +31,58 @@ pub(crate) struct Payload(Arc<Inner>);
 struct Inner {
     command: Command,
     appended: AtomicBool,
+    /// [`OPEN`], and then one of the others for ever.
+    fate: AtomicU8,
+    /// Why it was withdrawn.
+    withdrawn: watch::Sender<Option<Arc<StateError>>>,
 }
 
+/// It was decided here, and is in no log but this server's, if in that.
+const OPEN: u8 = 0;
+/// Others may have it.
+const SHOWN: u8 = 1;
+/// It is nothing: what is in the log in its place changes nothing.
+const WITHDRAWN: u8 = 2;
+
+/// What a withdrawn command is.
+static NOTHING: LazyLock<Command> = LazyLock::new(|| Command {
+    at: 0,
+    first: Revision::from(0),
+    txns: Vec::new(),
+    compact: Revision::from(0),
+});
+
 impl Payload {
+    /// One that is decided here.
     pub(crate) fn new(command: Command) -> Self {
+        Self::with(command, OPEN)
+    }
+
+    /// One that was read from a log or a message.
+    pub(crate) fn of_others(command: Command) -> Self {
+        Self::with(command, SHOWN)
+    }
+
+    /// One that changes nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::of_others(NOTHING.clone())
+    }
+
+    fn with(command: Command, fate: u8) -> Self {
         Self(Arc::new(Inner {
             command,
             appended: AtomicBool::new(false),
+            fate: AtomicU8::new(fate),
+            withdrawn: watch::Sender::new(None),
         }))
     }
 
+    /// The command; one that changes nothing where it was withdrawn.
     pub(crate) fn command(&self) -> &Command {
-        &self.0.command
+        match self.0.fate.load(Ordering::SeqCst) {
+            WITHDRAWN => &NOTHING,
+            _ => &self.0.command,
+        }
     }
 
     /// Notes that this server's log has been asked to take it: from here on its outcome may be unknown.
@@ -51,6 +92,37 @@ impl Payload {
 
     pub(crate) fn was_appended(&self) -> bool {
         self.0.appended.load(Ordering::SeqCst)
+    }
+
+    /// Notes that others are about to get it.
+    pub(crate) fn show(&self) {
+        self.leave_open_for(SHOWN);
+    }
+
+    /// Makes it nothing, because of `error`, unless others may have it.
+    pub(crate) fn withdraw(&self, error: &Arc<StateError>) {
+        if self.leave_open_for(WITHDRAWN) {
+            self.0.withdrawn.send_replace(Some(Arc::clone(error)));
+        }
+    }
+
+    fn leave_open_for(&self, fate: u8) -> bool {
+        let left = self
+            .0
+            .fate
+            .compare_exchange(OPEN, fate, Ordering::SeqCst, Ordering::SeqCst);
+        left.is_ok()
+    }
+
+    /// Why it was withdrawn; waits until it is. Cancel-safe.
+    pub(crate) async fn withdrawn(&self) -> Arc<StateError> {
+        let mut withdrawn = self.0.withdrawn.subscribe();
+        let why = withdrawn.wait_for(Option::is_some).await;
+        match why.ok().and_then(|why| why.clone()) {
+            Some(why) => why,
+            // The sender is this payload's own, so it is there.
+            None => std::future::pending().await,
+        }
     }
 }
 

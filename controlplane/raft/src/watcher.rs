@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use controlplane_store::{Command, Revision};
 use openraft::ServerState;
 use tracing::{info, warn};
 
+use crate::handing;
 use crate::member::Member;
 use crate::members::{self, CLOSE, Role};
 use crate::message::{Change, Reply};
@@ -71,17 +71,11 @@ async fn note_leading(member: &Member, now: &ServerMetrics) {
     if member.leading_term.load(Ordering::SeqCst) == term {
         return;
     }
-    let nothing = Command {
-        at: 0,
-        first: Revision::from(0),
-        txns: Vec::new(),
-        compact: Revision::from(0),
-    };
     let mut places = member.raft.server_metrics();
     let lost = places.wait_for(|now| now.state != ServerState::Leader || now.vote.leader_id.term != term);
     let written = tokio::select! {
         // Dropped, it may yet be written, which changes nothing.
-        written = member.raft.client_write(Payload::new(nothing)) => written,
+        written = member.raft.client_write(Payload::nothing()) => written,
         // Cancel-safe. The library never answers for an entry that a snapshot has replaced.
         _ = lost => return,
     };
@@ -103,6 +97,7 @@ async fn look_around(member: &Arc<Member>) {
     if metrics.state != ServerState::Leader {
         return;
     }
+    handing::leave_to_one_with_space(member).await;
     if let Err(why) = members::finish_change(member, &metrics).await {
         warn!(
             why,

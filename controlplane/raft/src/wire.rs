@@ -108,7 +108,7 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, DecodeError> 
     let log_id = read_log_id(reader)?;
     let payload = match reader.u8()? {
         0 => EntryPayload::Blank,
-        1 => EntryPayload::Normal(Payload::new(Command::read(reader)?)),
+        1 => EntryPayload::Normal(Payload::of_others(Command::read(reader)?)),
         2 => EntryPayload::Membership(read_membership(reader)?),
         found => return Err(DecodeError::Tag { found }),
     };
