@@ -1,22 +1,27 @@
 """The store: Floe's beside etcd, in one run on one disk, both waiting for fsync.
 
 Floe's store runs inside the process that puts the load on it, as it runs inside the API server; etcd is asked
-over its own API by the same program. FLOE_BENCH_PARTS names some of the parts.
+over its own API by the same program. With three servers, the load's process is Floe's leader and the two others are
+processes of their own, over mutual TLS; all clients of etcd ask its leader, and its peers speak plain HTTP. FLOE_BENCH_PARTS
+names some of the parts.
 """
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+import groups
+import leader
+from groups import free_port
 from pods import machine
 
 CLIENTS = (1, 64, 512)
@@ -27,7 +32,7 @@ WATCHERS, WRITES = 1000, 100
 MEMORY_KEYS = 100_000
 OBJECTS, OBJECT_BYTES = 150_000, 2048
 START_KEYS, START_BYTES = 500_000, 2048
-PARTS = ("writes", "range", "fanout", "memory", "start")
+PARTS = ("writes", "range", "fanout", "memory", "start", "three", "leader")
 PATIENCE = 60
 
 
@@ -130,10 +135,23 @@ class Etcd:
         return (time.monotonic() - begin) * 1e3, self.resident()
 
 
-def free_port():
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+class FloeThree(Floe):
+    """A store of three servers; the load's process is the leader."""
+
+    def load(self, *words):
+        return run(self.program, "--floe", self.folder, "--servers", "3", *words)
+
+
+class EtcdThree(groups.Etcd):
+    """Three of etcd; the load goes to the leader."""
+
+    def __init__(self, program):
+        super().__init__()
+        self.program = program
+
+    def load(self, *words):
+        """The figures of one kind of load."""
+        return run(self.program, "--etcd", self.clients[self.settle()], *words)
 
 
 def run(*words):
@@ -144,21 +162,21 @@ def run(*words):
     return json.loads(done.stdout)
 
 
-def both(program, measure):
+def both(program, measure, kinds=(Floe, Etcd)):
     """What `measure` finds of each store, each fresh."""
     found = {}
-    for kind in (Floe, Etcd):
+    for kind in kinds:
         with kind(program) as store:
             found[store.name] = measure(store)
     return found
 
 
-def writes(program):
+def writes(program, kinds=(Floe, Etcd)):
     """Writes a second and their latency: the median round of each number of clients, in turns."""
     found = {}
     for clients in CLIENTS:
         rounds = [
-            both(program, lambda store, n=clients: store.load("writes", "--clients", str(n), "--seconds", str(SECONDS)))
+            both(program, lambda store, n=clients: store.load("writes", "--clients", str(n), "--seconds", str(SECONDS)), kinds)
             for _ in range(ROUNDS)
         ]
         found[clients] = {
@@ -204,7 +222,7 @@ def start(program):
 
 def row(text, floe, etcd, ratio, goal=""):
     """One line of the table."""
-    print(f"{text:<46}{floe:>16}{etcd:>16}{ratio:>8.2f}  {goal}".rstrip())
+    print(f"{text:<56}{floe:>16}{etcd:>16}{ratio:>8.2f}  {goal}".rstrip())
 
 
 def times(latency):
@@ -214,13 +232,14 @@ def times(latency):
 
 def show(name, found):
     """Prints a part's lines and returns its ratios."""
-    if name == "writes":
+    if name in ("writes", "three"):
         ratios = {}
+        suffix, servers = ("_3", ", three servers") if name == "three" else ("", "")
         for clients, pair in found.items():
             floe, etcd = pair["floe"], pair["etcd"]
-            ratio = ratios[f"writes_{clients}_ratio"] = floe["per_second"] / etcd["per_second"]
+            ratio = ratios[f"writes_{clients}_ratio{suffix}"] = floe["per_second"] / etcd["per_second"]
             goal = "at least 1" if clients == 1 else "at least 2"
-            text = f"writes of 1 KiB a second, {clients} clients"
+            text = f"writes of 1 KiB a second, {clients} clients{servers}"
             row(text, f"{floe['per_second']:.0f}", f"{etcd['per_second']:.0f}", ratio, goal)
             row("... p50 / p99, ms", times(floe["latency"]), times(etcd["latency"]), floe["latency"]["p99_ms"] / etcd["latency"]["p99_ms"])
         return ratios
@@ -240,6 +259,12 @@ def show(name, found):
         mebibytes, most = found["objects"]["resident_bytes"] / 2**20, 1.2 * OBJECTS * OBJECT_BYTES / 2**20 + 200
         row(f"... after {OBJECTS} of {OBJECT_BYTES // 1024} KiB", f"{mebibytes:.0f}", "", mebibytes / most, f"at most {most:.0f} MiB")
         return {"memory_ratio": ratio}
+    if name == "leader":
+        floe, etcd = floe["latency"], etcd["latency"]
+        text = f"ms without writes, leader killed, p50 of {leader.RUNS}"
+        row(text, f"{floe['p50_ms']:.0f}", f"{etcd['p50_ms']:.0f}", floe["p50_ms"] / etcd["p50_ms"])
+        row("... p99", f"{floe['p99_ms']:.0f}", f"{etcd['p99_ms']:.0f}", floe["p99_ms"] / etcd["p99_ms"], "at most 2000 ms")
+        return {"leader_loss_p99_ms": floe["p99_ms"], "leader_loss_ratio": floe["p99_ms"] / etcd["p99_ms"]}
     row("ms from start to the first read, 1 GB", f"{floe['ms']:.0f}", f"{etcd['ms']:.0f}", floe["ms"] / etcd["ms"])
     return {"start_ratio": floe["ms"] / etcd["ms"]}
 
@@ -263,8 +288,9 @@ def main():
     }
     for key in ("date", "machine", "sync", "peer"):
         print(f"{key + ':':<9}{figures[key]}")
-    print(f"\n{'one server':<46}{'Floe':>16}{'etcd':>16}{'ratio':>8}  goal")
+    print(f"\n{'one server where nothing else is said':<56}{'Floe':>16}{'etcd':>16}{'ratio':>8}  goal")
     measures = {"writes": writes, "range": ranges, "fanout": fanout, "memory": memory, "start": start}
+    measures |= {"three": functools.partial(writes, kinds=(FloeThree, EtcdThree)), "leader": lambda _: leader.measure()}
     for name in chosen:
         found = measures[name](program)
         figures |= show(name, found)

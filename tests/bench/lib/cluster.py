@@ -17,6 +17,22 @@ RAW = "/var/lib/floe/raw-crun"
 DAEMONS = ("floe-controlplane", "floe-agent")
 
 
+def credentials(kubeconfig, folder):
+    """What a kubeconfig holds: a TLS context as its user, by files in `folder`, and the API server's address."""
+
+    def field(key):
+        return re.search(rf"{key}:\s*[\"']?([^\"'\s]+)", kubeconfig).group(1)
+
+    paths = []
+    for key in ("certificate-authority-data", "client-certificate-data", "client-key-data"):
+        paths.append(os.path.join(folder, key))
+        with open(os.open(paths[-1], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(base64.b64decode(field(key)))
+    tls = ssl.create_default_context(cafile=paths[0])
+    tls.load_cert_chain(paths[1], paths[2])
+    return tls, field("server").removeprefix("https://")
+
+
 class Cluster:
     """A cluster that the real `floe` starts; leaving the context takes it down."""
 
@@ -57,19 +73,7 @@ class Cluster:
     def up(self, *options):
         """Starts the cluster and takes its administrator's credentials."""
         self.floe("up", *options)
-        text = self.floe("kubeconfig").decode()
-
-        def field(key):
-            return re.search(rf"{key}:\s*[\"']?([^\"'\s]+)", text).group(1)
-
-        paths = []
-        for key in ("certificate-authority-data", "client-certificate-data", "client-key-data"):
-            paths.append(os.path.join(self.folder, key))
-            with open(os.open(paths[-1], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(base64.b64decode(field(key)))
-        self.tls = ssl.create_default_context(cafile=paths[0])
-        self.tls.load_cert_chain(paths[1], paths[2])
-        self.address = field("server").removeprefix("https://")
+        self.tls, self.address = credentials(self.floe("kubeconfig").decode(), self.folder)
 
     def down(self):
         """Removes the cluster, running or not."""

@@ -6,11 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
-use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup, Tuning};
-use controlplane_store::{Key, Op, Options, Outcome, Range, State, Store, Txn, Value};
-use controlplane_store_sqlite::SqliteState;
-use controlplane_wal::{RealDisk, Wal};
+use controlplane_store::{Key, Op, Outcome, Range, Store, Txn, Value};
 
+use crate::group::Running;
 use crate::target::{self, PREFIX, Target};
 
 /// A handle of the store.
@@ -18,43 +16,25 @@ use crate::target::{self, PREFIX, Target};
 pub(crate) struct Floe {
     store: Store,
     /// Stopped by the handle that closes.
-    server: Arc<Mutex<Option<Server>>>,
+    running: Arc<Mutex<Option<Running>>>,
     /// Values by their size.
     values: Arc<Mutex<BTreeMap<usize, Value>>>,
 }
 
 impl Floe {
-    /// Opens the store in `folder`.
+    /// Opens the store in `folder`, of so many servers.
     ///
     /// # Errors
     ///
     /// Fails where the store cannot be opened.
-    pub(crate) async fn open(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let mut state = SqliteState::open(&folder.join("store.db"))?;
-        let loaded = state.load()?;
-        let (log, _) = Wal::open(
-            RealDisk::open(&folder.join("log"))?,
-            controlplane_wal::Options::default(),
-        )?;
-        let server = Server::start(Setup {
-            id: 1,
-            peer: Peer::default(),
-            log,
-            state,
-            loaded,
-            transport: Arc::new(NoNetwork),
-            folder: folder.join("snapshots"),
-            options: Options::default(),
-            tuning: Tuning::default(),
-            room: None,
-            drive: Drive::Threads,
-            origin: Origin::Found,
-        })
-        .await?;
+    pub(crate) async fn open(folder: &Path, servers: u64) -> Result<Self> {
+        let running = match servers {
+            1 => Running::alone(folder).await?,
+            count => Running::leading(folder, count).await?,
+        };
         Ok(Self {
-            store: server.store().clone(),
-            server: Arc::new(Mutex::new(Some(server))),
+            store: running.server.store().clone(),
+            running: Arc::new(Mutex::new(Some(running))),
             values: Arc::default(),
         })
     }
@@ -112,9 +92,9 @@ impl Target for Floe {
     }
 
     async fn close(self) {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = server {
-            server.stop().await;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            running.stop().await;
         }
     }
 }

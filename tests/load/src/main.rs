@@ -2,6 +2,7 @@
 
 mod etcd;
 mod floe;
+mod group;
 mod target;
 mod work;
 
@@ -19,6 +20,9 @@ use crate::work::Work;
 struct Flags {
     #[command(flatten)]
     place: Place,
+    /// Servers of Floe's store: this process is the leader, each other is a process of its own.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "floe", value_parser = clap::value_parser!(u64).range(1..=7))]
+    servers: u64,
     #[command(subcommand)]
     work: Work,
 }
@@ -40,7 +44,10 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match (&flags.place.floe, &flags.place.etcd) {
-            (Some(folder), _) => run(Floe::open(folder).await?, &flags.work).await,
+            (Some(folder), _) => match &flags.work {
+                Work::Follow { id, cluster } => group::follow(folder, *id, cluster).await,
+                work => run(Floe::open(folder, flags.servers).await?, work).await,
+            },
             (None, url) => run(Etcd::at(url.as_deref().unwrap_or_default())?, &flags.work).await,
         }
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -58,6 +58,16 @@ pub(crate) enum Work {
     },
     /// Opens the store, reads one key, and says how much memory this process takes.
     Open,
+    /// Is another server of Floe's store, as the first one starts it, until standard input ends.
+    #[command(hide = true)]
+    Follow {
+        /// Its number.
+        #[arg(long)]
+        id: u64,
+        /// The identity of the store.
+        #[arg(long)]
+        cluster: String,
+    },
 }
 
 impl Work {
@@ -73,6 +83,7 @@ impl Work {
             Self::Range { limit, times } => range(target, limit, times).await,
             Self::Fanout { watchers, writes } => fanout(target, watchers, writes).await,
             Self::Open => open(target).await,
+            Self::Follow { .. } => bail!("only a server of Floe's store can follow"),
         }
     }
 }
