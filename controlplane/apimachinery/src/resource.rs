@@ -113,6 +113,8 @@ pub enum Role {
     Binding,
     /// Deletes a pod where its disruption budgets allow it.
     Eviction,
+    /// Issues a token for a service account.
+    Token,
     /// Answered by the pod's node: `log`, `exec`, `attach`, `portforward`.
     Connect,
 }

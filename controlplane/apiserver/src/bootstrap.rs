@@ -1,4 +1,6 @@
-//! The first objects: namespaces, the Service of the API itself, the bootstrap token.
+//! The first objects: namespaces, the Service of the API itself, the bootstrap token, upstream's standard ones.
+
+mod standard;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -62,6 +64,7 @@ impl ApiServer {
         )
         .await?;
         self.ensure_dns().await?;
+        self.ensure_standard().await?;
         // No pod reaches a loopback address, and Endpoints may not hold one.
         if !wanted.advertise.ip().is_loopback() {
             self.publish(wanted.advertise).await?;

@@ -14,6 +14,7 @@ use http::Method;
 
 use crate::archive::{past, query};
 use crate::auth::authorize::{self, Attributes};
+use crate::auth::review;
 use crate::call::Call;
 use crate::node;
 use crate::read::select::Selection;
@@ -23,7 +24,7 @@ use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
 use crate::server::{Inner, Request};
-use crate::write::{binding, create, delete, delete_collection, eviction, patch, scale, update};
+use crate::write::{binding, create, delete, delete_collection, eviction, patch, scale, token, update};
 
 /// Answers any request that is not about the server itself.
 pub(crate) async fn resource(
@@ -206,7 +207,7 @@ async fn write(call: Call, verb: Verb, request: Request) -> Reply {
     server
         .to_its_end(async move {
             match verb {
-                Verb::Create if call.resource.transient => query::answer(call, media_type, bytes).await,
+                Verb::Create if call.resource.transient => transient(call, media_type, bytes).await,
                 Verb::Create => create::create(call, media_type, bytes).await,
                 Verb::Update => update::update(call, Part::Main, media_type, bytes).await,
                 Verb::Patch => patch::patch(call, Part::Main, media_type, bytes).await,
@@ -216,6 +217,14 @@ async fn write(call: Call, verb: Verb, request: Request) -> Reply {
             }
         })
         .await
+}
+
+/// Answers what is never stored: queries and reviews.
+async fn transient(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    match &*call.resource.group {
+        "authentication.k8s.io" | "authorization.k8s.io" => review::answer(call, media_type, bytes).await,
+        _ => query::answer(call, media_type, bytes).await,
+    }
 }
 
 async fn content(request: Request) -> Result<(String, Bytes), ApiError> {
@@ -232,7 +241,9 @@ async fn part(call: Call, role: Role, name: &str, verb: Verb, request: Request) 
         return match role {
             Role::Scale => scale::get(&call),
             Role::Status | Role::Update => call.form().reply(http::StatusCode::OK, &*call.entry()?),
-            Role::Binding | Role::Eviction | Role::Connect => Err(ApiError::method_not_allowed()),
+            Role::Binding | Role::Eviction | Role::Token | Role::Connect => {
+                Err(ApiError::method_not_allowed())
+            }
         };
     }
     let (media_type, bytes) = content(request).await?;
@@ -258,6 +269,7 @@ async fn write_part(
         (Role::Scale, Verb::Update) => scale::update(call, media_type, bytes).await,
         (Role::Scale, Verb::Patch) => scale::patch(call, media_type, bytes).await,
         (Role::Binding, Verb::Create) => binding::bind(call, media_type, bytes).await,
+        (Role::Token, Verb::Create) => token::issue(call, media_type, bytes).await,
         (Role::Eviction, Verb::Create) => eviction::evict(call, media_type, bytes).await,
         _ => Err(ApiError::method_not_allowed()),
     }

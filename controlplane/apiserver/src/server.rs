@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::middleware;
 use axum::routing::get;
 use controlplane_api::{Registry, UserInfo};
+use controlplane_pki::ServiceAccountKeys;
 use controlplane_schema::Schemas;
 use controlplane_store::Store;
 use controlplane_store_sqlite::Archive;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub cluster_dns: IpAddr,
     /// How nodes are reached for logs, exec, attach and port-forward; none answers 503 for these.
     pub nodes: Option<NodeClient>,
+    /// With what the tokens of service accounts are signed; none answers 404 for their `token`.
+    pub accounts: Option<ServiceAccountKeys>,
 }
 
 /// State shared by all requests.
@@ -65,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) service_cidr: IpNet,
     pub(crate) cluster_dns: IpAddr,
     pub(crate) nodes: Option<NodeClient>,
+    pub(crate) accounts: Option<ServiceAccountKeys>,
     pub(crate) documents: openapi::Documents,
     /// Writes in progress, which a dropped connection must not cut short.
     pub(crate) tasks: TaskTracker,
@@ -135,6 +139,7 @@ impl ApiServer {
             service_cidr: parts.service_cidr,
             cluster_dns: parts.cluster_dns,
             nodes: parts.nodes,
+            accounts: parts.accounts,
             documents: openapi::Documents::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -33,6 +33,8 @@ pub(crate) struct Identities {
     pub(crate) to_nodes: NodeClient,
     /// For other servers.
     pub(crate) to_servers: tls::Identity,
+    /// With what tokens of service accounts are signed.
+    pub(crate) accounts: ServiceAccountKeys,
     /// When all are to be issued anew.
     renew_at: Timestamp,
     names: Names,
@@ -65,7 +67,8 @@ pub(crate) fn prepare(config: &Config, server: ServerId, now: Timestamp) -> anyh
         "front-proxy-ca",
         &format!("{}-front-proxy-ca", config.cluster_name),
     )?;
-    ServiceAccountKeys::load_or_create(&pki.join("sa")).context("prepare the service account keys")?;
+    let accounts =
+        ServiceAccountKeys::load_or_create(&pki.join("sa")).context("prepare the service account keys")?;
     write_kubeconfigs(config, &authority, now)?;
     let names = Names {
         dns: dns_names(config),
@@ -83,6 +86,7 @@ pub(crate) fn prepare(config: &Config, server: ServerId, now: Timestamp) -> anyh
             &to_nodes.key_pem,
         )?,
         to_servers,
+        accounts,
         renew_at: pair.renew_at()?,
         authority: Arc::new(authority),
         names,

@@ -257,5 +257,6 @@ fn api_server(config: &Config, identities: &Identities, storage: &Storage) -> Ap
         service_cidr: config.network.services,
         cluster_dns: config.network.dns,
         nodes: Some(identities.to_nodes.clone()),
+        accounts: Some(identities.accounts.clone()),
     })
 }

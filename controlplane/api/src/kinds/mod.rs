@@ -9,6 +9,7 @@ mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
 mod deployment;
+mod device_class;
 mod endpoint_slice;
 mod endpoints;
 mod event;
@@ -26,6 +27,9 @@ mod priority_class;
 mod priority_level_configuration;
 mod query;
 mod replica_set;
+mod resource_claim;
+mod resource_slice;
+mod review;
 mod role;
 mod role_binding;
 mod runtime_class;
@@ -51,7 +55,7 @@ pub use server::server;
 /// Every built-in kind.
 #[must_use]
 pub fn builtin() -> Vec<Resource> {
-    vec![
+    let mut kinds = vec![
         config_map::resource(),
         endpoints::resource(),
         event::core(),
@@ -81,6 +85,10 @@ pub fn builtin() -> Vec<Resource> {
         network_policy::resource(),
         service_cidr::resource(),
         runtime_class::resource(),
+        device_class::resource(),
+        resource_claim::resource(),
+        resource_claim::template(),
+        resource_slice::resource(),
         role::cluster(),
         role_binding::cluster(),
         role::resource(),
@@ -92,7 +100,9 @@ pub fn builtin() -> Vec<Resource> {
         storage_class::resource(),
         volume_attachment::resource(),
         volume_attributes_class::resource(),
-    ]
+    ];
+    kinds.extend(review::all());
+    kinds
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! ServiceCIDRs.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
+use crate::meta;
 use crate::read;
 use crate::resource::Resource;
-use crate::strategy::Strategy;
+use crate::strategy::{Context, Strategy};
 use crate::validate::service_range;
 
 pub(super) fn resource() -> Resource {
@@ -32,6 +33,10 @@ pub(super) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        meta::object_mut(object).insert("status".to_owned(), json!({}));
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         service_range::range(object)
     }

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod admission;
 pub(crate) mod change;
 pub(crate) mod data;
+pub(crate) mod device;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod flow;

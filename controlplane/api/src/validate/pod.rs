@@ -12,7 +12,7 @@ pub(crate) mod warnings;
 
 use serde_json::Value;
 
-pub(crate) use scheduling::tolerations;
+pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use status::status_update;
 pub(crate) use update::update;
 

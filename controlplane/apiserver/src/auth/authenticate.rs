@@ -1,4 +1,4 @@
-//! Authentication: client certificate, bootstrap token, or the user of an in-process client.
+//! Authentication: client certificate, bootstrap token, token of a service account, or the user of an in-process client.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use controlplane_store::Key;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
+use crate::auth::account_token::{self, ISSUER, TokenError};
 use crate::reply;
 use crate::server::{Inner, Request};
 
-const AUTHENTICATED: &str = "system:authenticated";
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 
 /// What anyone may ask, so that load balancers and joining machines can look.
 const PUBLIC: [&str; 5] = ["/version", "/version/", "/healthz", "/livez", "/readyz"];
@@ -39,9 +40,11 @@ fn user(server: &Inner, request: &Request) -> Option<UserInfo> {
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let text = header.to_str().ok()?;
         let (scheme, token) = text.split_once(' ')?;
-        return scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| by_token(server, token.trim()))?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let (user, _) = by_token(server, token.trim(), &[ISSUER.to_owned()]).ok()?;
+        return Some(user);
     }
     request
         .extensions()
@@ -60,8 +63,27 @@ fn by_certificate(peer: &PeerIdentity) -> UserInfo {
     }
 }
 
+/// The user of a bearer token, and for which of the `wanted` audiences it is.
+///
+/// # Errors
+///
+/// Why it is nobody's.
+pub(crate) fn by_token(
+    server: &Inner,
+    token: &str,
+    wanted: &[String],
+) -> Result<(UserInfo, Vec<String>), TokenError> {
+    // A bootstrap token is for this API and has nothing to say of others.
+    if let Some(user) = by_bootstrap_token(server, token) {
+        let own = wanted.iter().filter(|audience| *audience == ISSUER);
+        return Ok((user, own.cloned().collect()));
+    }
+    let keys = server.accounts.as_ref().ok_or(TokenError::NotOurs)?;
+    account_token::verify(keys, &server.store, token, wanted, server.clock.now())
+}
+
 /// The user of a bootstrap token, if its Secret is there, fits, has not expired and is meant for this.
-fn by_token(server: &Inner, token: &str) -> Option<UserInfo> {
+fn by_bootstrap_token(server: &Inner, token: &str) -> Option<UserInfo> {
     let presented = BootstrapToken::parse(token).ok()?;
     let key = Key::parse(&format!(
         "{}secrets/kube-system/bootstrap-token-{}",

@@ -3,6 +3,9 @@
 
 use controlplane_api::{ApiError, FieldSelector, UserInfo};
 
+use serde_json::Value;
+
+use crate::auth::authenticate::AUTHENTICATED;
 use crate::auth::node;
 use crate::request::path::ResourcePath;
 use crate::request::query::Query;
@@ -40,6 +43,40 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// What a review asks about, whose field selector is an object.
+    pub(crate) fn asked(
+        user: &'a UserInfo,
+        verb: &'a str,
+        path: &'a ResourcePath,
+        selector: Option<&Value>,
+    ) -> Self {
+        let text = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+        let raw = selector.and_then(|selector| text(selector, "rawSelector"));
+        let raw = raw.and_then(|raw| FieldSelector::parse(&raw).ok());
+        let requirements = selector.and_then(|selector| selector.get("requirements")?.as_array());
+        let pinned = |label: &str| {
+            let of_raw = raw.as_ref().and_then(|fields| fields.required(label));
+            let of_list = || {
+                let found = requirements.into_iter().flatten().find(|requirement| {
+                    text(requirement, "key").as_deref() == Some(label)
+                        && text(requirement, "operator").as_deref() == Some("In")
+                })?;
+                match found.get("values")?.as_array()?.as_slice() {
+                    [only] => only.as_str().map(str::to_owned),
+                    _ => None,
+                }
+            };
+            of_raw.map(str::to_owned).or_else(of_list)
+        };
+        Self {
+            user,
+            verb,
+            path,
+            selected_node: pinned("spec.nodeName"),
+            selected_name: pinned("metadata.name"),
+        }
+    }
+
     /// The object's name, also where a list or watch is pinned to one.
     pub(crate) fn name(&self) -> Option<&str> {
         self.path.name.as_deref().or(self.selected_name.as_deref())
@@ -62,7 +99,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// The users and groups that may do everything.
-fn is_trusted(user: &UserInfo) -> bool {
+pub(crate) fn is_trusted(user: &UserInfo) -> bool {
     let component = [
         "system:kube-controller-manager",
         "system:kube-scheduler",
@@ -83,6 +120,7 @@ pub(crate) fn in_group(user: &UserInfo, group: &str) -> bool {
 pub(crate) fn resource(server: &Inner, attributes: &Attributes<'_>) -> Result<(), ApiError> {
     let user = attributes.user;
     let allowed = is_trusted(user)
+        || is_about_oneself(attributes)
         || node::name(user)
             .is_some_and(|node| node::allows(&node::StoreFacts::new(&server.store), node, attributes))
         || (in_group(user, "system:bootstrappers") && bootstrapper_allows(attributes));
@@ -91,6 +129,48 @@ pub(crate) fn resource(server: &Inner, attributes: &Attributes<'_>) -> Result<()
     } else {
         Err(forbidden(attributes))
     }
+}
+
+/// Everybody may ask who they are and what they may do.
+fn is_about_oneself(attributes: &Attributes<'_>) -> bool {
+    let questions = [
+        "authentication.k8s.io/selfsubjectreviews",
+        "authorization.k8s.io/selfsubjectaccessreviews",
+        "authorization.k8s.io/selfsubjectrulesreviews",
+    ];
+    attributes.verb == "create"
+        && in_group(attributes.user, AUTHENTICATED)
+        && questions.contains(&attributes.what().as_str())
+}
+
+/// Paths that are no resources and that everybody who is known may read; a star stands for the rest.
+pub(crate) const URLS: [&str; 10] = [
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/healthz",
+    "/livez",
+    "/openapi",
+    "/openapi/*",
+    "/readyz",
+    "/version",
+];
+
+/// Whether somebody may use a path that is no resource.
+pub(crate) fn url(user: &UserInfo, verb: &str, path: &str) -> bool {
+    let covered = |known: &str| {
+        known
+            .strip_suffix('*')
+            .map_or(path == known, |prefix| path.starts_with(prefix))
+    };
+    is_trusted(user)
+        || verb == "get" && in_group(user, AUTHENTICATED) && URLS.iter().any(|known| covered(known))
+}
+
+/// Whether what the user may do can be told without asking about one thing.
+pub(crate) fn is_listable(user: &UserInfo) -> bool {
+    node::name(user).is_none() && !in_group(user, "system:bootstrappers")
 }
 
 /// A joining machine asks for certificates and sees whether it got them; nothing else.

@@ -50,6 +50,11 @@ pub(crate) fn allows(facts: &impl Facts, node: &str, asked: &Attributes<'_>) -> 
         "/pods/eviction" => asked.verb == "create" && own_pod(facts, node, asked),
         "/pods/status" => matches!(asked.verb, "get" | "update" | "patch") && own_pod(facts, node, asked),
         "/secrets" | "/configmaps" => reading && referred(facts, node, asked),
+        // A node lets the server say who asks it for something, and whether they may.
+        "authentication.k8s.io/tokenreviews"
+        | "authorization.k8s.io/subjectaccessreviews"
+        | "authorization.k8s.io/localsubjectaccessreviews" => asked.verb == "create",
+        "/serviceaccounts/token" => asked.verb == "create" && referred(facts, node, asked),
         "/serviceaccounts" => asked.verb == "get" && referred(facts, node, asked),
         _ => false,
     }

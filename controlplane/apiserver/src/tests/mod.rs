@@ -9,6 +9,7 @@ mod evictions;
 mod meta;
 mod network;
 mod reads;
+mod reviews;
 mod services;
 mod watches;
 mod writes;
@@ -31,6 +32,12 @@ use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts, PodNetworks, Tr
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// Keys for tokens of service accounts, each time others.
+fn accounts() -> controlplane_pki::ServiceAccountKeys {
+    let folder = tempfile::tempdir().unwrap();
+    controlplane_pki::ServiceAccountKeys::load_or_create(folder.path()).unwrap()
+}
 
 /// A server and one user of it.
 #[derive(Debug, Clone)]
@@ -73,6 +80,7 @@ impl Api {
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
+            accounts: Some(accounts()),
         });
         let token = Some(controlplane_pki::BootstrapToken::parse("abcdef.0123456789abcdef").unwrap());
         server

@@ -74,6 +74,7 @@ async fn serve(pki: &Pki) -> Served {
         service_cidr: inner.service_cidr,
         cluster_dns: inner.cluster_dns,
         nodes,
+        accounts: inner.accounts.clone(),
     });
     api.service = api.server.in_process(user("admin", "system:masters"));
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();

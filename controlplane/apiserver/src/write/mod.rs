@@ -13,4 +13,5 @@ pub(crate) mod intake;
 pub(crate) mod patch;
 pub(crate) mod scale;
 pub(crate) mod services;
+pub(crate) mod token;
 pub(crate) mod update;

@@ -76,6 +76,7 @@ impl Cluster {
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
+            accounts: None,
         });
         let bootstrap = Bootstrap {
             advertise: "10.0.0.1:6443".parse().unwrap(),

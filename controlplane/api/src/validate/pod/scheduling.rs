@@ -89,20 +89,23 @@ fn one_toleration(toleration: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with a selector of nodes.
+pub(crate) fn node_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
+    let path = path.child("nodeSelectorTerms");
+    let terms = read::list(selector, "nodeSelectorTerms");
+    if terms.is_empty() {
+        return vec![path.required("must have at least one node selector term")];
+    }
+    let terms = terms.iter().enumerate();
+    terms
+        .flat_map(|(index, term)| node_term(term, &path.index(index)))
+        .collect()
+}
+
 fn node_affinity(affinity: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(required) = at(affinity, "nodeAffinity").and_then(|node| node.get(REQUIRED)) {
-        let path = path.child(REQUIRED).child("nodeSelectorTerms");
-        let terms = read::list(required, "nodeSelectorTerms");
-        if terms.is_empty() {
-            errors.push(path.required("must have at least one node selector term"));
-        }
-        errors.extend(
-            terms
-                .iter()
-                .enumerate()
-                .flat_map(|(index, term)| node_term(term, &path.index(index))),
-        );
+        errors.extend(node_selector(required, &path.child(REQUIRED)));
     }
     let preferred = at(affinity, "nodeAffinity")
         .map(|node| read::list(node, PREFERRED))

@@ -1,0 +1,41 @@
+//! Objects of general kinds that upstream's server makes for itself: classes of priority, of requests, of addresses.
+
+use controlplane_api::kinds::{flow_defaults, system_priority_classes};
+use controlplane_api::meta;
+use serde_json::{Value, json};
+
+use super::BootstrapError;
+use crate::server::ApiServer;
+
+const LEVELS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
+const SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+const CLASSES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
+const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+
+impl ApiServer {
+    /// Makes those that are missing; what the operator changed stays.
+    pub(super) async fn ensure_standard(&self) -> Result<(), BootstrapError> {
+        let range = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": [self.0.service_cidr.trunc().to_string()]},
+        });
+        let all: [(&str, Vec<Value>); 6] = [
+            (CLASSES, system_priority_classes().to_vec()),
+            (LEVELS, flow_defaults::mandatory_levels()),
+            (LEVELS, flow_defaults::suggested_levels()),
+            (SCHEMAS, flow_defaults::mandatory_schemas()),
+            (SCHEMAS, flow_defaults::suggested_schemas()),
+            (RANGES, vec![range]),
+        ];
+        for (folder, objects) in all {
+            // The kinds of a smaller registry are not missed.
+            if let (404, _) = self.send("GET", folder, &Value::Null).await {
+                continue;
+            }
+            for object in objects {
+                self.ensure(folder, meta::name(&object), &object).await?;
+            }
+        }
+        Ok(())
+    }
+}
