@@ -136,7 +136,11 @@ impl Writer<'_> {
         let mut comparison = Comparison::of(self.schema, live.unwrap_or(&nothing), new);
         comparison.ignore(self.reset);
         // The stored form has `managedFields`, which the new one is only about to get.
-        for set in [&mut comparison.added, &mut comparison.modified, &mut comparison.removed] {
+        for set in [
+            &mut comparison.added,
+            &mut comparison.modified,
+            &mut comparison.removed,
+        ] {
             strip(set);
         }
         let list = if comparison == Comparison::default() {
