@@ -9,14 +9,18 @@
 //! base: {…}
 //! cases:
 //! - claim: what the case shows
-//!   set: {/spec/controller: nginx}        # by JSON pointer; `-` appends, null removes
+//!   set: {/spec/controller: nginx}        # by JSON pointer; `-` or the next index appends, null removes
 //!   errors: ['spec.controller: …']        # all of them, in order; none where the object is accepted
 //!   warnings: [...]
 //!   stored: {/metadata/generation: 1}     # members of the object as it is stored; null is absent
 //!   row: [...]                            # cells of its table, two minutes after its creation
+//!   before: {/status/phase: Bound}        # changes what is stored, past all rules, before the rest
 //! - claim: the same as an update of the base
 //!   update: {/spec/controller: nginx}     # with `status: true`, or `part: approval`, by that subresource
 //! ```
+//!
+//! Members are those of the version that the file names, whatever the stored form. A kind without a corpus
+//! fails a test.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,7 +36,7 @@ use std::path::{Path, PathBuf};
 use controlplane_api::rest::{self, Part};
 use controlplane_api::strategy::{Context, UserInfo};
 use controlplane_api::table::{self, Include};
-use controlplane_api::{ApiError, Resource, kinds};
+use controlplane_api::{ApiError, Resource, Verb, kinds};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -53,6 +57,7 @@ struct File {
 struct Case {
     claim: String,
     set: BTreeMap<String, Value>,
+    before: BTreeMap<String, Value>,
     update: Option<BTreeMap<String, Value>>,
     status: bool,
     part: Option<String>,
@@ -76,6 +81,25 @@ fn objects_are_refused_filled_in_and_shown_as_the_corpus_says() {
         });
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn every_kind_has_a_corpus() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let told: BTreeSet<String> = files(&folder)
+        .iter()
+        .map(|path| {
+            let file: File = serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            assert!(!file.cases.is_empty(), "{}: no cases", path.display());
+            file.resource
+        })
+        .collect();
+    let kinds = kinds::builtin();
+    let names = kinds
+        .iter()
+        .map(|kind| format!("{} {}", kind.api_version(), kind.plural));
+    let missing: Vec<String> = names.filter(|name| !told.contains(name)).collect();
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 /// The YAML files below `folder`, in order.
@@ -110,13 +134,16 @@ fn check(file: &File, fail: &mut impl FnMut(&str, String)) {
 fn check_case(resource: &Resource, base: &Value, case: &Case, fail: &mut impl FnMut(String)) {
     let mut object = changed(base, &case.set);
     let mut answer = create(resource, &mut object);
+    object = behind(resource, object, &case.before);
     if let Some(change) = &case.update {
         if let Err(error) = answer {
             return fail(format!("  the object before the update is refused: {error}"));
         }
         let old = object.clone();
-        object = changed(&object, change);
+        object = behind(resource, object, change);
+        resource.from_storage(&mut object);
         default(resource, &mut object);
+        resource.to_storage(&mut object);
         let part = match (&case.part, case.status) {
             (Some(name), _) => Part::Sub(name),
             (None, true) => Part::Status,
@@ -124,6 +151,27 @@ fn check_case(resource: &Resource, base: &Value, case: &Case, fail: &mut impl Fn
         };
         answer = rest::prepare_update(resource, part, &mut object, &old, &context());
     }
+    compare(resource, &object, answer, case, fail);
+}
+
+/// The stored `object`, changed as if it were of the resource's own version.
+fn behind(resource: &Resource, mut object: Value, changes: &BTreeMap<String, Value>) -> Value {
+    if changes.is_empty() {
+        return object;
+    }
+    resource.from_storage(&mut object);
+    object = changed(&object, changes);
+    resource.to_storage(&mut object);
+    object
+}
+
+fn compare(
+    resource: &Resource,
+    object: &Value,
+    answer: Result<Vec<String>, ApiError>,
+    case: &Case,
+    fail: &mut impl FnMut(String),
+) {
     let (errors, warnings) = match answer {
         Ok(warnings) => (Vec::new(), warnings),
         Err(error) => (lines(&error), Vec::new()),
@@ -134,14 +182,16 @@ fn check_case(resource: &Resource, base: &Value, case: &Case, fail: &mut impl Fn
     if warnings != case.warnings {
         fail(format!("  wanted {:#?}\n  warned {warnings:#?}", case.warnings));
     }
+    let mut served = object.clone();
+    resource.from_storage(&mut served);
     for (pointer, wanted) in &case.stored {
-        let found = object.pointer(pointer).cloned().unwrap_or_default();
+        let found = served.pointer(pointer).cloned().unwrap_or_default();
         if found != *wanted {
             fail(format!("  {pointer}: wanted {wanted}\n  stored {found}"));
         }
     }
     if let Some(wanted) = &case.row {
-        let shown = table::row(resource, &object, SHOWN.parse().unwrap(), Include::None);
+        let shown = table::row(resource, object, SHOWN.parse().unwrap(), Include::None);
         if shown["cells"] != *wanted {
             fail(format!("  wanted {wanted}\n  shown  {}", shown["cells"]));
         }
@@ -170,7 +220,10 @@ fn context() -> Context {
         groups: vec!["system:authenticated".to_owned()],
         ..UserInfo::default()
     };
-    Context::new(CREATED.parse().unwrap(), user)
+    Context {
+        uid: "uid-1".to_owned(),
+        ..Context::new(CREATED.parse().unwrap(), user)
+    }
 }
 
 fn create(resource: &Resource, object: &mut Value) -> Result<Vec<String>, ApiError> {
@@ -181,6 +234,10 @@ fn create(resource: &Resource, object: &mut Value) -> Result<Vec<String>, ApiErr
     assert!(problems.is_empty(), "{problems:?}: {object:#}");
     assert_eq!(kind.unknown_fields(object), Vec::<String>::new(), "{object:#}");
     default(resource, object);
+    resource.to_storage(object);
+    if !resource.allows(Verb::Create) {
+        return Ok(Vec::new());
+    }
     let namespace = if resource.is_namespaced() { "default" } else { "" };
     rest::prepare_create(resource, object, namespace, &context())
 }
@@ -189,6 +246,7 @@ fn default(resource: &Resource, object: &mut Value) {
     if let Some(kind) =
         controlplane_schema::builtin().kind(&resource.group, &resource.version, &resource.kind)
     {
+        kind.prune(object);
         kind.default(object);
     }
 }
@@ -238,11 +296,11 @@ fn step<'a>(place: &'a mut Value, part: &str) -> &'a mut Value {
         *place = if part == "-" { json!([]) } else { json!({}) };
     }
     if let Value::Array(list) = place {
-        if part == "-" {
+        let index = part.parse().unwrap_or(list.len());
+        if index == list.len() {
             list.push(Value::Null);
-            return list.last_mut().unwrap();
         }
-        return &mut list[part.parse::<usize>().unwrap()];
+        return &mut list[index];
     }
     place
         .as_object_mut()

@@ -128,6 +128,14 @@ impl Path {
         self.error(FieldErrorKind::Invalid, bad.into(), detail)
     }
 
+    /// `Invalid value: detail`, for a mistake that is no single value's.
+    pub fn broken(&self, detail: impl Into<String>) -> FieldError {
+        FieldError {
+            omits_value: true,
+            ..self.error(FieldErrorKind::Invalid, Value::Null, detail)
+        }
+    }
+
     /// `Unsupported value: …: supported values: …`, with the values in the order given.
     pub fn not_supported(&self, bad: impl Into<Value>, supported: &[&str]) -> FieldError {
         let quoted: Vec<String> = supported.iter().map(|value| quote(value)).collect();
@@ -185,6 +193,7 @@ impl Path {
             path: self.0.clone(),
             bad_value,
             detail: detail.into(),
+            omits_value: false,
         }
     }
 }
@@ -209,6 +218,8 @@ pub struct FieldError {
     pub bad_value: Value,
     /// What would be right; may be empty.
     pub detail: String,
+    /// Whether the message leaves the value out where its kind would show it.
+    pub omits_value: bool,
 }
 
 impl FieldError {
@@ -216,7 +227,7 @@ impl FieldError {
     #[must_use]
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
-        if self.kind.shows_value() {
+        if self.kind.shows_value() && !self.omits_value {
             text.push_str(": ");
             text.push_str(&shown(&self.bad_value));
         }
@@ -306,6 +317,7 @@ mod tests {
                 r#"a[1]: Duplicate value: "web""#,
             ),
             (Path::new("a").not_found("data"), r#"a: Not found: "data""#),
+            (Path::new("a").broken("no"), "a: Invalid value: no"),
             (
                 Path::new("data").key("k").forbidden("immutable"),
                 "data[k]: Forbidden: immutable",

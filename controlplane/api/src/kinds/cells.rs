@@ -18,17 +18,17 @@ pub(super) fn or_none(text: &str) -> Value {
 
 /// Names of the containers of `spec.template`, comma-separated.
 pub(super) fn template_names(object: &Value, _: Timestamp) -> Value {
-    joined(object, "name")
+    containers(object, "spec.template.spec.containers", "name")
 }
 
 /// Images of the containers of `spec.template`, comma-separated.
 pub(super) fn template_images(object: &Value, _: Timestamp) -> Value {
-    joined(object, "image")
+    containers(object, "spec.template.spec.containers", "image")
 }
 
-fn joined(object: &Value, field: &str) -> Value {
-    let containers = read::list(object, "spec.template.spec.containers");
-    let found: Vec<&str> = containers
+/// A field of each container in the list at a dotted path, comma-separated.
+pub(super) fn containers(object: &Value, path: &str, field: &str) -> Value {
+    let found: Vec<&str> = read::list(object, path)
         .iter()
         .map(|container| read::text(container, field))
         .collect();
@@ -37,16 +37,22 @@ fn joined(object: &Value, field: &str) -> Value {
 
 /// `spec.selector`, a `LabelSelector`, as text.
 pub(super) fn label_selector(object: &Value, _: Timestamp) -> Value {
-    let selector = object
-        .get("spec")
-        .and_then(|spec| spec.get("selector"))
-        .unwrap_or(&Value::Null);
-    selector_text(selector)
+    label_selector_at(object, "spec.selector")
+}
+
+/// The `LabelSelector` at a dotted path, as text.
+pub(super) fn label_selector_at(object: &Value, path: &str) -> Value {
+    selector_text(crate::resource::at(object, path).unwrap_or(&Value::Null))
 }
 
 /// `spec.selector`, a plain map, as text.
 pub(super) fn map_selector(object: &Value, _: Timestamp) -> Value {
-    let pairs: Vec<String> = read::map(object, "spec.selector")
+    map_text(object, "spec.selector")
+}
+
+/// The plain map of texts at a dotted path: `a=b,c=d`.
+pub(super) fn map_text(object: &Value, path: &str) -> Value {
+    let pairs: Vec<String> = read::map(object, path)
         .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
         .collect();
     or_none(&pairs.join(","))
@@ -103,4 +109,42 @@ pub(super) fn selector_text(selector: &Value) -> Value {
         Ok(selector) => or_none(&selector.to_string()),
         Err(_) => "<error>".into(),
     }
+}
+
+/// The text at a dotted path, or `<unset>` where there is none.
+pub(super) fn or_unset(object: &Value, path: &str) -> Value {
+    match crate::resource::at(object, path) {
+        Some(Value::String(text)) => text.as_str().into(),
+        _ => "<unset>".into(),
+    }
+}
+
+/// `status.phase` of a volume or a claim, or that it is being deleted.
+pub(super) fn phase(object: &Value, _: Timestamp) -> Value {
+    match crate::meta::deletion_timestamp(object) {
+        Some(_) => "Terminating".into(),
+        None => read::text(object, "status.phase").into(),
+    }
+}
+
+/// The storage class of a volume or a claim, by its annotation of old or by its field.
+pub(super) fn class(object: &Value, _: Timestamp) -> Value {
+    let mut annotations = crate::meta::annotations(object);
+    match annotations.remove(crate::validate::volume_claim::OLD_CLASS) {
+        Some(class) => class.into(),
+        None => read::text(object, "spec.storageClassName").into(),
+    }
+}
+
+/// The access modes at a dotted path, in short: `RWO,ROX`.
+pub(super) fn access_modes(object: &Value, path: &str) -> String {
+    const SHORT: [(&str, &str); 4] = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let modes = read::texts(object, path);
+    let shown = SHORT.iter().filter(|(mode, _)| modes.contains(mode));
+    shown.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }

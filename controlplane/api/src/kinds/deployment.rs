@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cells::{label_selector, template_images, template_names};
-use super::define::{age, kind, name, number, text};
+use super::define::{age, kind, name, text};
 use crate::field::FieldError;
 use crate::read;
 use crate::resource::{Column, Resource};
@@ -25,10 +25,10 @@ fn columns() -> Vec<Column> {
     vec![
         name(),
         text("Ready", "Number of the pod with ready state", ready),
-        number("Up-to-date", "Total number of non-terminating pods targeted by this deployment that have the desired template spec.", |object, _| {
+        text("Up-to-date", "Total number of non-terminating pods targeted by this deployment that have the desired template spec.", |object, _| {
             read::count(object, "status.updatedReplicas").into()
         }),
-        number("Available", "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this deployment.", |object, _| {
+        text("Available", "Total number of available non-terminating pods (ready for at least minReadySeconds) targeted by this deployment.", |object, _| {
             read::count(object, "status.availableReplicas").into()
         }),
         age(),
@@ -82,6 +82,10 @@ impl Strategy for Rules {
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        crate::validate::pod::warnings::of_template(new, old)
+        let mut warnings: Vec<String> = crate::validate::pod::warnings::of_name(new, old)
+            .into_iter()
+            .collect();
+        warnings.extend(crate::validate::pod::warnings::of_template(new, old));
+        warnings
     }
 }

@@ -213,21 +213,30 @@ struct Rules {
     form: Form,
 }
 
+impl Rules {
+    fn reporter(&self) -> &'static str {
+        match self.form {
+            Form::Core => "reportingComponent",
+            Form::Events => "reportingController",
+        }
+    }
+}
+
 impl Strategy for Rules {
     fn prepare_create(&self, _: &mut Value, _: &crate::strategy::Context) {}
 
     fn prepare_update(&self, _: &mut Value, _: &Value, _: &crate::strategy::Context) {}
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = event::namespace(object);
+        let mut errors = event::either(object, self.reporter());
         if self.form == Form::Events {
-            errors.extend(event::complete(object));
+            errors.extend(event::newer(object));
         }
         errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = event::namespace(new);
+        let mut errors = event::either(new, self.reporter());
         if self.form == Form::Events {
             errors.extend(event::changed(new, old));
         }

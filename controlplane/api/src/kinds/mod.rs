@@ -4,10 +4,14 @@ mod admission_policy;
 mod admission_policy_binding;
 mod cells;
 mod certificate_signing_request;
+mod component_status;
 mod config_map;
+mod controller_revision;
+mod cron_job;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
+mod daemon_set;
 mod deployment;
 mod device_class;
 mod endpoint_slice;
@@ -15,14 +19,21 @@ mod endpoints;
 mod event;
 pub mod flow_defaults;
 mod flow_schema;
+mod horizontal_pod_autoscaler;
 mod ingress;
 mod ingress_class;
 mod ip_address;
+mod job;
 mod lease;
+mod limit_range;
 mod namespace;
 mod network_policy;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 mod pod;
+mod pod_disruption_budget;
+mod pod_template;
 mod priority_class;
 mod priority_level_configuration;
 mod query;
@@ -30,6 +41,8 @@ mod replica_set;
 mod resource_claim;
 mod resource_slice;
 mod review;
+mod replication_controller;
+mod resource_quota;
 mod role;
 mod role_binding;
 mod runtime_class;
@@ -38,6 +51,7 @@ mod server;
 mod service;
 mod service_account;
 mod service_cidr;
+mod stateful_set;
 mod storage_class;
 mod volume_attachment;
 mod volume_attributes_class;
@@ -56,44 +70,76 @@ pub use server::server;
 #[must_use]
 pub fn builtin() -> Vec<Resource> {
     let mut kinds = vec![
+        // core
+        component_status::resource(),
         config_map::resource(),
         endpoints::resource(),
         event::core(),
-        event::events(),
+        limit_range::resource(),
         namespace::resource(),
         node::resource(),
+        persistent_volume::resource(),
+        persistent_volume_claim::resource(),
         pod::resource(),
+        pod_template::resource(),
+        replication_controller::resource(),
+        resource_quota::resource(),
         secret::resource(),
         service::resource(),
         service_account::resource(),
-        deployment::resource(),
-        replica_set::resource(),
-        certificate_signing_request::resource(),
-        lease::resource(),
-        endpoint_slice::resource(),
+        // admissionregistration.k8s.io
         admission_policy::mutating(),
         admission_policy_binding::mutating(),
         webhook_configuration::mutating(),
         admission_policy::validating(),
         admission_policy_binding::validating(),
         webhook_configuration::validating(),
+        // apps
+        controller_revision::resource(),
+        daemon_set::resource(),
+        deployment::resource(),
+        replica_set::resource(),
+        stateful_set::resource(),
+        // autoscaling
+        horizontal_pod_autoscaler::v1(),
+        horizontal_pod_autoscaler::v2(),
+        // batch
+        cron_job::resource(),
+        job::resource(),
+        // certificates.k8s.io
+        certificate_signing_request::resource(),
+        // coordination.k8s.io
+        lease::resource(),
+        // discovery.k8s.io
+        endpoint_slice::resource(),
+        // events.k8s.io
+        event::events(),
+        // flowcontrol.apiserver.k8s.io
         flow_schema::resource(),
         priority_level_configuration::resource(),
+        // networking.k8s.io
         ingress::resource(),
         ingress_class::resource(),
         ip_address::resource(),
         network_policy::resource(),
         service_cidr::resource(),
+        // node.k8s.io
         runtime_class::resource(),
+        // resource.k8s.io
         device_class::resource(),
         resource_claim::resource(),
         resource_claim::template(),
         resource_slice::resource(),
+        // policy
+        pod_disruption_budget::resource(),
+        // rbac.authorization.k8s.io
         role::cluster(),
         role_binding::cluster(),
         role::resource(),
         role_binding::resource(),
+        // scheduling.k8s.io
         priority_class::resource(),
+        // storage.k8s.io
         csi_driver::resource(),
         csi_node::resource(),
         csi_storage_capacity::resource(),

@@ -67,7 +67,7 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        finalizer_errors(object)
+        finalizer_errors(object, |path, _| path.clone())
     }
 
     fn validate_update(&self, _: &Value, _: &Value) -> Vec<FieldError> {
@@ -76,7 +76,8 @@ impl Strategy for Rules {
 
     fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
         let phase = read::text(new, "status.phase");
-        let path = Path::new("status.phase");
+        // Upstream's spelling.
+        let path = Path::new("status.Phase");
         match (meta::deletion_timestamp(new).is_some(), phase) {
             (true, "Terminating") | (false, "Active") => Vec::new(),
             (true, _) => vec![path.invalid(
@@ -88,7 +89,7 @@ impl Strategy for Rules {
     }
 
     fn validate_subresource_update(&self, _: &str, new: &Value, _: &Value) -> Vec<FieldError> {
-        finalizer_errors(new)
+        finalizer_errors(new, Path::index)
     }
 
     fn mark_deleted(&self, object: &mut Value) {
@@ -101,11 +102,12 @@ impl Strategy for Rules {
     }
 }
 
-fn finalizer_errors(object: &Value) -> Vec<FieldError> {
+/// `place` tells the path of the finalizer at an index: upstream names it in `finalize` only.
+fn finalizer_errors(object: &Value, place: fn(&Path, usize) -> Path) -> Vec<FieldError> {
     let path = Path::new("spec.finalizers");
     let mut errors = Vec::new();
     for (index, finalizer) in read::texts(object, "spec.finalizers").into_iter().enumerate() {
-        let path = path.index(index);
+        let path = place(&path, index);
         let rules = names::qualified_name(finalizer);
         if rules.is_empty() && finalizer != "kubernetes" && !finalizer.contains('/') {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";

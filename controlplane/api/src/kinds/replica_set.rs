@@ -86,6 +86,10 @@ impl Strategy for Rules {
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        crate::validate::pod::warnings::of_template(new, old)
+        let mut warnings: Vec<String> = crate::validate::pod::warnings::of_name(new, old)
+            .into_iter()
+            .collect();
+        warnings.extend(crate::validate::pod::warnings::of_template(new, old));
+        warnings
     }
 }

@@ -96,7 +96,11 @@ fn names_of_kinds_are_unique_and_complete() {
     let mut seen = BTreeSet::new();
     for resource in builtin() {
         assert!(
-            seen.insert((resource.group.clone(), resource.plural.clone())),
+            seen.insert((
+                resource.group.clone(),
+                resource.version.clone(),
+                resource.plural.clone()
+            )),
             "{}",
             resource.plural
         );

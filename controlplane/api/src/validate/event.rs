@@ -4,11 +4,47 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::meta;
+use crate::names;
 use crate::read;
 use crate::resource::at;
 
+const LONGEST_WORD: usize = 128;
+const LONGEST_MESSAGE: usize = 1024;
+
+/// What is wrong with an event of either group; `reporter` is what the group calls the reporting controller.
+///
+/// One with an `eventTime` is of the newer kind and must be complete.
+pub(crate) fn either(event: &Value, reporter: &str) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = namespace(event).into_iter().collect();
+    if read::text(event, "eventTime").is_empty() {
+        return errors;
+    }
+    let root = Path::default();
+    let controller = read::text(event, "reportingComponent");
+    if controller.is_empty() {
+        errors.push(root.child(reporter).required(""));
+    }
+    let rules = names::qualified_name(controller).into_iter();
+    errors.extend(rules.map(|rule| root.child(reporter).invalid(controller, rule)));
+    for field in ["reportingInstance", "action", "reason"] {
+        let word = read::text(event, field);
+        if word.is_empty() {
+            errors.push(root.child(field).required(""));
+        }
+        if word.len() > LONGEST_WORD {
+            let detail = format!("can have at most {LONGEST_WORD} characters");
+            errors.push(root.child(field).invalid("", detail));
+        }
+    }
+    if read::text(event, "message").len() > LONGEST_MESSAGE {
+        let detail = format!("can have at most {LONGEST_MESSAGE} characters");
+        errors.push(root.child("message").invalid("", detail));
+    }
+    errors
+}
+
 /// An event lies in the namespace of what it is about; `default` for what is in none.
-pub(crate) fn namespace(event: &Value) -> Vec<FieldError> {
+fn namespace(event: &Value) -> Option<FieldError> {
     let about = read::text(event, "involvedObject.namespace");
     let own = meta::namespace(event);
     let fits = if about.is_empty() {
@@ -16,46 +52,42 @@ pub(crate) fn namespace(event: &Value) -> Vec<FieldError> {
     } else {
         about == own
     };
-    if fits {
-        return Vec::new();
-    }
-    vec![Path::new("involvedObject.namespace").invalid(about, "does not match event.namespace")]
+    (!fits).then(|| Path::new("involvedObject.namespace").invalid(about, "does not match event.namespace"))
 }
 
-/// What an event of `events.k8s.io` lacks.
-pub(crate) fn complete(event: &Value) -> Vec<FieldError> {
+/// What is wrong with a new event of `events.k8s.io`, beside what is wrong with either: the fields of
+/// before must be unset.
+pub(crate) fn newer(event: &Value) -> Vec<FieldError> {
+    const UNSET: &str = "needs to be unset";
     let root = Path::default();
     let mut errors = Vec::new();
     if read::text(event, "eventTime").is_empty() {
         errors.push(root.child("eventTime").required(""));
     }
-    for (field, named) in [
-        ("reportingComponent", "reportingController"),
-        ("reportingInstance", "reportingInstance"),
-        ("action", "action"),
-        ("reason", "reason"),
-    ] {
-        if read::text(event, field).is_empty() {
-            errors.push(root.child(named).required(""));
-        }
-    }
     let kind = read::text(event, "type");
     if !matches!(kind, "Normal" | "Warning") {
-        errors.push(root.child("type").invalid(kind, ""));
+        let detail = format!("has invalid value: {kind}");
+        errors.push(root.child("type").invalid("", detail));
     }
-    let note = read::text(event, "message");
-    if note.len() > 1024 {
-        errors.push(
-            root.child("message")
-                .invalid("", "can have at most 1024 characters"),
-        );
+    for (field, set) in [
+        ("firstTimestamp", read::present(event, "firstTimestamp")),
+        ("lastTimestamp", read::present(event, "lastTimestamp")),
+        ("count", read::count(event, "count") != 0),
+        (
+            "source",
+            !read::text(event, "source.component").is_empty() || !read::text(event, "source.host").is_empty(),
+        ),
+    ] {
+        if set {
+            errors.push(root.child(field).invalid("", UNSET));
+        }
     }
     errors
 }
 
 /// What an update of an `events.k8s.io` event changes beside its series.
 pub(crate) fn changed(new: &Value, old: &Value) -> Vec<FieldError> {
-    const FIXED: [&str; 10] = [
+    const FIXED: [&str; 12] = [
         "involvedObject",
         "reason",
         "message",
@@ -66,12 +98,18 @@ pub(crate) fn changed(new: &Value, old: &Value) -> Vec<FieldError> {
         "type",
         "action",
         "related",
+        "reportingComponent",
+        "reportingInstance",
     ];
     FIXED
         .iter()
         .filter(|field| at(new, field) != at(old, field))
         .map(|field| {
-            Path::new(field).invalid(at(new, field).cloned().unwrap_or_default(), "field is immutable")
+            let named = match *field {
+                "reportingComponent" => "reportingController",
+                field => field,
+            };
+            Path::new(named).invalid(at(new, field).cloned().unwrap_or_default(), "field is immutable")
         })
         .collect()
 }

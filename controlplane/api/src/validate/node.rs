@@ -13,7 +13,8 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 /// What is wrong with a node's spec.
 pub(crate) fn spec(node: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let mut errors = taints(node, &path.child("taints"));
+    // Upstream's path for taints.
+    let mut errors = taints(node, &Path::new("metadata.taints"));
     errors.extend(pod_networks(node, &path.child("podCIDRs")));
     errors
 }
@@ -35,7 +36,12 @@ fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
     families.sort_unstable();
     if texts.len() > 2 || families.windows(2).any(|pair| pair.first() == pair.last()) {
         let rule = "may specify no more than one CIDR for each IP family";
-        errors.push(path.invalid(texts.join(","), rule));
+        errors.push(path.invalid(texts.clone(), rule));
+    }
+    for (index, text) in texts.iter().enumerate() {
+        if texts.iter().take(index).any(|before| before == text) {
+            errors.push(path.index(index).duplicate(*text));
+        }
     }
     errors
 }
@@ -44,11 +50,8 @@ fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
 pub(crate) fn status(node: &Value) -> Vec<FieldError> {
     let path = Path::new("status");
     let mut errors = resources::amounts(node, "status.capacity", &path.child("capacity"));
-    errors.extend(resources::amounts(
-        node,
-        "status.allocatable",
-        &path.child("allocatable"),
-    ));
+    let allocatable = path.child("allocatable");
+    errors.extend(resources::amounts(node, "status.allocatable", &allocatable));
     let addresses = read::list(node, "status.addresses");
     for (index, address) in addresses.iter().enumerate() {
         if addresses.iter().take(index).any(|before| before == address) {

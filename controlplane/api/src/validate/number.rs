@@ -63,3 +63,26 @@ pub(crate) fn amount_errors(value: &Value, path: &Path) -> Option<FieldError> {
         )),
     }
 }
+
+/// What is wrong with the number or percentage `field` of `object`, which must not be more than all.
+pub(crate) fn share(object: &Value, field: &str, path: &Path) -> Vec<FieldError> {
+    let path = path.child(field);
+    let Some(value) = object.get(field).filter(|value| !value.is_null()) else {
+        return Vec::new();
+    };
+    let mut errors: Vec<FieldError> = amount_errors(value, &path).into_iter().collect();
+    errors.extend(above_all(value, &path));
+    errors
+}
+
+/// A percentage is at most 100.
+pub(crate) fn above_all(value: &Value, path: &Path) -> Option<FieldError> {
+    matches!(amount(value), Some(Amount::Percent(percent)) if percent > 100)
+        .then(|| path.invalid(value.clone(), "must not be greater than 100%"))
+}
+
+/// Whether the number or percentage `field` of `object` comes to nothing; what is neither does.
+pub(crate) fn is_none(object: &Value, field: &str) -> bool {
+    let amount = object.get(field).and_then(amount);
+    matches!(amount, Some(Amount::Count(0) | Amount::Percent(0)) | None)
+}

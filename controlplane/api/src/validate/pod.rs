@@ -15,6 +15,7 @@ use serde_json::Value;
 pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use status::status_update;
 pub(crate) use update::update;
+pub(crate) use volume::{host_path, no_backsteps};
 
 use crate::field::{FieldError, Path};
 use crate::names::{self, NameCheck};

