@@ -2,6 +2,7 @@
 
 mod columns;
 mod defaults;
+mod parts;
 mod qos;
 mod summary;
 
@@ -17,6 +18,8 @@ use crate::resource::{Resource, Role, SelectableField, Verb};
 use crate::strategy::{Context, DeleteOptions, Grace, Strategy, keep};
 use crate::validate::pod;
 
+/// What can be done with a part of a pod that is updated by itself.
+const PART: [Verb; 3] = [Verb::Get, Verb::Patch, Verb::Update];
 const STREAM: [Verb; 2] = [Verb::Create, Verb::Get];
 
 pub(super) fn resource() -> Resource {
@@ -40,7 +43,9 @@ pub(super) fn resource() -> Resource {
             &[Verb::Create],
             body("policy", "v1", "Eviction"),
         )
-        .with_part("log", Role::Connect, &[Verb::Get]);
+        .with_part("log", Role::Connect, &[Verb::Get])
+        .with_part("ephemeralcontainers", Role::Update, &PART)
+        .with_part("resize", Role::Update, &PART);
     let resource = connect(resource, "exec", "PodExecOptions");
     let resource = connect(resource, "attach", "PodAttachOptions");
     connect(resource, "portforward", "PodPortForwardOptions")
@@ -103,6 +108,15 @@ impl Strategy for Rules {
         }
     }
 
+    fn prepare_subresource_update(&self, part: &str, new: &mut Value, old: &Value, _: &Context) {
+        match part {
+            "ephemeralcontainers" => parts::keep_all_but_ephemeral(new, old),
+            "resize" => parts::keep_all_but_sizes(new, old),
+            // A binding is made by the server itself.
+            _ => {}
+        }
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         pod::create(object)
     }
@@ -113,6 +127,14 @@ impl Strategy for Rules {
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         pod::status_update(new, old)
+    }
+
+    fn validate_subresource_update(&self, part: &str, new: &Value, old: &Value) -> Vec<FieldError> {
+        match part {
+            "ephemeralcontainers" => pod::ephemeral(new, old),
+            "resize" => pod::resize(new, old),
+            _ => Vec::new(),
+        }
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod container;
 mod env;
 mod probe;
+mod resize;
 mod scheduling;
 mod security;
 mod status;
@@ -12,6 +13,7 @@ pub(crate) mod warnings;
 
 use serde_json::Value;
 
+pub(crate) use resize::{ephemeral, resize};
 pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use status::status_update;
 pub(crate) use update::update;
