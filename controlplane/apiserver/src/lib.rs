@@ -34,6 +34,7 @@ pub use auth::pod_network::PodNetworks;
 pub use bootstrap::{Bootstrap, BootstrapError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use in_process::InProcess;
+pub use meta_api::metrics::Metrics;
 pub use node::client::{NodeClient, NodeClientError};
 pub use serve::{Limits, ServeError, ServingCertificate, server_config};
 pub use server::{ApiServer, Parts, Trouble};

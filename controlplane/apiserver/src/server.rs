@@ -23,6 +23,7 @@ use crate::auth::pod_network::PodNetworks;
 use crate::clock::Clock;
 use crate::dispatch;
 use crate::in_process::InProcess;
+use crate::meta_api::metrics::{self, Metrics};
 use crate::meta_api::{discovery, health, openapi};
 use crate::node::client::NodeClient;
 use crate::reply::{Reply, bug};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub nodes: Option<NodeClient>,
     /// With what the tokens of service accounts are signed; none answers 404 for their `token`.
     pub accounts: Option<ServiceAccountKeys>,
+    /// What the other parts of the process tell at `/metrics`.
+    pub metrics: Metrics,
 }
 
 /// State shared by all requests.
@@ -69,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) cluster_dns: IpAddr,
     pub(crate) nodes: Option<NodeClient>,
     pub(crate) accounts: Option<ServiceAccountKeys>,
+    pub(crate) metrics: Metrics,
     pub(crate) documents: openapi::Documents,
     /// Writes in progress, which a dropped connection must not cut short.
     pub(crate) tasks: TaskTracker,
@@ -140,6 +144,7 @@ impl ApiServer {
             cluster_dns: parts.cluster_dns,
             nodes: parts.nodes,
             accounts: parts.accounts,
+            metrics: parts.metrics,
             documents: openapi::Documents::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -170,6 +175,7 @@ impl ApiServer {
             .route("/apis/{group}/{version}", get(discovery::resources))
             .route("/apis/{group}/{version}/", get(discovery::resources))
             .route("/backup", get(backup::download))
+            .route("/metrics", get(metrics::exposition))
             .route("/openapi/v2", get(openapi::v2))
             .route("/openapi/v3", get(openapi::index))
             .route("/openapi/v3/{*path}", get(openapi::document))

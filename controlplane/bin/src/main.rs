@@ -5,6 +5,7 @@ mod config;
 mod identities;
 mod joining;
 mod leading;
+mod metrics;
 mod run;
 mod servers;
 mod storage;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use controlplane_api::{Registry, UserInfo};
-use controlplane_apiserver::{ApiServer, Bootstrap, Limits, Parts, PodNetworks, SystemClock, server_config};
+use controlplane_apiserver::{
+    ApiServer, Bootstrap, Limits, Metrics, Parts, PodNetworks, SystemClock, server_config,
+};
 use controlplane_controllers::PodRange;
 use controlplane_pki::CertificateAuthority;
 use controlplane_raft::Members;
@@ -24,6 +26,7 @@ use crate::config::{Component, Config, Network};
 use crate::identities::{self, Identities};
 use crate::joining;
 use crate::leading;
+use crate::metrics;
 use crate::servers;
 use crate::storage::{self, Storage};
 use crate::supervisor;
@@ -243,6 +246,9 @@ fn registry() -> Registry {
 }
 
 fn api_server(config: &Config, identities: &Identities, storage: &Storage) -> ApiServer {
+    let mut metrics = Metrics::default();
+    storage.register(&mut metrics);
+    metrics::register(&mut metrics, storage.store().clone(), &config.state_dir);
     ApiServer::new(Parts {
         registry: registry(),
         store: storage.store().clone(),
@@ -258,5 +264,6 @@ fn api_server(config: &Config, identities: &Identities, storage: &Storage) -> Ap
         cluster_dns: config.network.dns,
         nodes: Some(identities.to_nodes.clone()),
         accounts: Some(identities.accounts.clone()),
+        metrics,
     })
 }

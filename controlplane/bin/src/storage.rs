@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use controlplane_apiserver::Trouble;
+use controlplane_apiserver::{Metrics, Trouble};
 use controlplane_pki::write_private;
 use controlplane_raft::tls::{TlsListener, TlsTransport};
 use controlplane_raft::{Drive, Members, Origin, Peer, Room, Server, ServerId, Setup, Tuning, state_error};
@@ -114,6 +114,11 @@ impl Storage {
             tasks,
             stop,
         })
+    }
+
+    /// Adds what the group's member tells of itself.
+    pub(crate) fn register(&self, metrics: &mut Metrics) {
+        self.server.register(metrics);
     }
 
     pub(crate) fn members(&self) -> Members {

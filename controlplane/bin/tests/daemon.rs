@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 mod daemon {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
@@ -202,5 +202,46 @@ mod daemon {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(child.wait().unwrap().success());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn metrics_tell_of_the_store_the_process_and_what_the_peer_port_refused() {
+        let mut daemon = Daemon::new();
+        let client = daemon.start().await;
+        let config = std::fs::read_to_string(daemon.dir.path().join("config.toml")).unwrap();
+        let peers = config.split("peer_listen = \"").nth(1).unwrap();
+        let mut stranger = std::net::TcpStream::connect(peers.split('"').next().unwrap()).unwrap();
+        stranger.write_all(b"this is no TLS, and never will be").unwrap();
+        // Ends when the server has hung up.
+        drop(stranger.read_to_end(&mut Vec::new()));
+        let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+        let text = client.request_text(request).await.unwrap();
+        for wanted in [
+            "raft_peer_refusals_total{reason=\"handshake\"} 1",
+            "raft_peer_refusals_total{reason=\"stranger\"} 0",
+            "raft_is_leader 1",
+            "apiserver_storage_size_bytes{storage_cluster_id=",
+        ] {
+            assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+        }
+        for positive in [
+            "raft_term",
+            "raft_applied_index",
+            "raft_log_bytes",
+            "raft_log_append_duration_seconds_count",
+            "store_revision",
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_open_fds",
+        ] {
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(positive)?.strip_prefix(' '));
+            let value: f64 = value
+                .unwrap_or_else(|| panic!("{positive} is not in\n{text}"))
+                .parse()
+                .unwrap();
+            assert!(value > 0.0, "{positive} is {value}");
+        }
     }
 }

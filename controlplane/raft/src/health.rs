@@ -2,15 +2,31 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use controlplane_store::{Cause, StateError};
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::watch;
 
+use crate::metrics;
+
 /// What a member's log and state say about their disk, for whoever decides whether to write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Health {
     log: Mutex<Option<Arc<StateError>>>,
     state: Mutex<Option<Arc<StateError>>>,
     /// Whether the state on disk is damaged.
     damaged: watch::Sender<bool>,
+    /// How long appends to the log took.
+    pub(crate) append_seconds: Histogram,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            log: Mutex::default(),
+            state: Mutex::default(),
+            damaged: watch::Sender::default(),
+            append_seconds: metrics::append_seconds(),
+        }
+    }
 }
 
 /// Who has trouble.

@@ -11,6 +11,7 @@ use controlplane_store::StateError;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, EntryPayload, LogState, OptionalSend, RaftLogReader};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::health::{Health, Part, ended};
@@ -179,7 +180,11 @@ impl<L: Log> LogOwner<L> {
     /// Appends `entries`. Where the disk is full, those that were decided here and seen by nobody yet are withdrawn, so that
     /// their clients learn that nothing was written; the library counts on the entries themselves.
     async fn append(&mut self, entries: &[Entry]) -> Result<(), StateError> {
-        match self.log.append(&records(entries)) {
+        let began = Instant::now();
+        let appended = self.log.append(&records(entries));
+        let took = began.elapsed().as_secs_f64();
+        self.health.append_seconds.observe(took);
+        match appended {
             Err(error) if error.is_not_written() && !*self.stop.borrow() => {
                 let error = Arc::new(error);
                 // First, so that whoever learns of it decides nothing more.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use controlplane_store::{Loaded, Options, Replica, Replication, State, StateError, Store};
 use openraft::{Config, SnapshotPolicy};
+use prometheus_client::registry::Registry;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,6 +22,7 @@ use crate::member::{Member, Parts, Room};
 use crate::members::{self, ChangeError, MemberInfo};
 use crate::memory::Memory;
 use crate::message::{Change, Request};
+use crate::metrics;
 use crate::network::{Network, Transport};
 use crate::service::Service;
 use crate::state_machine::StateMachine;
@@ -264,6 +266,11 @@ impl Server {
     #[must_use]
     pub fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// Adds what this server tells of itself to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        metrics::register(registry, &self.member, self.service.refusals());
     }
 
     /// Lists and changes the members.

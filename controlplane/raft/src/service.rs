@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use controlplane_store::{Replication, Store, Txn};
@@ -13,6 +12,7 @@ use crate::member::{Member, peer_of};
 use crate::members;
 use crate::message::{Chunk, Refusal, Reply, Request};
 use crate::receive::Incoming;
+use crate::refusals::{Reason, Refusals};
 use crate::types::{ServerId, SnapshotFile};
 
 /// What answers other servers. Clones share it.
@@ -24,8 +24,7 @@ struct Inner {
     member: Arc<Member>,
     store: Store,
     incoming: Mutex<Incoming>,
-    malformed: AtomicU64,
-    strangers: AtomicU64,
+    refusals: Arc<Refusals>,
 }
 
 impl Service {
@@ -35,19 +34,14 @@ impl Service {
             member,
             store,
             incoming,
-            malformed: AtomicU64::new(0),
-            strangers: AtomicU64::new(0),
+            refusals: Arc::default(),
         }))
     }
 
-    /// How many requests could not be read, and how many came from servers that are not members.
+    /// What was refused so far.
     #[must_use]
-    pub fn refused(&self) -> (u64, u64) {
-        let inner = &self.0;
-        (
-            inner.malformed.load(Ordering::Relaxed),
-            inner.strangers.load(Ordering::Relaxed),
-        )
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.0.refusals
     }
 
     /// The reply to a request of the server `from`, whoever that proved to be.
@@ -55,7 +49,7 @@ impl Service {
         let reply = match Request::decode(request) {
             Ok(request) => self.answer(from, request).await,
             Err(error) => {
-                self.0.malformed.fetch_add(1, Ordering::Relaxed);
+                self.0.refusals.add(Reason::Malformed);
                 warn!(
                     error = &error as &dyn std::error::Error,
                     from, "a peer's request cannot be read"
@@ -69,7 +63,7 @@ impl Service {
     async fn answer(&self, from: ServerId, request: Request) -> Reply {
         let member = &self.0.member;
         if self.is_stranger(from, &request) {
-            self.0.strangers.fetch_add(1, Ordering::Relaxed);
+            self.0.refusals.add(Reason::NotMember);
             debug!(from, "a server that is not a member was refused");
             return Reply::Failed(format!("server {from} is not a member of this cluster"));
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use tracing::{debug, warn};
 use crate::join::Door;
 use crate::message::MAX_FRAME;
 use crate::network::{Transport, TransportError};
+use crate::refusals::Reason;
 use crate::service::Service;
 use crate::types::{Peer, ServerId};
 
@@ -303,34 +303,6 @@ pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> io::Res
     }
 }
 
-/// What the called end has refused, for metrics.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    handshakes: AtomicU64,
-    strangers: AtomicU64,
-    frames: AtomicU64,
-}
-
-impl Refusals {
-    /// Connections that were no TLS, or whose certificate the authority has not issued.
-    #[must_use]
-    pub fn handshakes(&self) -> u64 {
-        self.handshakes.load(Ordering::Relaxed)
-    }
-
-    /// Connections of others than servers of this cluster.
-    #[must_use]
-    pub fn strangers(&self) -> u64 {
-        self.strangers.load(Ordering::Relaxed)
-    }
-
-    /// Connections on which a message was too long or broke off.
-    #[must_use]
-    pub fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
-    }
-}
-
 /// The called end.
 #[derive(Debug, Clone)]
 pub struct TlsListener {
@@ -338,7 +310,6 @@ pub struct TlsListener {
     cluster: Arc<str>,
     service: Service,
     door: Option<Door>,
-    refusals: Arc<Refusals>,
 }
 
 impl TlsListener {
@@ -350,7 +321,6 @@ impl TlsListener {
             cluster: Arc::from(cluster),
             service,
             door: None,
-            refusals: Arc::default(),
         }
     }
 
@@ -361,10 +331,8 @@ impl TlsListener {
         self
     }
 
-    /// What was refused so far.
-    #[must_use]
-    pub fn refusals(&self) -> Arc<Refusals> {
-        Arc::clone(&self.refusals)
+    fn refuse(&self, reason: Reason) {
+        self.service.refusals().add(reason);
     }
 
     /// Accepts connections until `stop` says so or is gone.
@@ -392,27 +360,30 @@ impl TlsListener {
                 }
             };
             // Where all places are taken the connection is dropped: the caller tries again.
-            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                let listener = self.clone();
-                connections.spawn(async move {
-                    listener.converse(tcp).await;
-                    drop(place);
-                });
-            }
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.refuse(Reason::Busy);
+                continue;
+            };
+            let listener = self.clone();
+            connections.spawn(async move {
+                listener.converse(tcp).await;
+                drop(place);
+            });
         }
     }
 
     async fn converse(&self, tcp: TcpStream) {
-        let greeted = timeout(HANDSHAKE, self.greet(tcp)).await;
-        let Ok(Some((from, mut stream))) = greeted else {
-            return;
+        let (from, mut stream) = match timeout(HANDSHAKE, self.greet(tcp)).await {
+            Ok(Some(greeted)) => greeted,
+            Ok(None) => return,
+            Err(_) => return self.refuse(Reason::Handshake),
         };
         loop {
             let request = match timeout(IDLE.max(FRAME), read_frame(&mut stream)).await {
                 Ok(Ok(Some(request))) => request,
                 Ok(Ok(None)) | Err(_) => return,
                 Ok(Err(error)) => {
-                    self.refusals.frames.fetch_add(1, Ordering::Relaxed);
+                    self.refuse(Reason::Frame);
                     debug!(
                         error = &error as &dyn std::error::Error,
                         from, "a server's message was refused"
@@ -435,7 +406,7 @@ impl TlsListener {
         let mut stream = match acceptor.accept(tcp).await {
             Ok(stream) => stream,
             Err(error) => {
-                self.refusals.handshakes.fetch_add(1, Ordering::Relaxed);
+                self.refuse(Reason::Handshake);
                 debug!(
                     error = &error as &dyn std::error::Error,
                     "a caller of the peer port is no server"
@@ -446,7 +417,17 @@ impl TlsListener {
         let certificates = stream.get_ref().1.peer_certificates();
         let leaf = certificates.and_then(|chain| chain.first());
         let (is_unknown, from) = (leaf.is_none(), leaf.and_then(|leaf| server_id(leaf)));
-        let hello = read_frame(&mut stream).await.ok()??;
+        let hello = match read_frame(&mut stream).await {
+            Ok(hello) => hello?,
+            Err(error) => {
+                self.refuse(Reason::Frame);
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a caller's greeting was refused"
+                );
+                return None;
+            }
+        };
         if is_unknown {
             self.admit(&hello, stream).await;
             return None;
@@ -459,7 +440,7 @@ impl TlsListener {
             (None, _) => "the certificate is not that of a server".to_owned(),
             (_, Err(why)) => why,
         };
-        self.refusals.strangers.fetch_add(1, Ordering::Relaxed);
+        self.refuse(Reason::Stranger);
         debug!(refusal, "a caller of the peer port was refused");
         write_frame(&mut stream, refusal.as_bytes()).await.ok()?;
         None
@@ -470,7 +451,7 @@ impl TlsListener {
         let closed = Err("no server can join through this one");
         let answer = self.door.as_ref().map_or(closed, |door| door.answer(hello));
         let answer = answer.unwrap_or_else(|why| {
-            self.refusals.strangers.fetch_add(1, Ordering::Relaxed);
+            self.refuse(Reason::Stranger);
             warn!(why, "a server that wanted to join was refused");
             [&[1], why.as_bytes()].concat()
         });

@@ -3,4 +3,5 @@
 pub(crate) mod discovery;
 mod etag;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod openapi;

@@ -184,3 +184,22 @@ async fn exec_by_get_needs_the_verb_create() {
         answer.body
     );
 }
+
+#[tokio::test]
+async fn metrics_are_told_in_the_text_that_prometheus_reads_and_only_to_those_who_may_ask() {
+    let api = Api::start().await;
+    assert_eq!(from_outside(&api, "/metrics", &[]).await, 401);
+    let eve = api.as_user("eve", "dev").get("/metrics").await;
+    let words = r#"forbidden: User "eve" cannot get path "/metrics""#;
+    assert_eq!((eve.code, eve.body["message"].as_str()), (403, Some(words)));
+    let response = api.open("GET", "/metrics", &[], Vec::new()).await;
+    let kind = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+    assert!(kind.starts_with("application/openmetrics-text;"), "{kind}");
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(
+        text.contains("# TYPE store_things counter\nstore_things_total 7\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}

@@ -55,6 +55,15 @@ struct Answer {
     body: Value,
 }
 
+/// Metrics of a process that counts one thing.
+fn counted() -> crate::Metrics {
+    let mut metrics = crate::Metrics::default();
+    let counter = prometheus_client::metrics::counter::Counter::<u64>::default();
+    metrics.register("store_things", "Things that were stored", counter.clone());
+    counter.inc_by(7);
+    metrics
+}
+
 impl Api {
     async fn start() -> Self {
         Self::over(MemoryState::default()).await
@@ -81,6 +90,7 @@ impl Api {
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
             accounts: Some(accounts()),
+            metrics: counted(),
         });
         let token = Some(controlplane_pki::BootstrapToken::parse("abcdef.0123456789abcdef").unwrap());
         server

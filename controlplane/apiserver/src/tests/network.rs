@@ -75,6 +75,7 @@ async fn serve(pki: &Pki) -> Served {
         cluster_dns: inner.cluster_dns,
         nodes,
         accounts: inner.accounts.clone(),
+        metrics: crate::Metrics::default(),
     });
     api.service = api.server.in_process(user("admin", "system:masters"));
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();

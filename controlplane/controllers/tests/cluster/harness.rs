@@ -77,6 +77,7 @@ impl Cluster {
             cluster_dns: "10.43.0.10".parse().unwrap(),
             nodes: None,
             accounts: None,
+            metrics: controlplane_apiserver::Metrics::default(),
         });
         let bootstrap = Bootstrap {
             advertise: "10.0.0.1:6443".parse().unwrap(),
