@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -5,7 +6,8 @@ use controlplane_store::{Cause, StateError};
 
 /// A durable log of numbered records: what `controlplane-wal` is on disk and [`MemoryLog`] in memory.
 ///
-/// Called from one thread only. Records `first()..next()` are there; a new log begins at 0.
+/// Called from one thread only. Records `first()..next()` are there; a new log begins at 0. What writes may block its
+/// thread, or wait where time is simulated; when it is dropped half way, it is unknown what was written.
 pub trait Log: Send + 'static {
     /// The first index that was not purged.
     fn first(&self) -> u64;
@@ -21,7 +23,7 @@ pub trait Log: Send + 'static {
     /// # Errors
     ///
     /// [`StateError::Full`] and [`StateError::NotWritten`] promise that nothing was changed.
-    fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError>;
+    fn append(&mut self, records: &[(u64, Bytes)]) -> impl Future<Output = Result<(), StateError>> + Send;
 
     /// Records of `range` from its start on, as many as `max_bytes` holds and at least one.
     ///
@@ -35,21 +37,21 @@ pub trait Log: Send + 'static {
     /// # Errors
     ///
     /// As [`append`](Self::append).
-    fn truncate_from(&mut self, index: u64) -> Result<(), StateError>;
+    fn truncate_from(&mut self, index: u64) -> impl Future<Output = Result<(), StateError>> + Send;
 
     /// Forgets records up to `index`; where that is past the end, the log goes on after it.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append).
-    fn purge_through(&mut self, index: u64) -> Result<(), StateError>;
+    fn purge_through(&mut self, index: u64) -> impl Future<Output = Result<(), StateError>> + Send;
 
     /// Replaces the small data kept beside the records, durably and whole.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append).
-    fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError>;
+    fn set_meta(&mut self, data: &[u8]) -> impl Future<Output = Result<(), StateError>> + Send;
 }
 
 /// A log in memory, for tests. Clones are handles on the same log, so that one survives a server that ends.
@@ -101,7 +103,7 @@ impl Log for MemoryLog {
         self.records().meta.clone()
     }
 
-    fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
+    async fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
         let mut log = self.records();
         log.check()?;
         for (index, record) in records {
@@ -134,14 +136,14 @@ impl Log for MemoryLog {
         Ok(read)
     }
 
-    fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
+    async fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
         let mut log = self.records();
         let kept = usize::try_from(index.saturating_sub(log.first)).unwrap_or(usize::MAX);
         log.records.truncate(kept);
         Ok(())
     }
 
-    fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
+    async fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
         let mut log = self.records();
         while log.first <= index && log.records.pop_front().is_some() {
             log.first += 1;
@@ -150,7 +152,7 @@ impl Log for MemoryLog {
         Ok(())
     }
 
-    fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
+    async fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
         self.records().meta = data.to_vec();
         Ok(())
     }

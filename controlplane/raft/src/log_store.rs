@@ -57,6 +57,15 @@ pub(crate) enum Job {
     },
 }
 
+/// What changes the log.
+#[derive(Debug, Clone, Copy)]
+enum Write<'a> {
+    Append(&'a [(u64, Bytes)]),
+    Meta(&'a [u8]),
+    Truncate(u64),
+    Purge(u64),
+}
+
 /// The handle that the library holds. Clones share the log.
 #[derive(Debug, Clone)]
 pub(crate) struct LogStore {
@@ -89,7 +98,7 @@ pub(crate) struct LogOwner<L> {
 /// # Errors
 ///
 /// Where what the log holds cannot be read.
-pub(crate) fn split<L: Log>(
+pub(crate) async fn split<L: Log>(
     mut log: L,
     health: Arc<Health>,
     stop: watch::Receiver<bool>,
@@ -99,7 +108,7 @@ pub(crate) fn split<L: Log>(
         && log.first() <= purged.index
     {
         // A crash came between noting the purge and doing it.
-        log.purge_through(purged.index)?;
+        log.purge_through(purged.index).await?;
     }
     let last = match log.next().checked_sub(1).filter(|last| *last >= log.first()) {
         Some(last) => read(&log, last..last + 1, MAX_READ)?
@@ -156,16 +165,16 @@ impl<L: Log> LogOwner<L> {
             }
             Job::Meta { meta, reply } => {
                 let meta = meta.encode();
-                answer(reply, self.patiently(|log| log.set_meta(&meta)).await);
+                answer(reply, self.patiently(Write::Meta(&meta)).await);
             }
             Job::Truncate { from, reply } => {
-                answer(reply, self.patiently(|log| log.truncate_from(from)).await);
+                answer(reply, self.patiently(Write::Truncate(from)).await);
             }
             Job::Purge { meta, through, reply } => {
                 let meta = meta.encode();
-                let mut purged = self.patiently(|log| log.set_meta(&meta)).await;
+                let mut purged = self.patiently(Write::Meta(&meta)).await;
                 if purged.is_ok() {
-                    purged = self.patiently(|log| log.purge_through(through)).await;
+                    purged = self.patiently(Write::Purge(through)).await;
                 }
                 answer(reply, purged);
             }
@@ -181,7 +190,7 @@ impl<L: Log> LogOwner<L> {
     /// their clients learn that nothing was written; the library counts on the entries themselves.
     async fn append(&mut self, entries: &[Entry]) -> Result<(), StateError> {
         let began = Instant::now();
-        let appended = self.log.append(&records(entries));
+        let appended = self.log.append(&records(entries)).await;
         let took = began.elapsed().as_secs_f64();
         self.health.append_seconds.observe(took);
         match appended {
@@ -198,16 +207,19 @@ impl<L: Log> LogOwner<L> {
             }
         }
         let records = records(entries);
-        self.patiently(|log| log.append(&records)).await
+        self.patiently(Write::Append(&records)).await
     }
 
     /// Does `write` again for as long as the disk is full: an error would end the member, which has no better disk.
-    async fn patiently(
-        &mut self,
-        mut write: impl FnMut(&mut L) -> Result<(), StateError>,
-    ) -> Result<(), StateError> {
+    async fn patiently(&mut self, write: Write<'_>) -> Result<(), StateError> {
         loop {
-            match write(&mut self.log) {
+            let written = match write {
+                Write::Append(records) => self.log.append(records).await,
+                Write::Meta(meta) => self.log.set_meta(meta).await,
+                Write::Truncate(from) => self.log.truncate_from(from).await,
+                Write::Purge(through) => self.log.purge_through(through).await,
+            };
+            match written {
                 Ok(()) => {
                     self.health.set(Part::Log, None);
                     return Ok(());

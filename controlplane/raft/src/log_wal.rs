@@ -19,7 +19,7 @@ impl<D: Disk> Log for Wal<D> {
         Wal::meta(self).to_vec()
     }
 
-    fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
+    async fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
         // A sync that fails ends the log, so what is refused here was not written and may be tried again, or not.
         Wal::append(self, records).map_err(state_error)?;
         self.sync().map_err(state_error)
@@ -29,15 +29,15 @@ impl<D: Disk> Log for Wal<D> {
         Wal::read(self, range, max_bytes).map_err(state_error)
     }
 
-    fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
+    async fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
         Wal::truncate_from(self, index).map_err(state_error)
     }
 
-    fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
+    async fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
         Wal::purge_through(self, index).map_err(state_error)
     }
 
-    fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
+    async fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
         Wal::set_meta(self, data).map_err(state_error)
     }
 }

@@ -172,8 +172,9 @@ impl Server {
             .map_err(|error| StartError::State(StateError::Corrupt(error.into())))?;
         let health = Arc::<Health>::default();
         let (stop, stopped) = watch::channel(false);
-        let (log, log_owner) =
-            log_store::split(setup.log, Arc::clone(&health), stopped.clone()).map_err(StartError::Log)?;
+        let (log, log_owner) = log_store::split(setup.log, Arc::clone(&health), stopped.clone())
+            .await
+            .map_err(StartError::Log)?;
         check_together(&log, &position)?;
         let replica = Replica::new(loaded);
         let memory = Memory::new(replica.clone(), position);

@@ -69,9 +69,9 @@ impl Log for Deadly<Wal<RealDisk>> {
         Log::meta(&self.inner)
     }
 
-    fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
+    async fn append(&mut self, records: &[(u64, Bytes)]) -> Result<(), StateError> {
         self.reach("before append");
-        let appended = Log::append(&mut self.inner, records);
+        let appended = Log::append(&mut self.inner, records).await;
         self.reach("after append");
         appended
     }
@@ -80,20 +80,20 @@ impl Log for Deadly<Wal<RealDisk>> {
         Log::read(&self.inner, range, max_bytes)
     }
 
-    fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
-        Log::truncate_from(&mut self.inner, index)
+    async fn truncate_from(&mut self, index: u64) -> Result<(), StateError> {
+        Log::truncate_from(&mut self.inner, index).await
     }
 
-    fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
+    async fn purge_through(&mut self, index: u64) -> Result<(), StateError> {
         self.reach("before purge");
-        let purged = Log::purge_through(&mut self.inner, index);
+        let purged = Log::purge_through(&mut self.inner, index).await;
         self.reach("after purge");
         purged
     }
 
-    fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
+    async fn set_meta(&mut self, data: &[u8]) -> Result<(), StateError> {
         self.reach("before meta");
-        let set = Log::set_meta(&mut self.inner, data);
+        let set = Log::set_meta(&mut self.inner, data).await;
         self.reach("after meta");
         set
     }

@@ -4,6 +4,7 @@ use controlplane_raft::ServerId;
 
 use crate::Random;
 use crate::host::End;
+use crate::run::Kinds;
 
 /// Something that goes wrong, or is done, in a run.
 #[derive(Debug, Clone)]
@@ -28,6 +29,10 @@ pub(crate) enum Fault {
     Replace(ServerId),
     /// A new server joins.
     Join,
+    /// A disk takes up to so much longer to sync, for a while.
+    Slow(ServerId, Duration, Duration),
+    /// A bit of what a server has on its disk flips; then it ends in some way, or goes on, and is looked after later.
+    Rot(ServerId, Option<End>, Duration),
 }
 
 /// Which messages get lost.
@@ -39,11 +44,15 @@ pub(crate) enum Direction {
 }
 
 /// Draws what goes wrong next among `servers`.
-pub(crate) fn draw(random: &mut Random, servers: &[ServerId]) -> Option<Fault> {
+pub(crate) fn draw(random: &mut Random, servers: &[ServerId], kinds: Kinds) -> Option<Fault> {
     let one = *random.pick(servers)?;
     let time = |random: &mut Random, most: u64| Duration::from_millis(random.between(20, most));
     let operations = random.below(40);
-    Some(match random.below(24) {
+    let choices = match kinds {
+        Kinds::First => 24,
+        Kinds::All => 28,
+    };
+    Some(match random.below(choices) {
         0..3 => Fault::End(one, End::PowerCut, time(random, 4000)),
         3..5 => Fault::End(one, End::Killed, time(random, 4000)),
         5 => Fault::End(one, End::Stopped, time(random, 2000)),
@@ -65,6 +74,20 @@ pub(crate) fn draw(random: &mut Random, servers: &[ServerId]) -> Option<Fault> {
         }
         20 => Fault::Clock(one, i64::try_from(random.below(7200)).unwrap_or(0) - 3600),
         21..23 => Fault::Replace(one),
-        _ => Fault::Join,
+        23 => Fault::Join,
+        24..26 => {
+            let longer = time(random, 3000);
+            Fault::Slow(one, longer, time(random, 5000))
+        }
+        _ => {
+            let how = random.pick(&[
+                None,
+                None,
+                Some(End::Killed),
+                Some(End::PowerCut),
+                Some(End::Stopped),
+            ]);
+            Fault::Rot(one, how.copied().flatten(), time(random, 5000))
+        }
     })
 }

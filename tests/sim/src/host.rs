@@ -8,6 +8,7 @@ use controlplane_wal::{SimDisk, Wal};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::SimClock;
+use crate::pace::{Pace, PacedLog};
 use crate::state::SimState;
 use crate::{Net, Random, Recorder};
 
@@ -20,6 +21,8 @@ pub(crate) struct Layout {
     pub tuning: Tuning,
     /// How much history is kept.
     pub history: Retention,
+    /// How long a sync takes.
+    pub sync: Duration,
     /// Whether disks only say that they sync: a planted bug.
     pub lying_disks: bool,
 }
@@ -44,6 +47,12 @@ pub(crate) struct Host {
     pub disk: SimDisk,
     /// Its clock.
     pub clock: SimClock,
+    /// How fast its disk is.
+    pub pace: Pace,
+    /// Whether a bit of its disk has flipped.
+    pub rotten: bool,
+    /// Whether it refuses to start for that, and must be replaced.
+    pub refuses: bool,
     state: SimState,
     folder: PathBuf,
     origin: Origin,
@@ -73,13 +82,19 @@ impl Host {
         random: &mut Random,
         recorder: &Recorder,
     ) -> Self {
-        let disk = SimDisk::new(random.draw());
+        let seed = random.draw();
+        let disk = SimDisk::new(seed);
         disk.lie(layout.lying_disks);
+        let state = SimState::new(&format!("server-{id}"), random.fork(), recorder.clone());
         Self {
             id,
             disk,
             clock: SimClock::default(),
-            state: SimState::new(&format!("server-{id}"), random.fork(), recorder.clone()),
+            // Drawn from nothing that others draw from, so that the seeds of before have the world of before.
+            pace: Pace::new(layout.sync, Random::new(!seed)),
+            rotten: false,
+            refuses: false,
+            state,
             folder,
             origin,
             layout,
@@ -106,9 +121,26 @@ impl Host {
         self.state.set_full(full);
     }
 
+    /// Flips a bit of the log, or damages the state, and returns what it was.
+    pub(crate) fn rot(&mut self, random: &mut Random) -> Option<String> {
+        if random.chance(30) {
+            self.state.damage();
+            self.rotten = true;
+            return Some("the state".to_owned());
+        }
+        let names = controlplane_wal::Disk::list(&self.disk).ok()?;
+        let name = random.pick(&names)?;
+        let file = controlplane_wal::Disk::open(&self.disk, name).ok()?;
+        let bits = controlplane_wal::DiskFile::size(&file).ok()? * 8;
+        let bit = usize::try_from(random.below(bits)).ok()?;
+        self.disk.flip_bit(name, bit).ok()?;
+        self.rotten = true;
+        Some(format!("bit {bit} of {name}"))
+    }
+
     /// Starts the server, unless it runs. One that does not come up in time, or fails, is killed; it is tried again later.
     pub(crate) async fn start(&mut self, net: &Net) {
-        if self.server.is_some() {
+        if self.server.is_some() || self.refuses {
             return;
         }
         let started = timeout(Duration::from_secs(20), self.open(net)).await;
@@ -131,7 +163,7 @@ impl Host {
     }
 
     /// With power and without a fault, what was left on disk must do to start.
-    fn check_start(&self, error: &StartError) {
+    fn check_start(&mut self, error: &StartError) {
         let text = chain(error);
         self.recorder
             .note(&format_args!("server {} did not start: {text}", self.id));
@@ -140,7 +172,10 @@ impl Host {
                 error,
                 StartError::State(StateError::Corrupt(_)) | StartError::Log(StateError::Corrupt(_))
             );
-        if damaged && self.disk.is_on() {
+        if damaged && self.rotten {
+            self.recorder.count("damage refused");
+            self.refuses = true;
+        } else if damaged && self.disk.is_on() {
             self.recorder
                 .found(format!("server {} finds its own disk damaged: {text}", self.id));
         }
@@ -162,7 +197,10 @@ impl Host {
         let setup = Setup {
             id: self.id,
             peer: peer(self.id),
-            log,
+            log: PacedLog {
+                wal: log,
+                pace: self.pace.clone(),
+            },
             state,
             loaded,
             transport: Arc::new(net.wire(self.id)),
@@ -190,11 +228,15 @@ impl Host {
                     .note(&format_args!("server {} did not stop in time", self.id));
             }
         }
+        let syncing = self.pace.is_syncing();
         net.unplug(self.id);
         self.server = None;
         let power_cut = how == End::PowerCut || !self.disk.is_on();
         if power_cut {
             self.recorder.count("power cut");
+            if syncing {
+                self.recorder.count("power cut within a sync");
+            }
             self.disk = self.disk.restart();
         }
         self.state = self.state.restart(power_cut);

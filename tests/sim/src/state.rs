@@ -24,6 +24,7 @@ struct Inner {
     random: Random,
     boot: u64,
     full: bool,
+    damaged: bool,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl SimState {
             random,
             boot: 0,
             full: false,
+            damaged: false,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -77,6 +79,11 @@ impl SimState {
         self.inner().full = full;
     }
 
+    /// Damages what is on disk, which is found when it is next looked at.
+    pub(crate) fn damage(&self) {
+        self.inner().damaged = true;
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,6 +100,15 @@ impl SimState {
 }
 
 impl Inner {
+    fn check(&self) -> Result<(), StateError> {
+        match self.damaged {
+            true => Err(StateError::Corrupt(Cause::from(
+                "a bit has flipped in simulation",
+            ))),
+            false => Ok(()),
+        }
+    }
+
     fn settle(&mut self) -> Result<(), StateError> {
         for step in self.pending.drain(..) {
             self.durable.apply(&Applied {
@@ -108,12 +124,14 @@ impl Inner {
 impl State for SimState {
     fn load(&mut self) -> Result<Loaded, StateError> {
         let mut inner = self.running()?;
+        inner.check()?;
         inner.settle()?;
         inner.durable.load()
     }
 
     fn apply(&mut self, applied: &Applied<'_>) -> Result<(), StateError> {
         let mut inner = self.running()?;
+        inner.check()?;
         if inner.full {
             return Err(StateError::Full(Cause::from("no space left in simulation")));
         }
@@ -129,15 +147,18 @@ impl State for SimState {
     }
 
     fn sync(&mut self) -> Result<(), StateError> {
-        self.running()?.settle()
+        let mut inner = self.running()?;
+        inner.check()?;
+        inner.settle()
     }
 
     fn reclaim(&mut self, _now: u64) -> Result<Reclaimed, StateError> {
-        Ok(Reclaimed::Done)
+        self.running()?.check().map(|()| Reclaimed::Done)
     }
 
     fn snapshot(&mut self, into: &Path) -> Result<(), StateError> {
         let mut inner = self.running()?;
+        inner.check()?;
         inner.settle()?;
         inner.durable.snapshot(into)
     }
@@ -146,16 +167,29 @@ impl State for SimState {
         let mut inner = self.running()?;
         inner.settle()?;
         self.recorder.count("snapshot installed");
-        inner.durable.install(from)
+        // Whatever was there before.
+        let installed = inner.durable.install(from)?;
+        inner.damaged = false;
+        Ok(installed)
     }
 
     fn verify(&mut self) -> Result<(), StateError> {
-        self.running()?.durable.verify()
+        self.running()?.check()
     }
 
     fn mend(&mut self, memory: &Loaded) -> Result<(), StateError> {
         let mut inner = self.running()?;
+        if inner.full {
+            return Err(StateError::Full(Cause::from("no space left in simulation")));
+        }
         inner.pending.clear();
-        inner.durable.mend(memory)
+        inner.durable.mend(memory)?;
+        inner.damaged = false;
+        self.recorder.count("state mended");
+        // What was applied in memory and had not been written yet.
+        for batch in &memory.history {
+            self.recorder.applied(&self.server, &Arc::new(batch.clone()));
+        }
+        Ok(())
     }
 }

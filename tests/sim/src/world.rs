@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::faults::{Direction, Fault, draw};
 use crate::host::{End, Host, Layout, peer};
-use crate::run::Bug;
+use crate::run::{Bug, Kinds};
 use crate::traffic::{Watcher, Writer, everything};
 use crate::{Net, Random, Recorder};
 
@@ -29,9 +29,12 @@ pub(crate) struct World {
     layout: Layout,
     folder: PathBuf,
     bug: Option<Bug>,
+    kinds: Kinds,
     next_id: ServerId,
     servers: u64,
     faults: u64,
+    /// Whether the removal of a server was not answered, so that it may yet be done.
+    unsure: bool,
     /// What ends by itself, and when.
     passing: Vec<(Instant, Passing)>,
 }
@@ -43,22 +46,26 @@ enum Passing {
     Room(ServerId),
     Held(ServerId),
     Network,
+    Slow(ServerId),
 }
 
 impl World {
     /// The world of `seed`, in which nothing has happened.
     pub(crate) fn new(seed: u64, bug: Option<Bug>, folder: PathBuf, recorder: Recorder) -> Self {
+        let kinds = Kinds::of(seed);
         let mut random = Random::new(seed);
         let net = Net::new(random.fork(), recorder.clone());
         let servers = *random.pick(&[1, 3, 3, 3, 5]).unwrap_or(&3);
         Self {
-            layout: layout(&mut random, bug),
+            layout: layout(&mut random, bug, kinds, seed),
             random,
             recorder,
             net,
             hosts: BTreeMap::new(),
             folder,
             bug,
+            kinds,
+            unsure: false,
             next_id: 1,
             servers,
             faults: 0,
@@ -186,8 +193,9 @@ impl World {
             let pause = self.random.between(50, 2500);
             sleep(Duration::from_millis(pause)).await;
             self.pass().await;
+            self.rebuild().await;
             let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
-            if let Some(fault) = draw(&mut self.random, &ids) {
+            if let Some(fault) = draw(&mut self.random, &ids, self.kinds) {
                 self.recorder.note(&format_args!("fault {fault:?}"));
                 self.faults += 1;
                 self.strike(fault).await;
@@ -233,6 +241,14 @@ impl World {
             }
             Fault::Replace(id) => self.replace(id).await,
             Fault::Join => self.grow().await,
+            Fault::Slow(id, longer, pause) => {
+                if let Some(host) = self.hosts.get(&id) {
+                    host.pace.stall(longer);
+                    self.recorder.count("disk slow");
+                }
+                self.later(pause, Passing::Slow(id));
+            }
+            Fault::Rot(id, how, pause) => self.rot(id, how, pause).await,
         }
     }
 
@@ -261,20 +277,66 @@ impl World {
 
     /// Removes a server with its disk; what replaces it is another.
     async fn replace(&mut self, id: ServerId) {
-        let Some(members) = self.leader().filter(|_| self.hosts.len() > 1) else {
+        // Without it, those whose disks are right might be too few.
+        if self.hosts.values().any(|host| host.rotten && host.id != id) {
             return;
+        }
+        if self.remove(id).await && self.random.chance(60) {
+            self.grow().await;
+        }
+    }
+
+    /// Has a server removed, and throws it away with its disk; whether that was done.
+    async fn remove(&mut self, id: ServerId) -> bool {
+        let Some(members) = self.leader().filter(|_| self.hosts.len() > 1) else {
+            return false;
         };
         let removed = timeout(Duration::from_secs(5), members.change(Change::Remove(id))).await;
         self.recorder.note(&format_args!("remove {id}: {removed:?}"));
         if !matches!(removed, Ok(Ok(()))) {
-            return;
+            self.unsure = true;
+            return false;
         }
         if let Some(mut host) = self.hosts.remove(&id) {
             host.end(&self.net, End::Killed).await;
         }
         self.recorder.count("server removed");
-        if self.random.chance(60) {
-            self.grow().await;
+        true
+    }
+
+    /// Damages what a server has on disk, unless what others have would not do then.
+    async fn rot(&mut self, id: ServerId, how: Option<End>, pause: Duration) {
+        let members = self.leader().map(|members| members.list()).unwrap_or_default();
+        let voters = members.iter().filter(|info| info.role != Role::Learner);
+        let voters: Vec<ServerId> = voters.map(|info| info.id).collect();
+        let enough = voters.len() > if self.unsure { 3 } else { 2 };
+        let all_right = self.hosts.values().all(|host| !host.rotten);
+        if !enough || !all_right || !voters.iter().all(|id| self.hosts.contains_key(id)) {
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        let Some(what) = host.rot(&mut self.random) else {
+            return;
+        };
+        self.recorder.count("bit flipped");
+        self.recorder.note(&format_args!("server {id} rots: {what}"));
+        match how {
+            Some(how) => self.end(id, how, pause).await,
+            None => self.later(pause, Passing::Start(id)),
+        }
+    }
+
+    /// Replaces a server that refuses to start for damage by an empty one, which gets everything from the others.
+    async fn rebuild(&mut self) {
+        let damaged = self.hosts.values().find(|host| host.refuses).map(|host| host.id);
+        let Some(id) = damaged else { return };
+        if self.remove(id).await {
+            self.recorder.count("server rebuilt");
+            let id = self.add_host(Origin::Join).await;
+            self.recorder
+                .note(&format_args!("server {id} takes the place of a damaged one"));
         }
     }
 
@@ -313,6 +375,11 @@ impl World {
                     .for_each(|host| host.set_full(false)),
                 Passing::Held(id) => self.net.hold(id, false),
                 Passing::Network => self.net.heal(),
+                Passing::Slow(id) => self
+                    .hosts
+                    .get(&id)
+                    .into_iter()
+                    .for_each(|host| host.pace.stall(Duration::ZERO)),
             }
         }
     }
@@ -340,6 +407,7 @@ impl World {
         for host in self.hosts.values_mut() {
             host.disk.clear_faults();
             host.set_full(false);
+            host.pace.stall(Duration::ZERO);
         }
         let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
         for id in &ids {
@@ -368,6 +436,7 @@ impl World {
 
     /// Whether all servers run and vote; those that do not are helped as an operator would.
     async fn all_vote(&mut self) -> bool {
+        self.rebuild().await;
         let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
         for id in &ids {
             if let Some(host) = self.hosts.get_mut(id) {
@@ -434,7 +503,7 @@ impl World {
     }
 }
 
-fn layout(random: &mut Random, bug: Option<Bug>) -> Layout {
+fn layout(random: &mut Random, bug: Option<Bug>, kinds: Kinds, seed: u64) -> Layout {
     let log = controlplane_wal::Options {
         segment_bytes: random.between(4, 64) << 10,
         fill_bytes: 4 << 10,
@@ -452,6 +521,17 @@ fn layout(random: &mut Random, bug: Option<Bug>) -> Layout {
             seconds: random.between(5, 300),
             ..Retention::default()
         },
+        sync: match kinds {
+            Kinds::First => Duration::ZERO,
+            Kinds::All => usual_sync(seed),
+        },
         lying_disks: bug == Some(Bug::LyingDisks),
     }
+}
+
+/// How long disks usually take in the world of `seed`, from none to those that turn.
+fn usual_sync(seed: u64) -> Duration {
+    let choices = [0, 200, 1000, 5000, 20_000];
+    let micros = Random::new(seed.wrapping_mul(3)).pick(&choices).copied();
+    Duration::from_micros(micros.unwrap_or(1000))
 }
