@@ -17,6 +17,12 @@ let
         interval = "1h";
       };
     }).config;
+  uploaded =
+    (machines.machine {
+      imports = [ machines.both ];
+      services.floe.controlplane.settings.backup.s3.bucket = "floe";
+      services.floe.controlplane.backupCredentialsFile = "/run/secrets/s3";
+    }).config;
   writable = machine: machine.systemd.services.floe-controlplane.serviceConfig.ReadWritePaths or [ ];
   expect = what: holds: lib.assertMsg holds "expected: ${what}";
 in
@@ -38,6 +44,11 @@ assert expect "a schedule of backups opens their directory to the unit, and noth
   writable scheduled == [ "/srv/backups" ]
   && scheduled.systemd.tmpfiles.rules == [ "d '/srv/backups' 0700 root root -" ]
   && writable both == [ ]
+);
+assert expect "credentials for a bucket go through systemd, and no directory is opened" (
+  uploaded.systemd.services.floe-controlplane.serviceConfig.LoadCredential == [ "s3:/run/secrets/s3" ]
+  && uploaded.services.floe.controlplane.settings.backup.s3.credentials_file == "s3"
+  && writable uploaded == [ ]
 );
 pkgs.runCommand "floe-modules"
   {

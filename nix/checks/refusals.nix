@@ -32,6 +32,13 @@ let
       bootstrap_token_file = "${builtins.storeDir}/token";
     };
     "give an absolute path" = settings "agent" { bootstrap_token_file = "token"; };
+    "credentials for backups in a bucket lie in the Nix store" = {
+      services.floe.controlplane.settings.backup.s3.bucket = "floe";
+      services.floe.controlplane.backupCredentialsFile = "${builtins.storeDir}/s3";
+    };
+    "is given and no bucket" = {
+      services.floe.controlplane.backupCredentialsFile = "/run/secrets/s3";
+    };
     "choose separate ranges" = settings "controlplane" { service_cidr = "10.42.0.0/16"; };
     "give an address and a port" = settings "controlplane" { listen = "10.0.0.1"; };
   };

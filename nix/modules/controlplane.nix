@@ -2,6 +2,9 @@
 { config, lib, ... }:
 let
   cfg = config.services.floe.controlplane;
+  backup = cfg.settings.backup or { };
+  credentials = cfg.backupCredentialsFile;
+  secret = backup.s3.credentials_file or "";
 in
 {
   imports = [
@@ -68,17 +71,40 @@ in
     })
   ];
 
+  options.services.floe.controlplane.backupCredentialsFile = lib.mkOption {
+    type = lib.types.nullOr lib.types.str;
+    default = null;
+    example = "/run/secrets/floe-s3";
+    description = ''
+      File with the credentials for `settings.backup.s3`, in the form of {file}`~/.aws/credentials`; systemd hands it to the
+      unit alone. Without it, the machine's role is used, or what `settings.backup.s3.credentials_file` names.
+    '';
+  };
+
   config = lib.mkIf cfg.enable {
     # The unit may write nothing but its state; backups made by schedule have a directory of their own.
     systemd = {
-      services.floe-controlplane.serviceConfig = lib.optionalAttrs (cfg.settings ? backup) {
-        ReadWritePaths = [ cfg.settings.backup.directory ];
-      };
-      tmpfiles.rules = lib.optional (
-        cfg.settings ? backup
-      ) "d '${cfg.settings.backup.directory}' 0700 root root -";
+      services.floe-controlplane.serviceConfig =
+        lib.optionalAttrs (backup ? directory) { ReadWritePaths = [ backup.directory ]; }
+        // lib.optionalAttrs (credentials != null) { LoadCredential = [ "s3:${credentials}" ]; };
+      tmpfiles.rules = lib.optional (backup ? directory) "d '${backup.directory}' 0700 root root -";
+    };
+    services.floe.controlplane.settings = lib.optionalAttrs (credentials != null) {
+      backup.s3.credentials_file = lib.mkDefault "s3";
     };
     assertions = [
+      {
+        assertion =
+          !lib.any (lib.hasPrefix builtins.storeDir) [
+            (toString credentials)
+            secret
+          ];
+        message = "services.floe.controlplane: the credentials for backups in a bucket lie in the Nix store, which everyone can read: name a file that is put on the machine by other means in backupCredentialsFile.";
+      }
+      {
+        assertion = credentials == null || backup.s3 ? bucket;
+        message = "services.floe.controlplane.backupCredentialsFile is given and no bucket: set settings.backup.s3.bucket, too.";
+      }
       {
         assertion = cfg.settings.pod_cidr != cfg.settings.service_cidr;
         message = "services.floe.controlplane.settings.pod_cidr and service_cidr are both ${cfg.settings.pod_cidr}: choose separate ranges.";

@@ -1,13 +1,18 @@
-//! Backups by schedule, into a directory.
+//! Backups by schedule, into a directory, a bucket, or both.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod bucket;
+mod directory;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use controlplane_bucket::Settings;
+use controlplane_raft::Members;
 use controlplane_store_sqlite::Archive;
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use serde::Deserialize;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -24,7 +29,8 @@ const RETRY: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Raw {
-    directory: PathBuf,
+    directory: Option<PathBuf>,
+    s3: Option<Settings>,
     #[serde(default = "daily")]
     interval: String,
     #[serde(default = "week")]
@@ -39,12 +45,21 @@ const fn week() -> usize {
     7
 }
 
-/// When and where backups are made, and how many are kept.
+/// When and where backups are made, and how many are kept at each place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    directory: PathBuf,
+    places: Vec<Place>,
     interval: SignedDuration,
     keep: usize,
+}
+
+/// Where backups lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// Of this server; each makes its own.
+    Directory(PathBuf),
+    /// Of the whole cluster; the server that leads fills it.
+    Bucket(Settings),
 }
 
 impl Schedule {
@@ -54,9 +69,6 @@ impl Schedule {
     ///
     /// Names the key and its value.
     pub(crate) fn check(raw: Raw) -> anyhow::Result<Self> {
-        if !raw.directory.is_absolute() {
-            bail!("backup.directory = {:?}: must be an absolute path", raw.directory);
-        }
         let interval = duration(&raw.interval).with_context(|| {
             format!(
                 "backup.interval = {:?}: must be a duration such as 6h or 30m",
@@ -69,76 +81,43 @@ impl Schedule {
         if raw.keep == 0 {
             bail!("backup.keep = 0: must be at least 1; leave the table `backup` out for no backups");
         }
+        if let Some(directory) = raw
+            .directory
+            .as_ref()
+            .filter(|directory| !directory.is_absolute())
+        {
+            bail!("backup.directory = {directory:?}: must be an absolute path");
+        }
+        if let Some(settings) = &raw.s3 {
+            settings
+                .check()
+                .map_err(|error| anyhow::anyhow!("backup.s3.{error}"))?;
+        }
+        let places = raw.directory.map(Place::Directory).into_iter();
+        let places: Vec<Place> = places.chain(raw.s3.map(Place::Bucket)).collect();
+        if places.is_empty() {
+            bail!("backup: needs `directory`, or a table `backup.s3` with `bucket`, or both");
+        }
         Ok(Self {
-            directory: raw.directory,
+            places,
             interval,
             keep: raw.keep,
         })
     }
 
-    /// Removes what a server that was killed left of backups it was making.
-    fn clean_up(&self) -> anyhow::Result<()> {
-        let what = || format!("clean up {}", self.directory.display());
-        for found in fs::read_dir(&self.directory).with_context(what)? {
-            let found = found.with_context(what)?;
-            let name = found.file_name();
-            let unfinished = name.to_str().and_then(|name| name.strip_suffix(".part"));
-            if unfinished.is_some_and(|name| time_of(name).is_some()) {
-                fs::remove_file(found.path()).with_context(what)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Names of the backups that are there, the oldest first.
-    fn made(&self) -> anyhow::Result<Vec<String>> {
-        let what = || format!("list {}", self.directory.display());
-        let mut names = Vec::new();
-        for found in fs::read_dir(&self.directory).with_context(what)? {
-            let name = found.with_context(what)?.file_name();
-            names.extend(
-                name.to_str()
-                    .filter(|name| time_of(name).is_some())
-                    .map(str::to_owned),
-            );
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// How long until the next is due.
-    fn wait(&self, now: Timestamp) -> Duration {
-        let last = self.made().ok().and_then(|made| time_of(made.last()?));
+    /// How long until the next is due, where the newest of `made` is the last.
+    fn wait(&self, made: &[String], now: Timestamp) -> Duration {
+        let last = made.last().and_then(|name| time_of(name));
         let due = last.and_then(|last| last.checked_add(self.interval).ok());
         due.map_or(Duration::ZERO, |due| {
             Duration::try_from(due.duration_since(now)).unwrap_or_default()
         })
     }
 
-    /// Makes one, then removes those beyond what is kept. Blocks.
-    fn make(&self, archive: &Archive, now: Timestamp) -> anyhow::Result<PathBuf> {
-        make_private(&self.directory)?;
-        let file = self.directory.join(now.strftime(NAME).to_string());
-        archive
-            .backup(&file)
-            .with_context(|| format!("write the backup {}", file.display()))?;
-        self.clean_up()?;
-        let made = self.made()?;
-        for old in made.iter().take(made.len().saturating_sub(self.keep)) {
-            let old = self.directory.join(old);
-            fs::remove_file(&old).with_context(|| format!("remove the old backup {}", old.display()))?;
-        }
-        Ok(file)
+    /// Those of `made`, which are in order, that are beyond what is kept.
+    fn beyond<'a>(&self, made: &'a [String]) -> impl Iterator<Item = &'a String> {
+        made.iter().take(made.len().saturating_sub(self.keep))
     }
-}
-
-fn make_private(directory: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
-    made.with_context(|| format!("create {} (key `backup.directory`)", directory.display()))
 }
 
 /// When the backup of that name was made; none for other files, which are never touched.
@@ -147,49 +126,80 @@ fn time_of(name: &str) -> Option<Timestamp> {
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
+/// What backups are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) archive: Archive,
+    pub(crate) members: Members,
+    pub(crate) state_dir: PathBuf,
+}
+
 /// Makes backups until `stop`; at once, where the last one is longer ago than the interval.
-pub(crate) async fn run(schedule: Option<Schedule>, archive: Archive, stop: CancellationToken) {
+pub(crate) async fn run(schedule: Option<Schedule>, source: Source, stop: CancellationToken) {
     let Some(schedule) = schedule else { return };
-    let mut wait = schedule.wait(Timestamp::now());
+    let mut places = JoinSet::new();
+    for place in schedule.places.clone() {
+        let (schedule, source, stop) = (schedule.clone(), source.clone(), stop.clone());
+        // A backup under way is cut short by the end of the process: it has no name yet, and is cleaned up by the next.
+        places.spawn(async move {
+            // Cancel-safe: as above.
+            stop.run_until_cancelled(fill(&place, &schedule, &source)).await;
+        });
+    }
+    while places.join_next().await.is_some() {}
+}
+
+/// Makes backups at `place` for ever.
+async fn fill(place: &Place, schedule: &Schedule, source: &Source) {
+    let mut leads = source.members.leadership();
     loop {
-        tokio::select! {
-            // Cancel-safe: a token stays cancelled.
-            () = stop.cancelled() => return,
-            // Cancel-safe: a dropped sleep loses nothing.
-            () = tokio::time::sleep(wait) => {}
+        if matches!(place, Place::Bucket(_)) && leads.wait_for(|leads| *leads).await.is_err() {
+            return;
         }
-        let (now, plan, archive) = (Timestamp::now(), schedule.clone(), archive.clone());
-        let made = tokio::task::spawn_blocking(move || plan.make(&archive, now)).await;
-        wait = match made.map_err(anyhow::Error::from).flatten() {
-            Ok(file) => {
-                info!(file = %file.display(), "backup made");
-                schedule.wait(Timestamp::now())
-            }
+        let wait = match next(place, schedule, source).await {
+            Ok(wait) => wait,
             Err(error) => {
                 error!(error = format!("{error:#}"), "backup failed");
                 RETRY
             }
         };
+        tokio::time::sleep(wait).await;
     }
+}
+
+/// Makes a backup where one is due, and says how long until the next is.
+async fn next(place: &Place, schedule: &Schedule, source: &Source) -> anyhow::Result<Duration> {
+    let now = Timestamp::now();
+    match place {
+        Place::Directory(directory) => {
+            let (directory, schedule, archive) =
+                (directory.clone(), schedule.clone(), source.archive.clone());
+            tokio::task::spawn_blocking(move || directory::next(&directory, &schedule, &archive, now)).await?
+        }
+        Place::Bucket(settings) => bucket::next(settings, schedule, source, now).await,
+    }
+}
+
+fn tell(file: &str) {
+    info!(file, "backup made");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use controlplane_store_sqlite::{SqliteState, inspect};
 
     fn schedule(text: &str) -> anyhow::Result<Schedule> {
         Schedule::check(toml::from_str(text)?)
     }
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_700_000_000 + seconds).unwrap()
-    }
-
     #[test]
-    fn a_schedule_is_a_directory_an_interval_and_a_number() {
+    fn a_schedule_is_a_place_or_two_an_interval_and_a_number() {
         let usual = schedule("directory = \"/backups\"").unwrap();
         assert_eq!((usual.interval, usual.keep), (SignedDuration::from_hours(24), 7));
+        let both = schedule("directory = \"/b\"\ninterval = \"7d\"\n[s3]\nbucket = \"floe\"").unwrap();
+        let bucket = Place::Bucket(Settings::of("floe"));
+        assert_eq!(both.places, [Place::Directory("/b".into()), bucket]);
+        assert_eq!(both.interval, SignedDuration::from_hours(168));
         for (text, expected) in [
             (
                 "directory = \"backups\"",
@@ -208,40 +218,15 @@ mod tests {
                 "backup.keep = 0: must be at least 1",
             ),
             ("directory = \"/b\"\nbucket = 0", "unknown field `bucket`"),
-            ("keep = 1", "missing field `directory`"),
+            ("keep = 1", "needs `directory`, or a table `backup.s3`"),
+            (
+                "[s3]\nbucket = \"B\"",
+                "backup.s3.bucket = \"B\": must be the name of a bucket",
+            ),
+            ("[s3]\nregion = \"here\"", "missing field `bucket`"),
         ] {
             let refused = format!("{:#}", schedule(text).unwrap_err());
             assert!(refused.contains(expected), "{refused}");
         }
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_other_files_are_not_touched() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = SqliteState::open(&folder.path().join("store.db")).unwrap();
-        let directory = folder.path().join("backups");
-        let plan = Schedule {
-            directory: directory.clone(),
-            interval: SignedDuration::from_hours(1),
-            keep: 2,
-        };
-        make_private(&directory).unwrap();
-        fs::write(directory.join("floe-notes.txt"), "mine").unwrap();
-        fs::write(directory.join("floe-20231101T001320Z.db.part"), "of a crash").unwrap();
-        assert_eq!(plan.wait(at(0)), Duration::ZERO);
-        for hour in 0..4 {
-            let file = plan.make(&state.archive(), at(hour * 3600)).unwrap();
-            assert_eq!(inspect(&file).unwrap().revision, 1);
-        }
-        assert_eq!(
-            plan.made().unwrap(),
-            ["floe-20231115T001320Z.db", "floe-20231115T011320Z.db"]
-        );
-        assert_eq!(plan.wait(at(3 * 3600 + 60)), Duration::from_secs(59 * 60));
-        assert_eq!(plan.wait(at(9 * 3600)), Duration::ZERO);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 3);
-        // One that fails leaves the others.
-        assert!(plan.make(&state.archive(), at(3 * 3600)).is_err());
-        assert_eq!(plan.made().unwrap().len(), 2);
     }
 }

@@ -12,7 +12,6 @@ use controlplane_apiserver::{
 use controlplane_controllers::PodRange;
 use controlplane_pki::CertificateAuthority;
 use controlplane_raft::Members;
-use controlplane_store_sqlite::Archive;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -68,7 +67,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .context("make the cluster's first objects")?;
     let parts = Serving {
         server,
-        archive: storage.archive(),
+        backups: backups::Source {
+            archive: storage.archive(),
+            members: storage.members(),
+            state_dir: config.state_dir.clone(),
+        },
         members: storage.members(),
     };
     let served = serve(Arc::new(config), identities, parts, listener).await;
@@ -79,7 +82,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 /// What is served.
 struct Serving {
     server: ApiServer,
-    archive: Archive,
+    backups: backups::Source,
     members: Members,
 }
 
@@ -98,7 +101,7 @@ async fn serve(
     api.spawn(supervisor::keep_alive(stop_api.clone()));
     api.spawn(backups::run(
         config.backups.clone(),
-        parts.archive,
+        parts.backups,
         stop_api.clone(),
     ));
     let clients = Clients {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use controlplane_apiserver::{Metrics, Trouble};
@@ -22,6 +23,9 @@ use crate::joining;
 
 /// Bytes that must be free beside what a write takes itself: what the state on disk and SQLite's own log need.
 const SPARE: u64 = 4 << 20;
+
+/// How long a reader of the file waits for it to have what memory has; it is behind for longer where the disk is full.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// The open store, and what answers other servers.
 #[derive(Debug)]
@@ -131,8 +135,15 @@ impl Storage {
 
     /// What reads the state's file beside it, and tells where that is damaged.
     pub(crate) fn archive(&self) -> Archive {
-        let members = self.server.members();
-        self.archive.clone().reporting(move |error| {
+        let (owner, members) = (self.server.members(), self.server.members());
+        let archive = self.archive.clone().settling(move || {
+            if !owner.settle(SETTLE) {
+                tracing::warn!(
+                    "the state on disk is behind: what is read from it may lack the newest writes"
+                );
+            }
+        });
+        archive.reporting(move |error| {
             let why = std::error::Error::source(error).map(ToString::to_string);
             members.damaged(why.unwrap_or_else(|| error.to_string()));
         })

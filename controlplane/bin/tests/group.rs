@@ -269,6 +269,42 @@ mod group {
         assert!(left[0].create("of-two").await);
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_server_gives_a_whole_backup_of_all_that_was_acknowledged() {
+        let servers = three().await;
+        // The namespaces' own come by themselves.
+        let mut made = 0;
+        eventually("all namespaces have theirs", &[&servers[0]], || async {
+            let names = servers[0].names().await.unwrap_or_default();
+            names.contains("kube-root-ca.crt")
+        })
+        .await;
+        for (number, server) in servers.iter().cycle().take(12).enumerate() {
+            let name = format!("through-{number}");
+            assert!(server.create(&name).await, "{}", server.log());
+            let request = http::Request::get("/backup").body(kube::client::Body::empty());
+            let answer = server
+                .client()
+                .await
+                .unwrap()
+                .send(request.unwrap())
+                .await
+                .unwrap();
+            assert!(answer.status().is_success());
+            let bytes = answer.into_body().collect_bytes().await.unwrap();
+            let file = server.dir.path().join("backup.db");
+            std::fs::write(&file, &bytes).unwrap();
+            let found = controlplane_store_sqlite::inspect(&file).unwrap();
+            let maps = found.resources["configmaps"].objects;
+            assert!(
+                maps > made,
+                "the last is missing from {}: {made} before, {maps} now",
+                server.name
+            );
+            made = maps;
+        }
+    }
+
     #[test]
     fn a_wrong_join_token_is_refused_in_one_sentence() {
         let mut first = Server::new("one", None);

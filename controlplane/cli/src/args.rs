@@ -120,7 +120,10 @@ impl Args {
                 let said = Box::pin(backup::run(&client, &args)).await?;
                 verbs::Output::stdout().line(&said)?;
             }
-            Command::Restore(args) => verbs::Output::stdout().line(&restore::run(&args)?)?,
+            Command::Restore(args) => {
+                let said = Box::pin(restore::run(&args)).await?;
+                verbs::Output::stdout().line(&said)?;
+            }
             Command::Server(command) => server::run(command)?,
             Command::Completion { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "floe", &mut std::io::stdout());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use controlplane_store::{Applied, Batch, Clock, Loaded, Reclaimed, Revision, State, StateError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +19,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const IDLE: Duration = Duration::from_millis(200);
 /// How soon it is tried again to write a damaged state anew, where that failed.
 const MEND_AGAIN: Duration = Duration::from_secs(5);
+/// Time between two tries to get into a queue that is full.
+const LOOK: Duration = Duration::from_millis(5);
 /// How often upkeep looks at state that nobody changes.
 const SELDOM: Duration = Duration::from_secs(600);
 /// Writes between two steps of upkeep under constant load.
@@ -49,6 +51,10 @@ enum Job {
     Install {
         from: PathBuf,
         reply: Reply<Loaded>,
+    },
+    /// Answers when everything before it is done.
+    Settle {
+        reply: std::sync::mpsc::SyncSender<()>,
     },
     /// Somebody who read the file found this.
     Damaged(StateError),
@@ -128,6 +134,24 @@ impl Keeper {
         self.ask(|reply| Job::Install { from, reply }).await
     }
 
+    /// Returns when everything handed over before is written, or `within` is over, as on a full disk; tells which. Blocks its
+    /// thread, which must be none of the runtime's.
+    pub(crate) fn settle(&self, within: Duration) -> bool {
+        let (reply, settled) = std::sync::mpsc::sync_channel(1);
+        let begun = Instant::now();
+        let mut job = Job::Settle { reply };
+        while let Err(mpsc::error::TrySendError::Full(back)) = self.0.try_send(job) {
+            if begun.elapsed() >= within {
+                return false;
+            }
+            job = back;
+            std::thread::sleep(LOOK);
+        }
+        settled
+            .recv_timeout(within.saturating_sub(begun.elapsed()))
+            .is_ok()
+    }
+
     /// Tells of damage that a reader of the file found.
     pub(crate) fn damaged(&self, why: String) {
         // Where the queue is full, the next reader tells again; where the state has ended, nobody is left to mend it.
@@ -158,6 +182,8 @@ impl<S: State> StateOwner<S> {
                     let made = self.try_on(|state| state.snapshot(&into));
                     answer(reply, made.map(|()| self.position.clone()));
                 }
+                // Whoever asked may have given up.
+                Some(Job::Settle { reply }) => reply.send(()).unwrap_or_default(),
                 Some(Job::Damaged(error)) => self.doubt(error),
                 Some(Job::Install { from, reply }) => self.install(&from, reply),
                 None => return,

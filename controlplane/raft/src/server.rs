@@ -357,6 +357,13 @@ impl Members {
         self.0.health.trouble()
     }
 
+    /// Returns when the state on disk, which follows memory, has all that was applied before the call, or `within` is over, as
+    /// on a full disk; tells which. Blocks its thread, which must be none of the runtime's.
+    #[must_use]
+    pub fn settle(&self, within: Duration) -> bool {
+        self.0.keeper.settle(within)
+    }
+
     /// Tells that somebody who read the state's file found it damaged: it is written anew from memory, and until that is done
     /// this server takes no writes and does not lead where others can.
     pub fn damaged(&self, why: String) {

@@ -9,10 +9,8 @@
 )]
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use controlplane_store::{
 };
 use controlplane_store_sqlite::SqliteState;
 use controlplane_wal::{RealDisk, Wal};
+use tests_kill::Victim;
 
 const STORE: &str = "FLOE_TEST_CRASH_STORE";
 const STEP: &str = "FLOE_TEST_CRASH_STEP";
@@ -232,30 +231,15 @@ fn put(name: &str, text: &str) -> Op {
     }
 }
 
-fn start_writer(path: &Path, step: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writer", "--ignored", "--nocapture"])
-        .env(STORE, path)
-        .env(STEP, step)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+fn start_writer(path: &Path, step: &str) -> Victim {
+    Victim::start("writer", [(STORE, path.as_os_str()), (STEP, step.as_ref())])
 }
 
 /// The last acknowledged revision and round, once the writer is dead.
-fn last_acknowledged(child: &mut Child) -> Option<(u64, u64)> {
-    let lines = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    let acknowledged = lines.filter_map(|line| {
-        let (_, numbers) = line.split_once("acknowledged ")?;
-        let (revision, round) = numbers.split_once(' ')?;
-        Some((revision.parse().ok()?, round.parse().ok()?))
-    });
-    let last = acknowledged.last();
-    child.wait().unwrap();
-    last
+fn last_acknowledged(writer: &mut Victim) -> Option<(u64, u64)> {
+    let said = writer.said("acknowledged ");
+    let (revision, round) = said.last()?.split_once(' ')?;
+    Some((revision.parse().ok()?, round.parse().ok()?))
 }
 
 /// Opens the file and checks it against what the writer was told; returns the revision.
@@ -314,7 +298,7 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_step() {
     ] {
         let mut child = start_writer(&path, step);
         let deadline = std::thread::spawn({
-            let pid = rustix::process::Pid::from_child(&child);
+            let pid = rustix::process::Pid::from_child(child.child());
             move || {
                 // Steps that only an idle or long-running store reaches are cut short.
                 std::thread::sleep(Duration::from_secs(2));
@@ -335,7 +319,7 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_moment() {
     for run in 0..20_u64 {
         let mut child = start_writer(&path, "");
         std::thread::sleep(Duration::from_millis(20 + run * 7));
-        child.kill().unwrap();
+        child.kill();
         let acknowledged = last_acknowledged(&mut child);
         reached = check(&path, acknowledged, reached).await;
     }

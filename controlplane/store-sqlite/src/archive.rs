@@ -25,6 +25,8 @@ pub struct Archive {
     path: PathBuf,
     /// Told of damage.
     report: Option<Report>,
+    /// Returns when the file has what memory has.
+    settle: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 type Report = Arc<dyn Fn(&StateError) + Send + Sync>;
@@ -39,7 +41,11 @@ impl fmt::Debug for Archive {
 
 impl Archive {
     pub(crate) fn of(path: PathBuf) -> Self {
-        Self { path, report: None }
+        Self {
+            path,
+            report: None,
+            settle: None,
+        }
     }
 
     /// The same, telling `report` whenever what is read is damaged.
@@ -47,6 +53,22 @@ impl Archive {
     pub fn reporting(mut self, report: impl Fn(&StateError) + Send + Sync + 'static) -> Self {
         self.report = Some(Arc::new(report));
         self
+    }
+
+    /// The same, calling `settle` before anything is read: it returns when the file, which follows memory, has what was
+    /// acknowledged before the call.
+    #[must_use]
+    pub fn settling(mut self, settle: impl Fn() + Send + Sync + 'static) -> Self {
+        self.settle = Some(Arc::new(settle));
+        self
+    }
+
+    /// A connection that sees all that was acknowledged.
+    fn settled(&self) -> Result<Connection, StateError> {
+        if let Some(settle) = &self.settle {
+            settle();
+        }
+        self.connect()
     }
 
     fn tell(&self, error: &StateError) {
@@ -69,7 +91,7 @@ impl Archive {
         let part = part_of(into);
         // Left by a crash, where it is there.
         std::fs::remove_file(&part).ok();
-        let made = copy::whole(&self.connect()?, &part)
+        let made = copy::whole(&self.settled()?, &part)
             .and_then(|()| copy::read(&part).map(drop))
             .and_then(|()| copy::publish(&part, into));
         made.inspect_err(|error| {
@@ -100,7 +122,7 @@ impl Archive {
     ///
     /// Where it is not understood, wants more than reading, or takes too long; what is wrong is told in SQLite's words.
     pub fn query(&self, query: &Query) -> Result<Answer, QueryError> {
-        let answered = self.connect().map_err(QueryError::from);
+        let answered = self.settled().map_err(QueryError::from);
         answered
             .and_then(|db| query::answer(db, query))
             .inspect_err(|error| match error {
@@ -129,7 +151,7 @@ impl Archive {
     }
 
     fn past<T>(&self, read: impl FnOnce(&Connection) -> Result<T, PastError>) -> Result<T, PastError> {
-        let db = self.connect().map_err(PastError::from);
+        let db = self.settled().map_err(PastError::from);
         db.and_then(|db| read(&db)).inspect_err(|error| match error {
             PastError::Failed(cause) => self.tell(cause),
             PastError::Forgotten { .. } | PastError::Future { .. } => {}

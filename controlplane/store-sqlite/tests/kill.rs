@@ -6,14 +6,13 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use controlplane_store::{Applied, Machine, Revision, State};
 use controlplane_store_sqlite::{Keep, SqliteState};
 use support::{START, object, put};
+use tests_kill::Victim;
 
 const FOLDER: &str = "FLOE_TEST_KILL_FOLDER";
 
@@ -73,36 +72,17 @@ fn step(state: &mut SqliteState, machine: &mut Machine, round: u64) {
         .unwrap();
 }
 
-fn start(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writer", "--ignored", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn last_reached(child: &mut Child) -> u64 {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let reached = lines
-        .map_while(Result::ok)
-        .filter_map(|line| line.rsplit_once("reached ")?.1.parse().ok())
-        .last();
-    child.wait().unwrap();
-    reached.unwrap_or(0)
-}
-
 #[test]
 fn what_was_applied_or_installed_is_there_when_killed_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let mut before = 0;
     for run in 0..25_u64 {
-        let mut child = start(folder.path());
+        let mut writer = Victim::start("writer", [(FOLDER, folder.path().as_os_str())]);
         std::thread::sleep(Duration::from_millis(30 + run * 5));
-        child.kill().unwrap();
-        let reached = last_reached(&mut child).max(before);
+        writer.kill();
+        let said = writer.said("reached ");
+        let reached = said.last().map_or(before, |number| number.parse().unwrap());
         let loaded = support::open(&path).load().unwrap();
         let found = loaded.revision.get();
         assert!(

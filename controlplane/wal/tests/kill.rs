@@ -3,13 +3,12 @@
 //! The writer is this test program started again; it prints the index of each record that was synced.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up must stop")]
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use controlplane_wal::{Options, RealDisk, Wal};
+use tests_kill::Victim;
 
 const FOLDER: &str = "FLOE_TEST_WAL";
 
@@ -51,29 +50,16 @@ fn writer() {
     }
 }
 
-fn start_writer(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "writer", "--ignored", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
 #[test]
 fn every_synced_record_survives_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let mut told = 0;
     for round in 0..12 {
-        let mut writer = start_writer(folder.path());
-        let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let mut writer = Victim::start("writer", [(FOLDER, folder.path().as_os_str())]);
         std::thread::sleep(Duration::from_millis(30 + round * 13));
-        writer.kill().unwrap();
-        writer.wait().unwrap();
-        let numbers = lines.map_while(Result::ok);
-        let numbers = numbers.filter_map(|line| line.rsplit_once("synced ")?.1.parse::<u64>().ok());
-        told = numbers.last().unwrap_or(told);
+        writer.kill();
+        let said = writer.said("synced ");
+        told = said.last().map_or(told, |number| number.parse().unwrap());
         let (wal, recovered) = Wal::open(RealDisk::open(folder.path()).unwrap(), options()).unwrap();
         assert!(wal.next() >= told, "synced up to {told}, found {recovered:?}");
         let meta = u64::from_le_bytes(recovered.meta.try_into().unwrap_or_default());

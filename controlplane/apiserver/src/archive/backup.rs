@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
-use crate::archive::SharedArchive;
+use crate::archive::{SharedArchive, up_to_date};
 use crate::auth::authorize;
 use crate::reply::{self, Reply, bug};
 use crate::server::Inner;
@@ -40,6 +40,7 @@ pub(crate) async fn download(
 async fn answer(server: &Inner, user: &UserInfo) -> Reply {
     authorize::other_path(user, "/backup")?;
     let archive = server.archive.as_ref().ok_or_else(ApiError::no_such_path)?;
+    let warning = up_to_date(&server.store).await;
     let Copy { file, bytes, digest } = copy(archive).await?;
     let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK);
     let mut response = Response::new(Body::from_stream(stream));
@@ -50,6 +51,7 @@ async fn answer(server: &Inner, user: &UserInfo) -> Reply {
     let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(digest));
     let digest = HeaderValue::from_str(&digest).map_err(|error| bug("write a digest", &error))?;
     headers.insert(REPR_DIGEST, digest);
+    reply::add_warnings(&mut response, warning.as_slice());
     Ok(response)
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod query;
 use std::time::Duration;
 
 use controlplane_api::ApiError;
+use controlplane_store::Store;
 use controlplane_store_sqlite::Archive;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -18,6 +19,16 @@ const READERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Seconds after which a caller who had no turn may come again.
 const AGAIN: u32 = 5;
+
+/// Waits until this server has what any had acknowledged; where no server leads, what it has must do, and that is said.
+async fn up_to_date(store: &Store) -> Option<String> {
+    let barrier = store.read_barrier().await.err()?;
+    tracing::warn!(
+        error = &barrier as &dyn std::error::Error,
+        "the archive is read without knowing what is newest"
+    );
+    Some(format!("this server may not have the newest writes: {barrier}"))
+}
 
 /// The archive, used by few at a time.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use controlplane_store_sqlite::{Answer, Cell, Query, QueryError};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::archive::up_to_date;
 use crate::call::Call;
 use crate::reply::{self, Reply, bug};
 use crate::write::intake::{self, Expected, Intake};
@@ -26,13 +27,16 @@ const BYTES: usize = 8 << 20;
 /// 422 for what is no query, 504 where it takes too long, 429 where too many are asked.
 pub(crate) async fn answer(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let Intake {
-        mut object, warnings, ..
+        mut object,
+        mut warnings,
+        ..
     } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
     let query = read(&object).map_err(|error| invalid(&call, &object, error))?;
     let Some(archive) = &call.server.archive else {
         return Err(ApiError::no_such_path());
     };
     let time = query.time;
+    warnings.extend(up_to_date(call.store()).await);
     let answered = archive.read("query the store", move |archive| archive.query(&query));
     let answer = answered.await?.map_err(|error| match &error {
         QueryError::Refused(_) | QueryError::TooLarge(_) => {
