@@ -26,6 +26,7 @@ use crate::node::Reporter;
 use crate::objects::Objects;
 use crate::pods::{self, Registry};
 use crate::pulls::Pulls;
+use crate::servers::Servers;
 use crate::{identity, libexec, node};
 
 /// Time for tasks to end after a signal; pods are not among them.
@@ -48,17 +49,19 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let node = prepare(&config).await?;
     notify(&[NotifyState::Ready]);
     tasks.spawn(feed_watchdog(stop.clone()));
+    let servers = Servers::open(&config.servers, &config.state_dir.join("servers"))?;
     let identity = tokio::select! {
         // Cancel-safe: a token stays cancelled.
         () = stop.cancelled() => return Ok(()),
         // Cancel-safe: a certificate that was asked for and not taken is asked for again.
-        identity = identity::establish(&config) => identity?,
+        identity = identity::establish(&config, &servers) => identity?,
     };
     node::wait_gone(&identity.client, &config, &stop).await;
     if stop.is_cancelled() {
         // Perhaps the other one is still alive.
         return Ok(());
     }
+    tasks.spawn(servers.follow(identity.client.clone(), stop.clone()));
     begin(&mut tasks, config, node, identity, &stop).await?;
     info!("agent runs");
     stop.cancelled().await;

@@ -7,6 +7,7 @@ use agent_core::node::Reserved;
 use agent_core::quantity;
 use agent_runtime::NodePaths;
 use anyhow::{Context as _, anyhow};
+use http::uri::Authority;
 use ipnet::Ipv4Net;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use crate::image_gc::Thresholds;
 struct Raw {
     node_name: Option<String>,
     node_ip: Option<IpAddr>,
-    server: String,
+    server: OneOrMore,
     ca_file: PathBuf,
     bootstrap_token_file: Option<PathBuf>,
     #[serde(default = "defaults::state_dir")]
@@ -55,6 +56,14 @@ struct Raw {
     image_gc_low_percent: u8,
     #[serde(default = "defaults::log")]
     log: String,
+}
+
+/// One server or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 mod defaults {
@@ -113,7 +122,8 @@ mod defaults {
 pub(crate) struct Config {
     pub(crate) node_name: String,
     pub(crate) node_ip: IpAddr,
-    pub(crate) server: http::Uri,
+    /// Servers of the API, one at least; more are learnt.
+    pub(crate) servers: Vec<Authority>,
     pub(crate) ca_file: PathBuf,
     pub(crate) bootstrap_token_file: Option<PathBuf>,
     pub(crate) state_dir: PathBuf,
@@ -149,16 +159,7 @@ impl Config {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let raw: Raw = toml::from_str(text)?;
-        let server: http::Uri = raw
-            .server
-            .parse()
-            .with_context(|| format!("key server = {:?}: no URL", raw.server))?;
-        if server.scheme_str() != Some("https") || server.host().is_none() {
-            return Err(anyhow!(
-                "key server = {:?}: must be https://HOST:PORT",
-                raw.server
-            ));
-        }
+        let servers = servers(raw.server)?;
         let cluster_cidr = network("cluster_cidr", &raw.cluster_cidr)?;
         let pod_cidr = raw
             .pod_cidr
@@ -169,11 +170,11 @@ impl Config {
             milli_cpu: amount("reserved_cpu", raw.reserved_cpu.as_deref(), quantity::milli)?,
             memory: amount("reserved_memory", raw.reserved_memory.as_deref(), quantity::units)?,
         };
-        let node_ip = raw.node_ip.map_or_else(|| address_towards(&server), Ok)?;
+        let node_ip = raw.node_ip.map_or_else(|| address_towards(&servers), Ok)?;
         Ok(Self {
             node_name: raw.node_name.map_or_else(own_hostname, Ok)?,
             node_ip,
-            server,
+            servers,
             ca_file: raw.ca_file,
             bootstrap_token_file: raw.bootstrap_token_file,
             state_dir: raw.state_dir,
@@ -208,6 +209,29 @@ impl Config {
             floe_run,
             crun: crate::libexec::find_program("crun").unwrap_or_else(|| "/usr/bin/crun".into()),
         }
+    }
+}
+
+fn servers(raw: OneOrMore) -> anyhow::Result<Vec<Authority>> {
+    let texts = match raw {
+        OneOrMore::One(text) => vec![text],
+        OneOrMore::More(texts) => texts,
+    };
+    let read = |text: &String| {
+        let url: http::Uri = text
+            .parse()
+            .with_context(|| format!("key server = {text:?}: no URL"))?;
+        url.authority()
+            .filter(|_| url.scheme_str() == Some("https"))
+            .cloned()
+            .ok_or_else(|| anyhow!("key server = {text:?}: must be https://HOST:PORT"))
+    };
+    let servers: Vec<Authority> = texts.iter().map(read).collect::<anyhow::Result<_>>()?;
+    match servers.is_empty() {
+        true => Err(anyhow!(
+            "key server = []: must name one server at least, as https://HOST:PORT"
+        )),
+        false => Ok(servers),
     }
 }
 
@@ -270,9 +294,10 @@ fn own_hostname() -> anyhow::Result<String> {
 }
 
 /// The address this machine would use to reach the server: no packet is sent.
-fn address_towards(server: &http::Uri) -> anyhow::Result<IpAddr> {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = server.port_u16().unwrap_or(6443);
+fn address_towards(servers: &[Authority]) -> anyhow::Result<IpAddr> {
+    let server = servers.first().context("key server: names none")?;
+    let host = server.host().trim_matches(['[', ']']);
+    let port = server.port_u16().unwrap_or(443);
     let bind = if host.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
     let attempt = || {
         let socket = UdpSocket::bind(bind)?;
@@ -312,6 +337,19 @@ pub(crate) mod tests {
         );
         assert!(error("reserved_cpu = \"lots\"").contains("reserved_cpu = \"lots\""));
         assert!(error("image_gc_low_percent = 90").contains("image_gc_low_percent = 90"));
+        let more = LEAST.replace(
+            "\"https://127.0.0.1:6443\"",
+            "[\"https://10.0.0.1:6443\", \"https://10.0.0.2:6443\"]",
+        );
+        assert_eq!(
+            Config::parse(&format!("{more}node_ip = \"10.0.0.9\""))
+                .unwrap()
+                .servers
+                .len(),
+            2
+        );
+        let none = LEAST.replace("\"https://127.0.0.1:6443\"", "[]");
+        assert!(format!("{:#}", Config::parse(&none).unwrap_err()).contains("one server at least"));
         let http = LEAST.replace("https", "http");
         assert!(format!("{:#}", Config::parse(&http).unwrap_err()).contains("https://HOST:PORT"));
     }

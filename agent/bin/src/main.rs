@@ -18,6 +18,7 @@ mod objects;
 mod pods;
 mod proxy;
 mod pulls;
+mod servers;
 mod volumes;
 mod wake;
 

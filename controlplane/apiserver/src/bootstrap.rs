@@ -2,6 +2,7 @@
 
 mod standard;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
@@ -65,10 +66,6 @@ impl ApiServer {
         .await?;
         self.ensure_dns().await?;
         self.ensure_standard().await?;
-        // No pod reaches a loopback address, and Endpoints may not hold one.
-        if !wanted.advertise.ip().is_loopback() {
-            self.publish(wanted.advertise).await?;
-        }
         if let Some(token) = &wanted.token {
             let name = format!("bootstrap-token-{}", token.id());
             self.replace(
@@ -81,13 +78,21 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Says where the Service `kubernetes` leads.
-    async fn publish(&self, at: SocketAddr) -> Result<(), BootstrapError> {
+    /// Says where the Service `kubernetes` leads: to all of `at`, which have one port and are of one family. Nothing is
+    /// said where that is nowhere.
+    ///
+    /// # Errors
+    ///
+    /// Where the server itself refuses, such as on a full disk.
+    pub async fn publish(&self, at: &BTreeSet<SocketAddr>) -> Result<(), BootstrapError> {
+        let Some(port) = at.first().map(SocketAddr::port) else {
+            return Ok(());
+        };
         let endpoints = "/api/v1/namespaces/default/endpoints";
-        self.replace(endpoints, "kubernetes", &endpoints_object(at))
+        self.replace(endpoints, "kubernetes", &endpoints_object(at, port))
             .await?;
         let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-        self.replace(slices, "kubernetes", &slice(at)).await
+        self.replace(slices, "kubernetes", &slice(at, port)).await
     }
 
     fn service(&self, wanted: &Bootstrap) -> Result<Value, BootstrapError> {
@@ -218,7 +223,8 @@ fn dns(address: &str) -> Value {
     })
 }
 
-fn endpoints_object(at: SocketAddr) -> Value {
+fn endpoints_object(at: &BTreeSet<SocketAddr>, port: u16) -> Value {
+    let addresses: Vec<Value> = at.iter().map(|at| json!({"ip": at.ip().to_string()})).collect();
     json!({
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": {
@@ -226,22 +232,26 @@ fn endpoints_object(at: SocketAddr) -> Value {
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
         },
         "subsets": [{
-            "addresses": [{"ip": at.ip().to_string()}],
-            "ports": [{"name": "https", "port": at.port(), "protocol": "TCP"}],
+            "addresses": addresses,
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
         }],
     })
 }
 
-fn slice(at: SocketAddr) -> Value {
+fn slice(at: &BTreeSet<SocketAddr>, port: u16) -> Value {
+    let endpoint =
+        |at: &SocketAddr| json!({"addresses": [at.ip().to_string()], "conditions": {"ready": true}});
+    let endpoints: Vec<Value> = at.iter().map(endpoint).collect();
+    let is_ipv4 = at.iter().all(SocketAddr::is_ipv4);
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
             "name": "kubernetes", "namespace": "default",
             "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
-        "addressType": if at.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{"addresses": [at.ip().to_string()], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": at.port(), "protocol": "TCP"}],
+        "addressType": if is_ipv4 { "IPv4" } else { "IPv6" },
+        "endpoints": endpoints,
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     })
 }
 

@@ -29,8 +29,9 @@ struct Raw {
     peer_listen: Option<String>,
     advertise_address: Option<String>,
     server_name: Option<String>,
-    join: Option<String>,
+    join: Option<Addresses>,
     join_token_file: Option<PathBuf>,
+    public_address: Option<String>,
     cert_names: Vec<String>,
     cluster_name: String,
     pod_cidr: String,
@@ -57,6 +58,7 @@ impl Default for Raw {
             server_name: None,
             join: None,
             join_token_file: None,
+            public_address: None,
             cert_names: Vec::new(),
             cluster_name: "floe".to_owned(),
             pod_cidr: "10.42.0.0/16".to_owned(),
@@ -73,6 +75,14 @@ impl Default for Raw {
             log: "info".to_owned(),
         }
     }
+}
+
+/// One server or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Addresses {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// Least seconds a node may be silent: it renews its lease every ten.
@@ -96,10 +106,12 @@ pub(crate) struct Config {
     pub(crate) peer_listen: SocketAddr,
     /// What people call this server.
     pub(crate) server_name: String,
-    /// A server of the cluster to join, and the token for it; read only while this one has no state.
-    pub(crate) join: Option<(String, JoinToken)>,
+    /// Servers of the cluster to join, and the token for it; read only while this one has no state.
+    pub(crate) join: Option<(Vec<String>, JoinToken)>,
     /// Where nodes and clients reach the API.
     pub(crate) advertise: SocketAddr,
+    /// Where clients reach the API whichever server is up, as `HOST:PORT`; for kubeconfigs.
+    pub(crate) public_address: Option<String>,
     pub(crate) cert_names: Vec<String>,
     pub(crate) cluster_name: String,
     pub(crate) network: Network,
@@ -169,7 +181,8 @@ fn check(text: &str) -> anyhow::Result<Config> {
         network,
         bootstrap_token: raw.bootstrap_token_file.as_deref().map(token).transpose()?,
         state_dir: raw.state_dir,
-        cert_names: raw.cert_names,
+        cert_names: names(raw.cert_names, raw.public_address.as_deref())?,
+        public_address: raw.public_address,
         cluster_name: raw.cluster_name,
         cluster_domain: raw.cluster_domain,
         components: raw.components,
@@ -208,10 +221,31 @@ pub(crate) fn duration(text: &str) -> Result<SignedDuration, jiff::Error> {
         .to_duration(SpanRelativeTo::days_are_24_hours())
 }
 
-fn join(server: Option<String>, token: Option<&Path>) -> anyhow::Result<Option<(String, JoinToken)>> {
-    let (server, file) = match (server, token) {
+/// Names for the certificate: those of the file, and the one of `public_address`.
+fn names(mut names: Vec<String>, public: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let Some(public) = public else {
+        return Ok(names);
+    };
+    let url: Option<http::uri::Authority> = public.parse().ok();
+    let url = url.filter(|url| url.port().is_some() && !url.as_str().contains('@'));
+    let url = url.with_context(|| {
+        format!("public_address = {public:?}: must be a host and a port, such as api.example.com:6443")
+    })?;
+    names.push(url.host().trim_matches(['[', ']']).to_owned());
+    Ok(names)
+}
+
+fn join(
+    servers: Option<Addresses>,
+    token: Option<&Path>,
+) -> anyhow::Result<Option<(Vec<String>, JoinToken)>> {
+    let servers = servers.map(|servers| match servers {
+        Addresses::One(server) => vec![server],
+        Addresses::Several(servers) => servers,
+    });
+    let (servers, file) = match (servers, token) {
         (None, None) => return Ok(None),
-        (Some(server), Some(file)) => (server, file),
+        (Some(servers), Some(file)) => (servers, file),
         (Some(_), None) => {
             bail!("join: the key `join_token_file` must name a copy of the other server's join-token")
         }
@@ -219,12 +253,13 @@ fn join(server: Option<String>, token: Option<&Path>) -> anyhow::Result<Option<(
             bail!("join_token_file: the key `join` must say which server to join, as host:6444")
         }
     };
-    if !server.contains(':') {
-        bail!("join = {server:?}: must be the host and the peer port of a server, such as 10.0.0.1:6444");
+    let wrong = servers.iter().find(|server| !server.contains(':'));
+    if let Some(wrong) = wrong.or(servers.is_empty().then_some(&String::new())) {
+        bail!("join = {wrong:?}: must be the host and the peer port of a server, such as 10.0.0.1:6444");
     }
     let what = || format!("join_token_file = {:?}", file.display().to_string());
     let text = std::fs::read_to_string(file).with_context(what)?;
-    Ok(Some((server, JoinToken::parse(&text).with_context(what)?)))
+    Ok(Some((servers, JoinToken::parse(&text).with_context(what)?)))
 }
 
 fn token(file: &Path) -> anyhow::Result<BootstrapToken> {
@@ -257,6 +292,14 @@ mod tests {
                 vec!["service_cidr", "10.42.1.0/24", "pod_cidr"],
             ),
             ("join = \"10.0.0.1:6444\"", vec!["join", "join_token_file"]),
+            (
+                "join = [\"10.0.0.1\"]\njoin_token_file = \"/no/such\"",
+                vec!["join", "10.0.0.1:6444"],
+            ),
+            (
+                "public_address = \"api.lan\"",
+                vec!["public_address", "api.lan", "a port"],
+            ),
             ("components = [\"etcd\"]", vec!["components", "etcd"]),
             ("components = []", vec!["components", "apiserver"]),
             ("state_dir = \"x\"", vec!["state_dir", "x"]),

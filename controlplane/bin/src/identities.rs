@@ -216,7 +216,8 @@ fn write_kubeconfigs(
     now: Timestamp,
 ) -> anyhow::Result<()> {
     let dir = config.state_dir.join("kubeconfig");
-    let server = format!("https://{}", config.advertise);
+    let own = config.advertise.to_string();
+    let server = format!("https://{}", config.public_address.as_deref().unwrap_or(&own));
     for (name, user, group) in [
         ("admin", "kubernetes-admin", Some("system:masters")),
         ("controllers", "system:kube-controller-manager", None),

@@ -14,19 +14,22 @@ use controlplane_raft::join::{Bundle, Door, JoinToken, fetch};
 use controlplane_raft::{Change, Members, Peer, Role, Server, ServerId};
 use controlplane_store::ClusterId;
 use rand::RngExt;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::identities::Identities;
+use crate::servers::Tokens;
 
 /// Which cluster was joined, through whom.
 const JOINED: &str = "joined";
 /// The token with which others join.
 const TOKEN: &str = "join-token";
+const AUTHORITY_KEY: &str = "pki/ca/ca.key";
 /// What a server that joins is given.
 const FILES: [&str; 7] = [
     "pki/ca/ca.crt",
-    "pki/ca/ca.key",
+    AUTHORITY_KEY,
     "pki/front-proxy-ca/ca.crt",
     "pki/front-proxy-ca/ca.key",
     "pki/sa/sa.key",
@@ -43,17 +46,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// Where the other server cannot be reached, is another cluster's, or does not take the token.
 pub(crate) async fn begin(config: &Config) -> anyhow::Result<()> {
-    let Some((address, token)) = &config.join else {
+    let Some((addresses, token)) = &config.join else {
         return Ok(());
     };
     let folder = &config.state_dir;
     if folder.join("store.db").exists() || folder.join(JOINED).exists() {
         return Ok(());
     }
-    info!(server = address, "joining the cluster of another server");
-    let bundle = fetch(address, token)
-        .await
-        .with_context(|| format!("cannot join through {address} (key `join`)"))?;
+    let bundle = fetch_from_any(addresses, token).await?;
     for (path, text) in &bundle.files {
         let path = beneath(folder, path)?;
         if let Some(parent) = path.parent() {
@@ -69,6 +69,19 @@ pub(crate) async fn begin(config: &Config) -> anyhow::Result<()> {
     // Last: only what is whole counts as joined.
     let text = format!("{}\n{}\n", bundle.cluster, members.join("\n"));
     write_private(&folder.join(JOINED), &text).context("write down which cluster was joined")
+}
+
+/// What the first of `addresses` gives that gives anything.
+async fn fetch_from_any(addresses: &[String], token: &JoinToken) -> anyhow::Result<Bundle> {
+    let mut failed = Vec::new();
+    for address in addresses {
+        info!(server = address, "joining the cluster of another server");
+        match fetch(address, token).await {
+            Ok(bundle) => return Ok(bundle),
+            Err(error) => failed.push(format!("through {address}: {error}")),
+        }
+    }
+    bail!("cannot join (key `join`) {}", failed.join("; "))
 }
 
 /// Only names that a server gives, beneath the state folder.
@@ -169,7 +182,7 @@ fn is_member(members: &Members) -> bool {
     others_lead && list.iter().any(|info| info.id == own)
 }
 
-/// What lets others join through this server; makes the token where there is none.
+/// What lets others join through this server, and what its token is changed by; makes the token where there is none.
 ///
 /// # Errors
 ///
@@ -179,8 +192,15 @@ pub(crate) fn door(
     identities: &Identities,
     members: &Members,
     cluster: &str,
-) -> anyhow::Result<Door> {
-    let token = token(&config.state_dir, identities)?;
+) -> anyhow::Result<(Door, Tokens)> {
+    let taken = watch::Sender::new(token(&config.state_dir, identities)?);
+    let token = taken.subscribe();
+    let tokens = Tokens {
+        authority: Arc::clone(&identities.authority),
+        key: config.state_dir.join(AUTHORITY_KEY),
+        file: config.state_dir.join(TOKEN),
+        taken,
+    };
     let (folder, members, cluster) = (config.state_dir.clone(), members.clone(), cluster.to_owned());
     let bundle = move || {
         let files = FILES
@@ -197,10 +217,11 @@ pub(crate) fn door(
             files: files.collect::<io::Result<_>>()?,
         })
     };
-    Ok(Door {
+    let door = Door {
         token,
         bundle: Arc::new(bundle),
-    })
+    };
+    Ok((door, tokens))
 }
 
 fn token(folder: &Path, identities: &Identities) -> anyhow::Result<JoinToken> {

@@ -26,7 +26,7 @@ use crate::identities::{self, Identities};
 use crate::joining;
 use crate::leading;
 use crate::metrics;
-use crate::servers;
+use crate::servers::{self, Tokens};
 use crate::storage::{self, Storage};
 use crate::supervisor;
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     joining::begin(&config).await?;
     let id = storage::own_id(&config.state_dir)?;
     let identities = identities::prepare(&config, id, Timestamp::now())?;
-    let storage = Storage::open(&config, id, &identities, peers).await?;
+    let mut storage = Storage::open(&config, id, &identities, peers).await?;
     let server = api_server(&config, &identities, &storage);
     let bootstrap = Bootstrap {
         advertise: config.advertise,
@@ -73,6 +73,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             state_dir: config.state_dir.clone(),
         },
         members: storage.members(),
+        tokens: storage.tokens(),
     };
     let served = serve(Arc::new(config), identities, parts, listener).await;
     storage.close().await;
@@ -84,6 +85,7 @@ struct Serving {
     server: ApiServer,
     backups: backups::Source,
     members: Members,
+    tokens: Option<Tokens>,
 }
 
 /// Runs everything, in the order in which it must stop: first those who use the API, then the API.
@@ -112,6 +114,7 @@ async fn serve(
     };
     let (members, stopped) = (parts.members.clone(), stop_clients.clone());
     let mut clients_run = JoinSet::new();
+    clients.start_on_every_server(&mut api, parts.tokens, &stop_api);
     clients_run.spawn(leading::run(members, move |stop| clients.start(stop), stopped));
     api.spawn(identities.keep_valid(stop_api.clone()));
     let Network {
@@ -186,11 +189,9 @@ struct Clients {
 impl Clients {
     fn start(&self, stop: &CancellationToken) -> anyhow::Result<JoinSet<()>> {
         let mut clients = JoinSet::new();
-        clients.spawn(servers::run(
-            self.client("system:kube-controller-manager"),
-            self.members.clone(),
-            stop.clone(),
-        ));
+        let client = self.client("system:kube-controller-manager");
+        let keeper = servers::Keeper::new(client, self.server.clone(), self.members.clone());
+        clients.spawn(keeper.run(stop.clone()));
         if self.config.components.contains(&Component::Controllers) {
             let settings = self.controllers()?;
             let (client, stop) = (self.client("system:kube-controller-manager"), stop.clone());
@@ -205,6 +206,20 @@ impl Clients {
             });
         }
         Ok(clients)
+    }
+
+    /// What every server does for itself, whether or not it leads.
+    fn start_on_every_server(
+        &self,
+        tasks: &mut JoinSet<()>,
+        tokens: Option<Tokens>,
+        stop: &CancellationToken,
+    ) {
+        let client = self.client("system:kube-controller-manager");
+        if let Some(tokens) = tokens {
+            tasks.spawn(tokens.follow(client.clone(), stop.clone()));
+        }
+        tasks.spawn(servers::tell_version(client, self.members.own_id(), stop.clone()));
     }
 
     fn client(&self, user: &str) -> kube::Client {

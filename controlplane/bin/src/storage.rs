@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::identities::Identities;
 use crate::joining;
+use crate::servers::Tokens;
 
 /// Bytes that must be free beside what a write takes itself: what the state on disk and SQLite's own log need.
 const SPARE: u64 = 4 << 20;
@@ -34,6 +35,7 @@ pub(crate) struct Storage {
     archive: Archive,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    tokens: Option<Tokens>,
 }
 
 /// This server's number, drawn on its first start.
@@ -107,7 +109,7 @@ impl Storage {
         .with_context(|| format!("cannot start the store in {}", config.state_dir.display()))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let door = joining::door(config, identities, &server.members(), cluster.as_str())?;
+        let (door, tokens) = joining::door(config, identities, &server.members(), cluster.as_str())?;
         let answering =
             TlsListener::new(identity, cluster.as_str(), server.service().clone()).with_door(door);
         tasks.spawn(answering.serve(listener, stopped));
@@ -117,6 +119,7 @@ impl Storage {
             archive,
             tasks,
             stop,
+            tokens: Some(tokens),
         })
     }
 
@@ -127,6 +130,11 @@ impl Storage {
 
     pub(crate) fn members(&self) -> Members {
         self.server.members()
+    }
+
+    /// What changes the join token; for the first who asks.
+    pub(crate) fn tokens(&mut self) -> Option<Tokens> {
+        self.tokens.take()
     }
 
     pub(crate) fn store(&self) -> &Store {

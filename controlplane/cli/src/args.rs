@@ -106,7 +106,7 @@ impl Args {
             Command::Up(options) => Box::pin(up::run(&cluster, &options)).await?,
             Command::Down { keep } => down::run(&cluster, if keep { Keep::State } else { Keep::Nothing })?,
             Command::Status => status::run(&cluster).await?,
-            Command::Kubeconfig => kubeconfig::run(&cluster)?,
+            Command::Kubeconfig => kubeconfig::run(&cluster).await?,
             Command::Shell { node, command } => return shell::run(&cluster, &node, &command),
             Command::Node(command) => Box::pin(nodes::run(&cluster, command)).await?,
             Command::Image(ImageCommand::Load { source }) => image::load(&cluster, &source)?,
@@ -124,7 +124,10 @@ impl Args {
                 let said = Box::pin(restore::run(&args)).await?;
                 verbs::Output::stdout().line(&said)?;
             }
-            Command::Server(command) => server::run(command)?,
+            Command::Server(command) => {
+                let reach = || access.client(&cluster, named);
+                Box::pin(server::run(command, reach)).await?;
+            }
             Command::Completion { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "floe", &mut std::io::stdout());
             }

@@ -75,15 +75,18 @@ const NAME_RULE: &str =
 pub(crate) struct Record {
     /// The network of the cluster's bridge.
     pub(crate) subnet: Subnet,
-    /// Its nodes by number; the control plane runs on [`FIRST`].
+    /// Its nodes by number.
     #[serde(default = "only_first")]
     pub(crate) nodes: BTreeSet<u8>,
+    /// Those of them that have the control plane.
+    #[serde(default = "only_first")]
+    pub(crate) servers: BTreeSet<u8>,
     /// The name of this host, where it is itself the cluster's only node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) on_host: Option<String>,
 }
 
-/// Number of the node that runs the control plane.
+/// Number of the first node, which founds the cluster.
 pub(crate) const FIRST: u8 = 1;
 /// The highest number of a node: each has an address of its own in the cluster's /24.
 const LAST: u8 = 250;
@@ -166,9 +169,24 @@ impl Cluster {
         (self.numbered(number).name() == node).then_some(number)
     }
 
-    /// The node that runs the control plane.
+    /// The nodes that have the control plane, running or not.
+    pub(crate) fn servers(&self) -> Vec<Place> {
+        let servers = self.record().ok().flatten().map(|record| record.servers);
+        let has_it = |place: &Place| match place {
+            Place::Host { .. } => true,
+            Place::Machine(machine) => match (&servers, self.number_of(machine.name())) {
+                (Some(servers), Some(number)) => servers.contains(&number),
+                _ => machine.name() == self.numbered(FIRST).name(),
+            },
+        };
+        self.nodes().into_iter().filter(has_it).collect()
+    }
+
+    /// A node with the control plane, one that runs where there is one.
     pub(crate) fn first(&self) -> Place {
-        let first = self.nodes().into_iter().next();
+        let servers = self.servers();
+        let running = servers.iter().find(|place| place.is_running());
+        let first = running.or(servers.first()).cloned();
         first.unwrap_or_else(|| Place::Machine(self.numbered(FIRST)))
     }
 
@@ -186,11 +204,9 @@ impl Cluster {
         }
     }
 
-    /// Where the control plane leaves the administrator's kubeconfig, as a path on this host.
-    pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
-        self.first()
-            .state()
-            .join("controlplane/kubeconfig/admin.kubeconfig")
+    /// Where the control plane of `server` leaves the administrator's kubeconfig, as a path on this host.
+    pub(crate) fn admin_kubeconfig(server: &Place) -> PathBuf {
+        server.state().join("controlplane/kubeconfig/admin.kubeconfig")
     }
 
     /// Whether any of its nodes runs.
@@ -314,7 +330,7 @@ mod tests {
     #[test]
     fn a_record_without_nodes_is_of_a_cluster_with_one() {
         let record: Record = serde_json::from_str(r#"{"subnet": 3}"#).unwrap();
-        assert_eq!(record.nodes, BTreeSet::from([FIRST]));
+        assert_eq!((&record.nodes, &record.servers), (&only_first(), &only_first()));
         assert_eq!(record.free_number().unwrap(), 2);
     }
 

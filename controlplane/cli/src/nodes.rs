@@ -1,5 +1,6 @@
 //! `floe node`: nodes come, go and fail.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -11,6 +12,7 @@ use kube::{Api, Client};
 
 use crate::cluster::{Cluster, FIRST};
 use crate::progress::{self, Progress};
+use crate::server::group;
 use crate::{client, host, up};
 
 /// How long the pods of a node that is removed may take to end.
@@ -21,7 +23,11 @@ const POWER_OFF: Duration = Duration::from_secs(40);
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum NodeCommand {
     /// Boot one more machine and let it join.
-    Add,
+    Add {
+        /// It becomes a server, too, and votes once it has caught up.
+        #[arg(long)]
+        server: bool,
+    },
     /// Drain a node, remove it from the cluster, and remove its machine.
     Rm {
         /// The node's name, as `floe status` shows it.
@@ -59,22 +65,27 @@ pub(crate) enum NodeCommand {
 pub(crate) async fn run(cluster: &Cluster, command: NodeCommand) -> anyhow::Result<()> {
     host::require_root()?;
     let progress = Progress::new();
+    // Built, where they are, before others have to wait.
+    let binaries = match command {
+        NodeCommand::Add { .. } | NodeCommand::Start { .. } => up::programs(&progress).await?,
+        _ => PathBuf::new(),
+    };
     let _guard = Cluster::lock()?;
     // The first node of a cluster that is stopped can be started, too.
     if !matches!(command, NodeCommand::Start { .. }) {
         cluster.require_running()?;
     }
     match command {
-        NodeCommand::Add => add(cluster, &progress).await,
+        NodeCommand::Add { server } => add(cluster, server, binaries, &progress).await,
         NodeCommand::Rm { node, force } => remove(cluster, &node, force, &progress).await,
         NodeCommand::Stop { node, force } => stop(cluster, &node, force, &progress),
-        NodeCommand::Start { node } => start(cluster, &node, &progress).await,
+        NodeCommand::Start { node } => start(cluster, &node, binaries, &progress).await,
         NodeCommand::Isolate { node } => isolate(cluster, &node, &progress),
         NodeCommand::Heal { node } => heal(cluster, &node, &progress),
     }
 }
 
-async fn add(cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {
+async fn add(cluster: &Cluster, server: bool, binaries: PathBuf, progress: &Progress) -> anyhow::Result<()> {
     let mut record = cluster
         .record()?
         .context("the cluster's record is missing; take it down and up again")?;
@@ -84,9 +95,12 @@ async fn add(cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {
         cluster.name()
     );
     let number = record.free_number()?;
-    let parts = up::parts(progress).await?;
+    let parts = up::parts(binaries, progress).await?;
     // Written down first, so that `down` and `rm` find what is left of a boot that failed.
     record.nodes.insert(number);
+    if server {
+        record.servers.insert(number);
+    }
     cluster.save(&record)?;
     boot_and_join(cluster, number, &parts, progress).await?;
     progress.line(&format!(
@@ -114,8 +128,11 @@ async fn boot_and_join(
             Ok(((), machine.name().to_owned()))
         })
         .await?;
-    if number == FIRST {
-        up::wait_control_plane(cluster, progress).await?;
+    if record.servers.contains(&number) {
+        match record.servers.len() {
+            1 => up::wait_control_plane(cluster, progress).await?,
+            _ => up::wait_server(cluster, &Place::Machine(machine.clone()), progress).await?,
+        }
     }
     let client = client::admin(cluster).await?;
     progress
@@ -129,12 +146,21 @@ async fn boot_and_join(
 async fn remove(cluster: &Cluster, node: &str, force: bool, progress: &Progress) -> anyhow::Result<()> {
     let machine = machine(cluster, node)?;
     let number = cluster.number_of(node).unwrap_or(FIRST);
+    let servers = cluster.record()?.map(|record| record.servers).unwrap_or_default();
     ensure!(
-        number != FIRST,
+        servers.len() != 1 || !servers.contains(&number),
         "{node} runs the control plane; `floe down --name {}` takes the whole cluster down",
         cluster.name()
     );
     let client = client::admin(cluster).await?;
+    if servers.contains(&number) {
+        let known = group::all(&client).await?;
+        ensure!(
+            known.iter().all(|server| server.name != node),
+            "{node} is a server of the cluster; `floe server remove {node} --name {}` comes first",
+            cluster.name()
+        );
+    }
     if !force && machine.leader().is_some() {
         progress
             .step("drain", async {
@@ -156,6 +182,7 @@ async fn remove(cluster: &Cluster, node: &str, force: bool, progress: &Progress)
     forget(&client, node).await?;
     if let Some(mut record) = cluster.record()? {
         record.nodes.remove(&number);
+        record.servers.remove(&number);
         cluster.save(&record)?;
     }
     progress.line(&format!(
@@ -248,14 +275,14 @@ fn stop(cluster: &Cluster, node: &str, force: bool, progress: &Progress) -> anyh
     Ok(())
 }
 
-async fn start(cluster: &Cluster, node: &str, progress: &Progress) -> anyhow::Result<()> {
+async fn start(cluster: &Cluster, node: &str, binaries: PathBuf, progress: &Progress) -> anyhow::Result<()> {
     let machine = machine(cluster, node)?;
     if machine.leader().is_some() {
         progress.line(&format!("Node {node} runs already."));
         return Ok(());
     }
     let number = cluster.number_of(node).unwrap_or(FIRST);
-    let parts = up::parts(progress).await?;
+    let parts = up::parts(binaries, progress).await?;
     boot_and_join(cluster, number, &parts, progress).await
 }
 

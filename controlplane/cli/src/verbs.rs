@@ -101,6 +101,21 @@ pub(crate) struct GetArgs {
     at: Option<Moment>,
 }
 
+impl GetArgs {
+    /// Every object of `kind`.
+    pub(crate) fn all_of(kind: &str, output: Format) -> Self {
+        Self {
+            target: vec![kind.to_owned()],
+            file: Vec::new(),
+            place: Place::default(),
+            which: Which::default(),
+            output,
+            watch: false,
+            at: None,
+        }
+    }
+}
+
 /// How `get` prints.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::member::{Member, peer_of};
+use crate::members::{self, CLOSE, MemberInfo, Role};
 use crate::message::{Reply, Request};
 use crate::server::{ELECTION, HEARTBEAT};
 use crate::types::{Metrics, Peer, ServerId};
@@ -25,7 +26,49 @@ pub(crate) async fn leave(member: &Member) {
     let Some((heir, peer)) = heirs(&member.metrics()).into_iter().next() else {
         return;
     };
-    hand_over(member, heir, &peer).await;
+    tell(heir, hand_over(member, heir, &peer).await);
+}
+
+fn tell(heir: ServerId, handed: Result<(), String>) {
+    match handed {
+        Ok(()) => info!(heir, "another server leads now"),
+        Err(why) => warn!(heir, why, "no other server has taken over"),
+    }
+}
+
+/// Has the member `id` lead, as an operator asks the leader to; it leads on where that fails.
+pub(crate) async fn to(member: &Member, metrics: &Metrics, id: ServerId) -> Result<(), String> {
+    if id == member.id {
+        return Ok(());
+    }
+    let heir = members::list(metrics).into_iter().find(|info| info.id == id);
+    let heir = may_lead(heir, id)?;
+    let _silent = Silence(member);
+    hand_over(member, id, &heir.peer).await
+}
+
+fn may_lead(heir: Option<MemberInfo>, id: ServerId) -> Result<MemberInfo, String> {
+    let heir = heir.ok_or_else(|| format!("server {id} is not a member"))?;
+    let name = &heir.peer.name;
+    match (heir.role, heir.behind) {
+        (Role::Learner, _) => Err(format!(
+            "server {name} has no vote yet, and only one that votes can lead"
+        )),
+        (_, Some(behind)) if behind <= CLOSE => Ok(heir),
+        (_, behind) => Err(format!(
+            "server {name} has not caught up: it is {} entries behind",
+            behind.map_or("all".to_owned(), |behind| behind.to_string())
+        )),
+    }
+}
+
+/// However it ends, this member takes part again.
+struct Silence<'a>(&'a Member);
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        stay(self.0);
+    }
 }
 
 /// Hands over where this server leads and has no space for writes, to one that has; then it follows.
@@ -40,7 +83,7 @@ pub(crate) async fn leave_to_one_with_space(member: &Member) {
             .await;
         if matches!(asked, Ok(Reply::Done)) {
             warn!(heir, "the disk is full, another server is to lead");
-            hand_over(member, heir, &peer).await;
+            tell(heir, hand_over(member, heir, &peer).await);
             stay(member);
             return;
         }
@@ -78,15 +121,20 @@ pub(crate) fn room_for_more(member: &Member) -> Reply {
     }
 }
 
-async fn hand_over(member: &Member, heir: ServerId, peer: &Peer) {
-    if timeout(DEADLINE, have_elected(member, heir, peer)).await.is_err() {
-        warn!(heir, "no other server took over in time");
+async fn hand_over(member: &Member, heir: ServerId, peer: &Peer) -> Result<(), String> {
+    match timeout(DEADLINE, have_elected(member, heir, peer)).await {
+        Ok(elected) => elected,
+        Err(_) => Err(format!(
+            "server {} did not take over within {} s",
+            peer.name,
+            DEADLINE.as_secs()
+        )),
     }
 }
 
 /// Has `heir` elected. Votes are refused while a leader was heard of a moment ago, so this one first falls silent for that
 /// long.
-async fn have_elected(member: &Member, heir: ServerId, peer: &Peer) {
+async fn have_elected(member: &Member, heir: ServerId, peer: &Peer) -> Result<(), String> {
     member.leaving.store(true, Ordering::SeqCst);
     member.tell_whether_it_leads();
     member.raft.runtime_config().heartbeat(false);
@@ -95,20 +143,12 @@ async fn have_elected(member: &Member, heir: ServerId, peer: &Peer) {
         .network
         .ask(heir, peer, &Request::Elect, HEARTBEAT * 2)
         .await;
-    if let Err(error) = asked {
-        warn!(
-            error = &error as &dyn std::error::Error,
-            heir, "another server could not be asked to lead"
-        );
-        return;
-    }
-    let mut metrics = member.raft.metrics();
+    asked.map_err(|error| error.to_string())?;
+    let mut metrics = member.raft.server_metrics();
     let taken = metrics
-        .wait_for(|metrics| metrics.current_leader.is_some_and(|leader| leader != member.id))
+        .wait_for(|now| now.current_leader.is_some_and(|leader| leader != member.id))
         .await;
-    if taken.is_ok() {
-        info!(heir, "another server leads now");
-    }
+    taken.map(drop).map_err(|error| error.to_string())
 }
 
 /// The other voters, where this one leads, the one that is least behind first.

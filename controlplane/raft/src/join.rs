@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -156,15 +157,15 @@ impl Bundle {
 /// What lets others join through this server.
 #[derive(Clone)]
 pub struct Door {
-    /// Who knows it may come in.
-    pub token: JoinToken,
+    /// Who knows it may come in; it may change.
+    pub token: watch::Receiver<JoinToken>,
     /// What they are given.
     pub bundle: Arc<dyn Fn() -> io::Result<Bundle> + Send + Sync>,
 }
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Door").field(&self.token).finish()
+        f.debug_tuple("Door").field(&*self.token.borrow()).finish()
     }
 }
 
@@ -175,7 +176,7 @@ impl Door {
         let (Ok(GREETING), Ok(secret), Ok(())) = (reader.text(), reader.text(), reader.end()) else {
             return Err("the caller showed no certificate");
         };
-        if !self.token.matches(secret) {
+        if !self.token.borrow().matches(secret) {
             return Err("the join token is not that of this cluster");
         }
         let bundle = (self.bundle)().map_err(|_| "the cluster's keys cannot be read")?;

@@ -55,6 +55,8 @@ pub(crate) struct Member {
     pub(crate) leading_term: AtomicU64,
     /// Whether it leads, as [`Replication::leading`] said last, for those who wait for a change.
     leads: watch::Sender<bool>,
+    /// Sent to when the members or the leader have changed.
+    changes: watch::Sender<()>,
     /// Set while it hands over; it decides nothing more.
     pub(crate) leaving: AtomicBool,
     barriers: Barriers,
@@ -96,6 +98,7 @@ impl Member {
             parts,
             leading_term: AtomicU64::new(0),
             leads: watch::Sender::new(false),
+            changes: watch::Sender::new(()),
             leaving: AtomicBool::new(false),
             barriers: Barriers::default(),
         }
@@ -115,6 +118,16 @@ impl Member {
         let now = self.leading();
         self.leads
             .send_if_modified(|told| std::mem::replace(told, now) != now);
+    }
+
+    /// Follows changes of members and leader.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Tells those who follow it that members or leader have changed.
+    pub(crate) fn tell_of_a_change(&self) {
+        self.changes.send_replace(());
     }
 
     /// Returns once the consensus has ended, by itself or at a stop. Cancel-safe.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use openraft::{ChangeMembers, ServerState};
 use tokio::time::timeout;
 
+use crate::handing;
 use crate::member::{Member, peer_of};
 use crate::message::{Change, Reply, Request};
 use crate::types::{Metrics, Peer, ServerId};
@@ -38,6 +39,8 @@ pub struct MemberInfo {
     pub role: Role,
     /// Log entries that it is behind; known to the leader only.
     pub behind: Option<u64>,
+    /// How long ago it last answered this server; `None` where it has not since this one started, and for itself.
+    pub heard: Option<Duration>,
 }
 
 /// Why the members could not be changed.
@@ -73,6 +76,7 @@ pub(crate) fn list(metrics: &Metrics) -> Vec<MemberInfo> {
                 (false, false) => Role::Learner,
             },
             behind: behind(id),
+            heard: None,
         })
         .collect()
 }
@@ -126,6 +130,7 @@ pub(crate) async fn change_here(member: &Arc<Member>, change: Change) -> Reply {
             Change::Add(id, peer) => add(member, &metrics, id, peer).await,
             Change::Promote(id) => promote(member, &metrics, id).await,
             Change::Remove(id) => remove(member, &metrics, id).await,
+            Change::HandOver(id) => handing::to(member, &metrics, id).await,
         }
     };
     match timeout(DEADLINE, changed).await {

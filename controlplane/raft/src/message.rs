@@ -60,6 +60,8 @@ pub enum Change {
     Promote(ServerId),
     /// A server is not a member any more.
     Remove(ServerId),
+    /// A server that has a vote and has caught up is to lead from now on.
+    HandOver(ServerId),
 }
 
 /// What was answered.
@@ -215,6 +217,10 @@ fn write_change(out: &mut Writer, change: &Change) {
             out.u8(2);
             out.u64(*id);
         }
+        Change::HandOver(id) => {
+            out.u8(3);
+            out.u64(*id);
+        }
     }
 }
 
@@ -223,6 +229,7 @@ fn read_change(reader: &mut Reader<'_>) -> Result<Change, DecodeError> {
         0 => Ok(Change::Add(reader.u64()?, read_peer(reader)?)),
         1 => Ok(Change::Promote(reader.u64()?)),
         2 => Ok(Change::Remove(reader.u64()?)),
+        3 => Ok(Change::HandOver(reader.u64()?)),
         found => Err(DecodeError::Tag { found }),
     }
 }

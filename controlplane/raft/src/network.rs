@@ -1,12 +1,13 @@
 //! The network as the consensus library wants it, over whatever carries frames.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, RaftNetwork, RaftNetworkFactory, Snapshot};
+use tokio::time::Instant;
 
 use crate::keeper::Keeper;
 use crate::message::{Chunk, Reply, Request};
@@ -105,6 +107,8 @@ pub(crate) struct Network {
     /// Where snapshots that are sent are made.
     folder: PathBuf,
     made: Arc<AtomicU64>,
+    /// When each peer last answered.
+    heard: Arc<Mutex<BTreeMap<ServerId, Instant>>>,
 }
 
 /// The way to one peer.
@@ -122,6 +126,7 @@ impl Network {
             keeper,
             folder,
             made: Arc::default(),
+            heard: Arc::default(),
         }
     }
 
@@ -138,10 +143,22 @@ impl Network {
             Ok(reply) => reply?,
             Err(_) => return Err(TransportError::late(to, deadline)),
         };
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(to, Instant::now());
         Reply::decode(&reply).map_err(|error| TransportError::Broken {
             to,
             cause: error.into(),
         })
+    }
+}
+
+impl Network {
+    /// How long ago `peer` last answered anything.
+    pub(crate) fn heard(&self, peer: ServerId) -> Option<Duration> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&peer).map(Instant::elapsed)
     }
 }
 

@@ -330,7 +330,17 @@ impl Members {
     /// The members as this server knows them; how far behind they are is known where it leads.
     #[must_use]
     pub fn list(&self) -> Vec<MemberInfo> {
-        members::list(&self.0.metrics())
+        let mut list = members::list(&self.0.metrics());
+        for info in &mut list {
+            info.heard = self.0.network.heard(info.id);
+        }
+        list
+    }
+
+    /// Changes whenever the members or the leader do.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes()
     }
 
     /// Whether this server leads.

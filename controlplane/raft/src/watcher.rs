@@ -21,18 +21,18 @@ const KEEP_FOR_PEERS: u64 = 64;
 /// Follows what the consensus says of this member until it ends, and notes when it leads.
 pub(crate) async fn watch(member: Arc<Member>) {
     let mut places = member.raft.server_metrics();
-    let mut metrics = member.raft.metrics();
     loop {
         let now = places.borrow_and_update().clone();
         note_leading(&member, &now).await;
         member.tell_whether_it_leads();
+        member.tell_of_a_change();
         let leads_others =
             now.state == ServerState::Leader && now.membership_config.voter_ids().nth(1).is_some();
         let changed = tokio::select! {
             // Cancel-safe: a value counts as seen only once `changed` returns.
             changed = places.changed() => changed,
-            // Cancel-safe, as above. Whether a majority still answers shows here alone, which changes all the time.
-            changed = metrics.changed(), if leads_others => changed,
+            // Dropped, it has told all there was.
+            () = look_for_a_majority(&member), if leads_others => break,
         };
         if changed.is_err() {
             break;
@@ -40,6 +40,14 @@ pub(crate) async fn watch(member: Arc<Member>) {
     }
     member.leading_term.store(0, Ordering::SeqCst);
     member.tell_whether_it_leads();
+}
+
+/// Whether a majority still answers shows in what changes all the time; returns when the consensus ends.
+async fn look_for_a_majority(member: &Member) {
+    let mut metrics = member.raft.metrics();
+    while metrics.changed().await.is_ok() {
+        member.tell_whether_it_leads();
+    }
 }
 
 /// Gives votes to learners that have caught up, ends changes of the members that were interrupted, and keeps the log from

@@ -312,3 +312,26 @@ async fn the_last_vote_cannot_be_removed_and_strangers_are_named() {
         "{stranger}"
     );
 }
+
+#[tokio::test]
+async fn the_lead_goes_where_it_is_asked_to_and_writes_go_on() {
+    let cluster = Cluster::of(3, Options::default()).await;
+    let leader = cluster.leader().await;
+    let heir = (1..=3).find(|id| *id != leader).unwrap();
+    let asked_at = (1..=3).find(|id| *id != leader && *id != heir).unwrap();
+    let mut leads = cluster.servers[&heir].members().leadership();
+    let members = cluster.servers[&asked_at].members();
+    members.change(Change::HandOver(heir)).await.unwrap();
+    leads.wait_for(|leads| *leads).await.unwrap();
+    for id in 1..=3 {
+        write(&cluster.store(id), &format!("from-{id}"), "after")
+            .await
+            .unwrap();
+    }
+    assert_eq!(cluster.leader().await, heir);
+    let refused = members.change(Change::HandOver(9)).await.unwrap_err();
+    assert!(refused.to_string().contains("not a member"), "{refused}");
+    // Again and back: nobody is left silent.
+    members.change(Change::HandOver(asked_at)).await.unwrap();
+    write(&cluster.store(heir), "again", "after").await.unwrap();
+}

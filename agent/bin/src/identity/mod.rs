@@ -20,6 +20,7 @@ use files::{KeyPair, Store};
 
 use crate::config::Config;
 use crate::full_disk;
+use crate::servers::Servers;
 
 /// Usage and names of one of the node's two certificates.
 #[derive(Debug, Clone)]
@@ -66,16 +67,15 @@ pub(crate) struct Identity {
 }
 
 /// Loads the identity, or joins the cluster: repeats until it succeeds, for the API server may come later.
-pub(crate) async fn establish(config: &Config) -> anyhow::Result<Identity> {
+pub(crate) async fn establish(config: &Config, servers: &Servers) -> anyhow::Result<Identity> {
     let ca_pem = std::fs::read_to_string(&config.ca_file)
         .with_context(|| format!("read the cluster's CA certificate {}", config.ca_file.display()))?;
     let store = Store::open(&config.state_dir.join("pki"))?;
     let pair = match store.load("client") {
         Some(pair) if !pair.is_expired(crate::clock::now()) => pair,
-        Some(_) | None => join(config, &ca_pem, &store).await?,
+        Some(_) | None => join(config, servers, &ca_pem, &store).await?,
     };
-    let inner = client::with_certificate(&config.server, &ca_pem, &pair)?;
-    let renewable = Renewable::new(inner);
+    let renewable = Renewable::new(client::with_certificate(&ca_pem, &pair)?, servers.clone());
     let client = renewable.client();
     let serving = serving_pair(config, &store)?;
     let serving = ServingCertificate::new(&serving.certificate_pem, &serving.key_pem)?;
@@ -87,13 +87,14 @@ pub(crate) async fn establish(config: &Config) -> anyhow::Result<Identity> {
     })
 }
 
-async fn join(config: &Config, ca_pem: &str, store: &Store) -> anyhow::Result<KeyPair> {
+async fn join(config: &Config, servers: &Servers, ca_pem: &str, store: &Store) -> anyhow::Result<KeyPair> {
     let file = config.bootstrap_token_file.as_ref().context(
         "no client certificate and no bootstrap token; set the key bootstrap_token_file to join the cluster",
     )?;
     let token = std::fs::read_to_string(file)
         .with_context(|| format!("read the bootstrap token {}", file.display()))?;
-    let bootstrap = client::with_token(&config.server, ca_pem, token.trim())?;
+    let bootstrap = client::with_token(ca_pem, token.trim())?;
+    let bootstrap = Renewable::new(bootstrap, servers.clone()).client();
     let pair = obtain_for_sure(&bootstrap, &Wish::client(config), store).await;
     info!(node = %config.node_name, "node joined the cluster");
     Ok(pair)
@@ -159,7 +160,7 @@ pub(crate) async fn renew(
                 (client, Wish::client(&config))
             };
             tokio::time::sleep(wait).await;
-            if let Err(error) = renew_one(&identity, &config, &store, &wish).await {
+            if let Err(error) = renew_one(&identity, &store, &wish).await {
                 warn!(
                     error = full_disk::chain(&error),
                     signer = wish.signer,
@@ -172,12 +173,12 @@ pub(crate) async fn renew(
     stop.run_until_cancelled(work).await;
 }
 
-async fn renew_one(identity: &Identity, config: &Config, store: &Store, wish: &Wish) -> anyhow::Result<()> {
+async fn renew_one(identity: &Identity, store: &Store, wish: &Wish) -> anyhow::Result<()> {
     let pair = csr::obtain(&identity.client, wish, store).await?;
     if wish.file == "client" {
         identity
             .renewable
-            .replace(client::with_certificate(&config.server, &identity.ca_pem, &pair)?);
+            .replace(client::with_certificate(&identity.ca_pem, &pair)?);
     } else {
         identity.serving.replace(&pair.certificate_pem, &pair.key_pem)?;
     }

@@ -64,7 +64,7 @@ use crate::resource::Resource;
 pub use pod::qos_class;
 pub use priority_class::system as system_priority_classes;
 pub use query::query;
-pub use server::server;
+pub use server::{server, why_not_remove};
 
 /// Every built-in kind.
 #[must_use]

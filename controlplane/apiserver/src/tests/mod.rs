@@ -100,6 +100,8 @@ impl Api {
             })
             .await
             .unwrap();
+        let own = "10.0.0.1:6443".parse().unwrap();
+        server.publish(&[own].into()).await.unwrap();
         let service = server.in_process(user("admin", "system:masters"));
         let api = Self {
             server,

@@ -13,11 +13,19 @@ async fn the_api_itself_is_the_first_service() {
     let api = Api::start().await;
     let found = api.get(&format!("{SERVICES}/kubernetes")).await.body;
     assert_eq!(found["spec"]["clusterIP"], "10.43.0.1");
+    let servers = ["10.0.0.1:6443", "10.0.0.2:6443"].map(|at| at.parse().unwrap());
+    api.server.publish(&servers.into()).await.unwrap();
     let endpoints = api
         .get("/api/v1/namespaces/default/endpoints/kubernetes")
         .await
         .body;
     assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "10.0.0.1");
+    let slice = api
+        .get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
+        .await
+        .body;
+    assert_eq!(slice["endpoints"][1]["addresses"][0], "10.0.0.2");
+    assert_eq!(slice["ports"][0]["port"], 6443);
 }
 
 #[tokio::test]

@@ -27,27 +27,47 @@ const NODE_ROOT: RootSpec = RootSpec {
     ],
 };
 
-/// Sees to the host, the daemons and the root file system, a progress line each.
-pub(crate) async fn parts(progress: &Progress) -> anyhow::Result<Parts> {
+/// Sees to the daemons; needs no lock.
+pub(crate) async fn programs(progress: &Progress) -> anyhow::Result<PathBuf> {
+    progress.step("daemons", async { binaries::locate() }).await
+}
+
+/// Sees to the host and the root file system, a progress line each.
+pub(crate) async fn parts(binaries: PathBuf, progress: &Progress) -> anyhow::Result<Parts> {
     progress
         .step("host", async {
             host::prepare(host::FOR_MACHINES).map(|said| ((), said))
         })
         .await?;
-    let binaries = progress.step("daemons", async { binaries::locate() }).await?;
     let root = progress.step("root file system", async { root() }).await?;
     Ok(Parts { root, binaries })
 }
 
-/// Makes the cluster's bridge and boots the machine of its first node.
+/// Makes the cluster's bridge and boots the machine of its first node, or of all its servers where they have been a group
+/// before: one alone has no majority.
 pub(super) async fn begin(
     cluster: &Cluster,
     options: &UpArgs,
+    parts: &Parts,
     progress: &Progress,
 ) -> anyhow::Result<Record> {
-    let parts = parts(progress).await?;
-    let record = decide(cluster, options.nodes.unwrap_or(FIRST), None)?;
-    let machine = cluster.numbered(FIRST);
+    let record = decide(cluster, options, None)?;
+    let founded: Vec<u8> = record
+        .servers
+        .iter()
+        .copied()
+        .filter(|number| {
+            cluster
+                .numbered(*number)
+                .state()
+                .join("controlplane/store.db")
+                .exists()
+        })
+        .collect();
+    let numbers = match founded.is_empty() {
+        true => vec![FIRST],
+        false => founded,
+    };
     if let Some(backup) = &options.restore {
         let state_dir = cluster.first().state().join("controlplane");
         let restored = async {
@@ -70,9 +90,12 @@ pub(super) async fn begin(
         .await?;
     progress
         .step("machine", async {
-            let spec = node::spec(cluster, &record, &parts, FIRST)?;
-            boot(&machine, &spec)?;
-            Ok(((), format!("{} at {}", machine.name(), spec.address)))
+            boot_beside(cluster, &record, parts, &numbers)?;
+            let at = |number: &u8| {
+                let name = cluster.numbered(*number).name().to_owned();
+                format!("{name} at {}", node::address(&record, *number))
+            };
+            Ok(((), numbers.iter().map(at).collect::<Vec<_>>().join(", ")))
         })
         .await?;
     Ok(record)
@@ -91,18 +114,19 @@ fn network(bridge: &Bridge, subnet: Subnet) -> String {
 }
 
 /// Boots the machines of the other nodes, which need what the control plane has made.
-pub(super) async fn join(cluster: &Cluster, record: &Record, progress: &Progress) -> anyhow::Result<()> {
-    let others = record.nodes.iter().copied().filter(|number| *number != FIRST);
-    let others: Vec<u8> = others.collect();
+pub(super) async fn join(
+    cluster: &Cluster,
+    record: &Record,
+    parts: &Parts,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let stopped = |number: &u8| cluster.numbered(*number).leader().is_none();
+    let others: Vec<u8> = record.nodes.iter().copied().filter(stopped).collect();
     if others.is_empty() {
         return Ok(());
     }
-    let parts = Parts {
-        root: root()?.0,
-        binaries: binaries::folder()?,
-    };
     let booted = async {
-        boot_beside(cluster, record, &parts, &others)?;
+        boot_beside(cluster, record, parts, &others)?;
         Ok(((), format!("{} more", others.len())))
     };
     progress.step("machines", booted).await

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Context;
 use controlplane_machine::{HostSpec, host_file, install_on_host, refuse_on_host};
 
-use super::binaries::{self, PROGRAMS};
-use super::decide;
+use super::binaries::PROGRAMS;
 use super::node::{CNI_PLUGINS, CONTROL_PLANE, UNITS};
-use crate::cluster::{Cluster, FIRST, Record};
+use super::{UpArgs, decide};
+use crate::cluster::Cluster;
 use crate::host;
 use crate::progress::Progress;
 
@@ -17,26 +17,25 @@ use crate::progress::Progress;
 const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Installs the daemons on this host and starts them.
-pub(super) async fn begin(cluster: &Cluster, progress: &Progress) -> anyhow::Result<Record> {
+pub(super) async fn begin(cluster: &Cluster, folder: &Path, progress: &Progress) -> anyhow::Result<()> {
     progress
         .step("host", async {
             host::prepare(host::FOR_NODES).map(|said| ((), said))
         })
         .await?;
-    let folder = progress.step("daemons", async { binaries::locate() }).await?;
     // Before anything is written down of a cluster on this host.
     refuse_on_host(cluster.name())?;
     let name = host_name()?;
-    let record = decide(cluster, FIRST, Some(name.clone()))?;
+    decide(cluster, &UpArgs::default(), Some(name.clone()))?;
     progress
         .step("this host", async {
             let address = own_address()?;
-            let spec = spec(cluster, &name, address, &folder)?;
+            let spec = spec(cluster, &name, address, folder)?;
             install_on_host(cluster.name(), &spec).context("make this host the cluster's node")?;
             Ok(((), format!("{name} at {address}")))
         })
         .await?;
-    Ok(record)
+    Ok(())
 }
 
 /// The name of this host, as the node will be called.

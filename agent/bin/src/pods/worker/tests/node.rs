@@ -97,7 +97,7 @@ pub(super) fn config(dir: &Path) -> Config {
     Config {
         node_name: "n".to_owned(),
         node_ip: IpAddr::from([10, 0, 0, 1]),
-        server: http::Uri::from_static("https://127.0.0.1:1"),
+        servers: vec!["127.0.0.1:1".parse().unwrap()],
         ca_file: dir.join("ca"),
         bootstrap_token_file: None,
         state_dir: dir.join("state"),
