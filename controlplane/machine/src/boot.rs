@@ -138,6 +138,13 @@ impl Machine {
         self.disk.mount(&spec.lower)?;
         self.seed(spec)?;
         self.spawn(spec)?;
+        let up = self.wait_until_up();
+        if up.is_ok() || self.supervisor().is_some() {
+            return up;
+        }
+        // nspawn has ended at once: the kernel takes away the link of a machine that was cut off a moment after its last
+        // process, and refuses another of that name until then.
+        self.spawn(spec)?;
         self.wait_until_up()
     }
 
