@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) query: Query,
+    /// Who writes, as `managedFields` names it.
+    pub(crate) manager: String,
     pub(crate) accepted: Accepted,
     pub(crate) gzip: bool,
     pub(crate) include: Include,

@@ -24,7 +24,7 @@ use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
 use crate::server::{Inner, Request};
-use crate::write::{binding, create, delete, delete_collection, eviction, patch, scale, token, update};
+use crate::write::{binding, create, delete, delete_collection, eviction, owners, patch, scale, token, update};
 
 /// Answers any request that is not about the server itself.
 pub(crate) async fn resource(
@@ -97,11 +97,18 @@ fn call(
         resource,
         namespace: path.namespace.clone(),
         name: path.name.clone(),
+        manager: manager(&query, request),
         query,
         accepted: accept::objects(request.headers()).or_else(|error| connect_takes_anything(path, error))?,
         gzip: accept::gzip(request.headers()),
         include,
     })
+}
+
+fn manager(query: &Query, request: &Request) -> String {
+    let agent = request.headers().get(http::header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    owners::manager(query, agent).into_owned()
 }
 
 /// Logs and streams are no objects; whatever their clients accept is fine.

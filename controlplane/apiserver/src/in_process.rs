@@ -9,7 +9,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use controlplane_api::UserInfo;
 use futures::future::BoxFuture;
-use http::Request;
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
 use tower::{BoxError, Service};
 
 /// The server's routes, each request made as one fixed user.
@@ -17,11 +18,15 @@ use tower::{BoxError, Service};
 pub struct InProcess {
     router: Router,
     user: UserInfo,
+    /// What the client calls itself, where it does not say: `kube-scheduler` for `system:kube-scheduler`.
+    agent: Option<HeaderValue>,
 }
 
 impl InProcess {
     pub(crate) fn new(router: Router, user: UserInfo) -> Self {
-        Self { router, user }
+        let name = user.username.rsplit(':').next().unwrap_or_default();
+        let agent = HeaderValue::from_str(name).ok();
+        Self { router, user, agent }
     }
 }
 
@@ -42,6 +47,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.user.clone());
+        if let Some(agent) = &self.agent {
+            request
+                .headers_mut()
+                .entry(USER_AGENT)
+                .or_insert_with(|| agent.clone());
+        }
         let mut router = self.router.clone();
         Box::pin(async move { Service::<Request<Body>>::call(&mut router, request).await })
     }

@@ -28,7 +28,7 @@ impl Comparison {
         let walk = Walk(Forms(schema.schemas));
         let mut change = Change::default();
         let form = Form::Struct(schema.definition);
-        walk.parts(form, Some(old), Some(new), true, &mut change);
+        walk.parts(form, Some(old), Some(new), &mut change);
         Self {
             added: FieldSet(change.added.unwrap_or_default()),
             modified: FieldSet(change.modified.unwrap_or_default()),
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
             // What is always there is no more there for being written out.
             _ if is_hollow(old) && is_hollow(new) && (old.is_none() || new.is_none()) => {}
             _ if is_hollow(old) && is_hollow(new) => return Self::leaf(old, new),
-            Form::Struct(_) | Form::Map(_) => self.parts(form, old, new, false, &mut change),
+            Form::Struct(_) | Form::Map(_) => self.parts(form, old, new, &mut change),
             Form::Set(_) | Form::Keyed(..) if old == new => {}
             Form::Set(_) | Form::Keyed(..) => self.items(form, items(old), items(new), &mut change),
         }
@@ -128,14 +128,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Compares the fields of an object or the entries of a map.
-    fn parts(
-        self,
-        form: Form<'a>,
-        old: Option<&Value>,
-        new: Option<&Value>,
-        is_root: bool,
-        change: &mut Change,
-    ) {
+    fn parts(self, form: Form<'a>, old: Option<&Value>, new: Option<&Value>, change: &mut Change) {
         let (old, new) = (fields(old), fields(new));
         let before = old.into_iter().flatten().map(|(name, _)| name);
         let after = new.into_iter().flatten().map(|(name, _)| name);
@@ -151,7 +144,7 @@ impl<'a> Walk<'a> {
             let always_there = match form {
                 Form::Struct(definition) => definition
                     .field(name)
-                    .is_some_and(|field| is_always_there(field, part, is_root)),
+                    .is_some_and(|field| is_always_there(field, part)),
                 _ => false,
             };
             let inner = self.value(part, old, new, always_there);

@@ -158,14 +158,15 @@ pub(super) fn is_hollow(value: Option<&Value>) -> bool {
 }
 
 /// Whether a field is there in the zero value of its Go type, so that nobody ever adds it: what is required, and
-/// structs that are no pointers.
-pub(super) fn is_always_there(field: &Field, form: Form<'_>, is_root: bool) -> bool {
+/// structs that are no pointers. No schema says which these are: those with an empty default, and the parts of objects.
+pub(super) fn is_always_there(field: &Field, form: Form<'_>) -> bool {
     let struct_without_pointer = field
         .default
         .as_ref()
         .is_some_and(|default| default.fills_zero && default.value.is_object());
+    let is_part = matches!(&*field.name, "metadata" | "spec" | "status");
     match form {
-        Form::Struct(_) => is_root || field.required || struct_without_pointer,
+        Form::Struct(_) => is_part || field.required || struct_without_pointer,
         Form::Map(_) | Form::Set(_) | Form::Keyed(..) => field.required,
         Form::Scalar(_) | Form::Atomic(_) => false,
     }

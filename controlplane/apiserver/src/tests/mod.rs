@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod allocations;
+mod applies;
 mod archive;
 mod deletes;
 mod evictions;

@@ -10,6 +10,7 @@ use crate::call::Call;
 use crate::reply;
 use crate::write::commit::{self, ATTEMPTS, Extra};
 use crate::write::create::Written;
+use crate::write::owners;
 use crate::write::services;
 
 /// Changes the object that `call` names, through `part`.
@@ -42,6 +43,7 @@ where
         restrict::check(call, &new, Some(&old))?;
         let mut extra = Extra::default();
         services::allocate(call, Some(&old), &mut new, &mut extra)?;
+        owners::keep_times(&mut new, &old);
         if dry_run {
             warnings.extend(heard);
             return Ok(Written::Dry(new));

@@ -1,6 +1,6 @@
 //! Proposing transactions, and the store's refusals in the API's words.
 
-use controlplane_api::{ApiError, Resource};
+use controlplane_api::{ApiError, Resource, meta};
 use controlplane_store::{Compare, Key, Op, Outcome, Store, StoreError, Txn, Value as Stored};
 use serde_json::Value;
 
@@ -28,7 +28,16 @@ pub(crate) struct Extra {
 ///
 /// 413 where it is too large.
 pub(crate) fn encode(object: &Value) -> Result<Stored, ApiError> {
-    let stored = Stored::encode(object).map_err(|error| bug("serialise an object for the store", &error))?;
+    let encoded = |object: &Value| {
+        Stored::encode(object).map_err(|error| bug("serialise an object for the store", &error))
+    };
+    let mut stored = encoded(object)?;
+    if stored.bytes().len() > MAX_OBJECT {
+        // Who owns what is worth less than the object.
+        let mut object = object.clone();
+        meta::remove(&mut object, "managedFields");
+        stored = encoded(&object)?;
+    }
     match stored.bytes().len() {
         size if size > MAX_OBJECT => Err(ApiError::too_large(&format!(
             "the object has {size} bytes, limit is {MAX_OBJECT}"

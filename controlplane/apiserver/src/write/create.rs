@@ -17,6 +17,7 @@ use crate::request::query::WriteOptions;
 use crate::write::admission;
 use crate::write::commit::{self, ATTEMPTS, Extra};
 use crate::write::intake::{self, Expected, Intake};
+use crate::write::owners;
 use crate::write::services;
 
 /// Creates the object in `bytes`.
@@ -30,7 +31,10 @@ pub(crate) async fn create(call: Call, media_type: String, bytes: Bytes) -> Repl
         options,
         mut warnings,
     } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
+    owners::check_manager(&call.query, "CreateOptions")?;
     call.resource.to_storage(&mut object);
+    // Before admission, so that what the server adds is nobody's.
+    owners::track(&call, "", None, &mut object);
     let created = store_new(&call, &object, options, &mut warnings).await?;
     let mut response = created.reply(&call, StatusCode::CREATED)?;
     reply::add_warnings(&mut response, &warnings);
@@ -75,7 +79,7 @@ impl Written {
     }
 }
 
-/// Stores `object` (in its stored form, structurally sound) under a name that is free.
+/// Stores `object` (in its stored form, structurally sound, its owners noted) under a name that is free.
 ///
 /// # Errors
 ///

@@ -62,7 +62,7 @@ impl<'a> Expected<'a> {
         }
     }
 
-    fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         controlplane_api::resource::api_version(self.group, self.version)
     }
 

@@ -1,4 +1,4 @@
-//! Patch: JSON patch, merge patch and strategic merge patch.
+//! Patch: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use bytes::Bytes;
 use controlplane_api::field::Path;
@@ -12,17 +12,24 @@ use crate::call::Call;
 use crate::reply::Reply;
 use crate::request::json;
 use crate::request::query::{FieldValidation, WriteOptions};
+use crate::write::apply;
 use crate::write::change::change;
 use crate::write::intake::{self, Expected};
+use crate::write::owners;
 use crate::write::update::answer;
 
 /// Most operations of one JSON patch, as upstream's limit.
 const MAX_OPERATIONS: usize = 10_000;
 
-const READABLE: [&str; 3] = [
+/// The media type of server-side apply.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+
+/// Every kind of patch that is read.
+pub(crate) const READABLE: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    APPLY,
 ];
 
 /// A patch, parsed.
@@ -49,7 +56,6 @@ impl Patch {
             }
             "application/merge-patch+json" => Self::Merge,
             "application/strategic-merge-patch+json" => Self::Strategic,
-            // Server-side apply is not there yet, so its media type is one we do not read.
             _ => return Err(ApiError::unsupported_media_type(&READABLE)),
         };
         let document = json::parse(bytes).map_err(|error| {
@@ -116,11 +122,17 @@ fn unfit(expected: Expected<'_>, error: &dyn std::fmt::Display) -> ApiError {
 /// As an update, and for a patch that cannot be read or applied.
 pub(crate) async fn patch(call: Call, part: Part<'static>, media_type: String, bytes: Bytes) -> Reply {
     let options = WriteOptions::parse(&call.query)?;
+    let force = owners::check_patch(&call.query, media_type == APPLY)?;
+    if media_type == APPLY {
+        let wish = apply::Wish::parse(&bytes, force, options)?;
+        return apply::apply(call, part, &wish).await;
+    }
     let (patch, duplicates) = Patch::parse(&media_type, &bytes)?;
     let mut warnings = Vec::new();
     let heard = std::sync::Mutex::new(Vec::new());
     let changed = change(&call, part, options.dry_run, &mut warnings, |old| {
-        let (object, said) = patched(&call, &patch, &duplicates, old, options.field_validation)?;
+        let (mut object, said) = patched(&call, &patch, &duplicates, old, options.field_validation)?;
+        owners::track(&call, owners::subresource(part), Some(old), &mut object);
         *heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = said;
         Ok(object)
     })

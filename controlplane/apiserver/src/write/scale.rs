@@ -11,9 +11,11 @@ use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::request::json as reader;
 use crate::request::query::WriteOptions;
+use crate::write::apply;
 use crate::write::change::change;
 use crate::write::intake::{self, Expected};
-use crate::write::patch::Patch;
+use crate::write::owners;
+use crate::write::patch::{APPLY, Patch};
 
 const SCALE: Expected<'static> = Expected {
     group: "autoscaling",
@@ -42,6 +44,7 @@ pub(crate) fn get(call: &Call) -> Reply {
 /// 400, 404, 409, 422.
 pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let read = intake::read(&call, SCALE, &media_type, &bytes)?;
+    owners::check_manager(&call.query, "UpdateOptions")?;
     write(&call, read.options, |_| Ok(read.object.clone())).await
 }
 
@@ -52,6 +55,11 @@ pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Repl
 /// As [`update`], and for a patch that cannot be read or applied.
 pub(crate) async fn patch(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let options = WriteOptions::parse(&call.query)?;
+    let force = owners::check_patch(&call.query, media_type == APPLY)?;
+    if media_type == APPLY {
+        let wish = apply::Wish::parse(&bytes, force, options)?;
+        return apply_scale(&call, &wish).await;
+    }
     let (patch, duplicates) = Patch::parse(&media_type, &bytes)?;
     write(&call, options, |current| {
         let value = patch.apply(call.server.schemas, SCALE, current)?;
@@ -84,6 +92,7 @@ where
             version => meta::metadata_mut(&mut new).insert("resourceVersion".to_owned(), version.into()),
         };
         meta::object_mut(meta::member_mut(&mut new, "spec")).insert("replicas".to_owned(), replicas.into());
+        owners::track(call, "scale", Some(old), &mut new);
         Ok(new)
     })
     .await?;
@@ -92,6 +101,35 @@ where
         &of(&written.into_value()?),
         call.accepted.encoding,
     )
+}
+
+/// Applies a `Scale`: the number of replicas is a field of the object itself, and owned there.
+async fn apply_scale(call: &Call, wish: &apply::Wish) -> Reply {
+    let mut warnings = wish.warnings()?;
+    wish.fits(call, SCALE)?;
+    let mut config = json!({
+        "apiVersion": call.resource.api_version(), "kind": call.resource.kind,
+        "metadata": {"name": call.name(), "namespace": call.namespace()},
+    });
+    if let Some(replicas) = wish.config.pointer("/spec/replicas") {
+        wished_replicas(call, &wish.config)?;
+        meta::object_mut(&mut config).insert("spec".to_owned(), json!({"replicas": replicas}));
+    }
+    let wish = apply::Wish {
+        config,
+        ..wish.clone()
+    };
+    let written = change(call, Part::Main, wish.options.dry_run, &mut warnings, |old| {
+        apply::applied(call, "scale", Some(old), &wish)
+    })
+    .await?;
+    let mut response = reply::encoded(
+        StatusCode::OK,
+        &of(&written.into_value()?),
+        call.accepted.encoding,
+    )?;
+    reply::add_warnings(&mut response, &warnings);
+    Ok(response)
 }
 
 fn wished_replicas(call: &Call, scale: &Value) -> Result<i64, ApiError> {

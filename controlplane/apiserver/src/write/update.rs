@@ -11,6 +11,7 @@ use crate::reply::{self, Reply};
 use crate::write::change::change;
 use crate::write::create::{self, Written};
 use crate::write::intake::{self, Expected, Intake};
+use crate::write::owners;
 
 /// Replaces the object, or the part of it that `part` names.
 ///
@@ -24,23 +25,23 @@ pub(crate) async fn update(call: Call, part: Part<'static>, media_type: String, 
         mut warnings,
     } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
     rest::fit_url(&call.resource, &mut object, call.namespace(), call.name())?;
+    owners::check_manager(&call.query, "UpdateOptions")?;
     call.resource.to_storage(&mut object);
     let unlocked = meta::resource_version(&object).is_empty();
     let absent = call.entry().is_err();
     if part == Part::Main && absent && call.resource.create_on_update && unlocked {
+        owners::track(&call, "", None, &mut object);
         let created = create::store_new(&call, &object, options, &mut warnings).await?;
         return answer(&call, created, StatusCode::CREATED, &warnings);
     }
     if unlocked && !absent && !call.resource.unconditional_update {
         return Err(must_be_locked(&call));
     }
-    let changed = change(
-        &call,
-        part,
-        options.dry_run,
-        &mut warnings,
-        |_| Ok(object.clone()),
-    )
+    let changed = change(&call, part, options.dry_run, &mut warnings, |old| {
+        let mut new = object.clone();
+        owners::track(&call, owners::subresource(part), Some(old), &mut new);
+        Ok(new)
+    })
     .await?;
     answer(&call, changed, StatusCode::OK, &warnings)
 }
