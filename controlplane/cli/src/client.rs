@@ -11,6 +11,9 @@ use kube::{Api, Client};
 
 use crate::cluster::Cluster;
 
+/// What the verbs call themselves.
+const AGENT: &str = concat!("floe/", env!("CARGO_PKG_VERSION"));
+
 /// How long one of several servers may take to answer until the next is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -61,9 +64,11 @@ async fn answers(client: &Client) -> bool {
 /// Connects as `kubeconfig` says.
 pub(crate) async fn of(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> anyhow::Result<Client> {
     install_crypto();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, options)
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, options)
         .await
         .context("understand the kubeconfig")?;
+    // By this the server names who owns the fields that a verb writes.
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
     Client::try_from(config).context("prepare a client of the API server")
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -90,13 +90,17 @@ impl Service<Request<Body>> for Renewable {
     }
 }
 
+/// What the agent calls itself: by this the server names who owns the fields that the agent writes.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("floe-agent/", env!("CARGO_PKG_VERSION")));
+
 /// Sends `request` to the present server, and to the others in turn as long as none could be connected to.
 async fn send(
     sender: &Sender,
     servers: &Servers,
     request: Request<Body>,
 ) -> Result<Response<Bound>, BoxError> {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
+    parts.headers.entry(USER_AGENT).or_insert(AGENT);
     let mut tries = servers.count();
     loop {
         let choice = servers.choose();
