@@ -6,7 +6,7 @@ use super::define::{age, field, kind, name};
 use crate::field::{FieldError, Path};
 use crate::read;
 use crate::resource::Resource;
-use crate::strategy::Strategy;
+use crate::strategy::{Context, Strategy};
 
 pub(super) fn resource() -> Resource {
     let resource = kind("coordination.k8s.io", "v1", "Lease", "leases")
@@ -31,6 +31,14 @@ pub(super) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        coordinated_by_nobody(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, _: &Value, _: &Context) {
+        coordinated_by_nobody(new);
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let path = Path::new("spec");
         let mut errors = Vec::new();
@@ -49,5 +57,13 @@ impl Strategy for Rules {
             );
         }
         errors
+    }
+}
+
+/// Drops what only coordinated leader election reads, which upstream has switched off unless told otherwise.
+fn coordinated_by_nobody(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("strategy");
+        spec.remove("preferredHolder");
     }
 }

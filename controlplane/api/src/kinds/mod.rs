@@ -2,6 +2,7 @@
 
 mod admission_policy;
 mod admission_policy_binding;
+mod api_service;
 mod cells;
 mod certificate_signing_request;
 mod component_status;
@@ -61,6 +62,7 @@ use controlplane_apimachinery::define;
 
 use crate::resource::Resource;
 
+pub use api_service::local as local_api_services;
 pub use pod::qos_class;
 pub use priority_class::system as system_priority_classes;
 pub use query::query;
@@ -94,6 +96,8 @@ pub fn builtin() -> Vec<Resource> {
         admission_policy::validating(),
         admission_policy_binding::validating(),
         webhook_configuration::validating(),
+        // apiregistration.k8s.io
+        api_service::resource(),
         // apps
         controller_revision::resource(),
         daemon_set::resource(),

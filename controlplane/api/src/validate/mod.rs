@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod admission;
+pub(crate) mod api_service;
 pub(crate) mod autoscaler;
 pub(crate) mod change;
 pub(crate) mod condition;

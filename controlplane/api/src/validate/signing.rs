@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::field::{FieldError, Path};
-use crate::names;
+use crate::field::{FieldError, Path, quote};
+use crate::names::{self, NameCheck};
 use crate::read;
 use crate::resource::at;
 use crate::time;
@@ -36,6 +36,8 @@ const USAGES: [&str; 23] = [
     "signing",
     "timestamping",
 ];
+/// A domain, a slash, a label, a dot and a domain.
+const MAX_SIGNER: usize = 571;
 const MIN_SECONDS: i64 = 600;
 const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
 const PEM_END: &str = "-----END CERTIFICATE REQUEST-----";
@@ -43,12 +45,13 @@ const PEM_END: &str = "-----END CERTIFICATE REQUEST-----";
 /// What is wrong with a new request.
 pub(crate) fn request(object: &Value) -> Vec<FieldError> {
     let spec = Path::new("spec");
-    let mut errors = usages(object, &spec.child("usages"));
+    let mut errors = Vec::new();
     let request = at(object, "spec.request").cloned().unwrap_or_default();
     if !is_pem_request(read::text(object, "spec.request")) {
-        let rule = "unable to parse PEM block: PEM block type must be CERTIFICATE REQUEST";
+        let rule = "PEM block type must be CERTIFICATE REQUEST";
         errors.push(spec.child("request").invalid(request, rule));
     }
+    errors.extend(usages(object, &spec.child("usages")));
     let signer = read::text(object, "spec.signerName");
     errors.extend(signer_errors(signer, &spec.child("signerName")));
     if let Some(seconds) =
@@ -77,7 +80,7 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
     let usages = read::texts(object, "spec.usages");
     let mut errors = Vec::new();
     if usages.is_empty() {
-        errors.push(path.required("usages are required"));
+        errors.push(path.required(""));
     }
     for (index, usage) in usages.iter().enumerate() {
         if !USAGES.contains(usage) {
@@ -101,111 +104,149 @@ fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
             "the legacy signerName is not allowed via this API version",
         )];
     }
-    let Some((domain, name)) = signer.split_once('/').filter(|(_, name)| !name.is_empty()) else {
+    let [domain, name] = signer.split('/').collect::<Vec<_>>()[..] else {
         let rule = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
         return vec![path.invalid(signer, rule)];
     };
     let mut errors = Vec::new();
-    errors.extend(
-        names::dns_subdomain(domain)
-            .into_iter()
-            .map(|rule| path.invalid(domain, rule)),
-    );
+    if domain.len() > names::SUBDOMAIN_MAX {
+        errors.push(path.too_long(names::SUBDOMAIN_MAX));
+    }
+    errors.extend(labels(domain, names::dns_label, path));
     if !domain.contains('.') {
         errors.push(path.invalid(
             domain,
             "should be a domain with at least two segments separated by dots",
         ));
     }
-    let parts = name.split('.');
-    errors.extend(
-        parts
-            .flat_map(names::dns_label)
-            .map(|rule| path.invalid(name, rule)),
-    );
+    errors.extend(labels(name, names::dns_subdomain, path));
+    if signer.len() > MAX_SIGNER {
+        errors.push(path.too_long(MAX_SIGNER));
+    }
     errors
+}
+
+/// What is wrong with parts that dots divide.
+fn labels(text: &str, rule: NameCheck, path: &Path) -> Vec<FieldError> {
+    let broken = |label| {
+        rule(label)
+            .into_iter()
+            .map(move |rule| format!("validating label {}: {rule}", quote(label)))
+    };
+    let broken = text.split('.').flat_map(broken);
+    broken.map(|rule| path.invalid(text, rule)).collect()
 }
 
 const LASTING: [&str; 3] = ["Approved", "Denied", "Failed"];
 
 /// What is wrong with a write through `/status`: the signer's certificate and `Failed`.
 pub(crate) fn status_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = conditions(new, old);
-    for kind in ["Approved", "Denied"] {
-        if read::condition(new, kind).is_some() && read::condition(old, kind).is_none() {
-            errors.push(
-                Path::new("status.conditions")
-                    .forbidden(format!("updates may not add a condition of type \"{kind}\"")),
-            );
-        }
-    }
+    let mut errors = conditions(new);
     let (before, after) = (
         read::text(old, "status.certificate"),
         read::text(new, "status.certificate"),
     );
     let path = Path::new("status.certificate");
+    // What was stored under older rules is not held against a change of it.
+    let strict = before.is_empty() || certificate_rule(before).is_none();
+    if before != after && !after.is_empty() && strict {
+        errors.extend(certificate_rule(after).map(|rule| path.invalid("<certificate data>", rule)));
+    }
+    errors.extend(removed(new, old));
+    errors.extend(approved(new, old));
     if !before.is_empty() && before != after {
-        errors.push(path.forbidden("updates may not set or modify a certificate that was already issued"));
-    } else if after != before && !is_pem_certificate(after) {
-        errors.push(path.invalid("<certificate data>", "must contain one or more PEM blocks"));
+        errors.push(path.forbidden("updates may not modify existing certificate content"));
     }
     errors
 }
 
-fn is_pem_certificate(encoded: &str) -> bool {
-    let text = STANDARD
-        .decode(encoded)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    text.is_some_and(|text| {
-        text.contains("-----BEGIN CERTIFICATE-----") && text.contains("-----END CERTIFICATE-----")
-    })
+/// What a certificate breaks: it is one or more certificates in PEM, and nothing else.
+fn certificate_rule(encoded: &str) -> Option<String> {
+    let bytes = STANDARD.decode(encoded).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let blocks: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+        .collect();
+    if blocks.is_empty() {
+        return Some("must contain one or more PEM blocks".to_owned());
+    }
+    let other = blocks.iter().find(|kind| **kind != "CERTIFICATE")?;
+    Some(format!(
+        "only CERTIFICATE PEM blocks are allowed, found {}",
+        quote(other)
+    ))
 }
 
 /// What is wrong with a write through `/approval`: `Approved` and `Denied`.
 pub(crate) fn approval_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    conditions(new, old)
+    let mut errors = conditions(new);
+    errors.extend(removed(new, old));
+    errors
 }
 
-fn conditions(new: &Value, old: &Value) -> Vec<FieldError> {
+fn conditions(new: &Value) -> Vec<FieldError> {
+    const OPPOSITES: [&str; 2] = ["Approved", "Denied"];
     let root = Path::new("status.conditions");
     let mut errors = Vec::new();
-    let list = read::list(new, "status.conditions");
-    for (index, condition) in list.iter().enumerate() {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, condition) in read::list(new, "status.conditions").iter().enumerate() {
         let path = root.index(index);
         let kind = read::text(condition, "type");
         if kind.is_empty() {
             errors.push(path.child("type").required(""));
         }
+        let allowed: &[&str] = if LASTING.contains(&kind) {
+            &["True"]
+        } else {
+            &["False", "True", "Unknown"]
+        };
         match read::text(condition, "status") {
             "" => errors.push(path.child("status").required("")),
-            "True" => {}
-            status if LASTING.contains(&kind) => {
-                errors.push(path.child("status").not_supported(status, &["True"]))
+            status if !allowed.contains(&status) => {
+                errors.push(path.child("status").not_supported(status, allowed));
             }
-            "False" | "Unknown" => {}
-            status => errors.push(
-                path.child("status")
-                    .not_supported(status, &["False", "True", "Unknown"]),
-            ),
+            _ => {}
         }
-        if list
+        let opposite = OPPOSITES
             .iter()
-            .take(index)
-            .any(|before| read::text(before, "type") == kind)
-        {
+            .any(|other| *other != kind && seen.contains(other));
+        if OPPOSITES.contains(&kind) && opposite {
+            let detail = "Approved and Denied conditions are mutually exclusive";
+            errors.push(path.child("type").invalid(kind, detail));
+        }
+        if seen.contains(&kind) {
             errors.push(path.child("type").duplicate(kind));
         }
+        seen.push(kind);
     }
-    if read::condition(new, "Approved").is_some() && read::condition(new, "Denied").is_some() {
-        errors.push(root.invalid("Denied", "Approved and Denied conditions are mutually exclusive"));
-    }
+    errors
+}
+
+/// What was decided stays decided.
+fn removed(new: &Value, old: &Value) -> Vec<FieldError> {
     let gone = LASTING
         .iter()
         .filter(|kind| read::condition(old, kind).is_some() && read::condition(new, kind).is_none());
-    errors.extend(
-        gone.map(|kind| root.forbidden(format!("updates may not remove a condition of type \"{kind}\""))),
-    );
+    gone.map(|kind| {
+        let detail = format!("updates may not remove a condition of type \"{kind}\"");
+        Path::new("status.conditions").forbidden(detail)
+    })
+    .collect()
+}
+
+/// Only `/approval` approves and denies.
+fn approved(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for kind in ["Approved", "Denied"] {
+        let word = match (read::condition(new, kind), read::condition(old, kind)) {
+            (Some(_), None) => "add",
+            (Some(new), Some(old)) if new != old => "modify",
+            _ => continue,
+        };
+        let detail = format!("updates may not {word} a condition of type \"{kind}\"");
+        errors.push(Path::new("status.conditions").forbidden(detail));
+    }
     errors
 }
 

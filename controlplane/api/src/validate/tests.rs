@@ -221,14 +221,14 @@ fn a_certificate_once_issued_and_a_decision_once_made_stay() {
         [
             "status.conditions: Forbidden: updates may not remove a condition of type \"Approved\"",
             "status.conditions: Forbidden: updates may not add a condition of type \"Denied\"",
-            "status.certificate: Forbidden: updates may not set or modify a certificate that was already issued",
+            "status.certificate: Forbidden: updates may not modify existing certificate content",
         ]
     );
     let both = json!({"status": {"conditions": [condition("Approved"), condition("Denied")]}});
     assert_eq!(
         lines(signing::approval_update(&both, &json!({}))),
         [
-            "status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+            "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
         ]
     );
 }
@@ -237,11 +237,14 @@ fn a_certificate_once_issued_and_a_decision_once_made_stay() {
 fn mistakes_in_signing_requests_are_named() {
     let request = json!({"spec": {"request": "eA==", "signerName": "kubelet", "usages": ["client auth", "x"], "expirationSeconds": 5}});
     let found = lines(signing::request(&request));
-    assert!(found[0].starts_with("spec.usages[1]: Unsupported value: \"x\": supported values: \"any\","));
     assert_eq!(
-        found[1..],
+        found[0],
+        "spec.request: Invalid value: \"eA==\": PEM block type must be CERTIFICATE REQUEST"
+    );
+    assert!(found[1].starts_with("spec.usages[1]: Unsupported value: \"x\": supported values: \"any\","));
+    assert_eq!(
+        found[2..],
         [
-            "spec.request: Invalid value: \"eA==\": unable to parse PEM block: PEM block type must be CERTIFICATE REQUEST",
             "spec.signerName: Invalid value: \"kubelet\": must be a fully qualified domain and path of the form \
              'example.com/signer-name'",
             "spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)",

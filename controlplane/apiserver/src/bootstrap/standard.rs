@@ -1,6 +1,7 @@
-//! Objects of general kinds that upstream's server makes for itself: classes of priority, of requests, of addresses.
+//! Objects of general kinds that upstream's server makes for itself: classes of priority, of requests, of addresses; and
+//! the groups it serves.
 
-use controlplane_api::kinds::{flow_defaults, system_priority_classes};
+use controlplane_api::kinds::{flow_defaults, local_api_services, system_priority_classes};
 use controlplane_api::meta;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use crate::server::ApiServer;
 const LEVELS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
 const SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
 const CLASSES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
+const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 
 impl ApiServer {
@@ -19,13 +21,14 @@ impl ApiServer {
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
             "spec": {"cidrs": [self.0.service_cidr.trunc().to_string()]},
         });
-        let all: [(&str, Vec<Value>); 6] = [
+        let all: [(&str, Vec<Value>); 7] = [
             (CLASSES, system_priority_classes().to_vec()),
             (LEVELS, flow_defaults::mandatory_levels()),
             (LEVELS, flow_defaults::suggested_levels()),
             (SCHEMAS, flow_defaults::mandatory_schemas()),
             (SCHEMAS, flow_defaults::suggested_schemas()),
             (RANGES, vec![range]),
+            (SERVICES, local_api_services(&self.0.registry)),
         ];
         for (folder, objects) in all {
             // The kinds of a smaller registry are not missed.

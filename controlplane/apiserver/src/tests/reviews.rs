@@ -287,4 +287,10 @@ async fn every_cluster_has_upstreams_classes_of_priority_and_requests() {
         .get("/apis/networking.k8s.io/v1/servicecidrs/kubernetes")
         .await;
     assert_eq!(ranges.body["spec"]["cidrs"], json!(["10.43.0.0/16"]));
+    let services = names(api.get("/apis/apiregistration.k8s.io/v1/apiservices").await);
+    assert!(
+        ["v1.", "v1.apps"]
+            .iter()
+            .all(|name| services.contains(&(*name).to_owned()))
+    );
 }
