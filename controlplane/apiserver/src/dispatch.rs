@@ -24,7 +24,9 @@ use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
 use crate::server::{Inner, Request};
-use crate::write::{binding, create, delete, delete_collection, eviction, owners, patch, scale, token, update};
+use crate::write::{
+    binding, create, delete, delete_collection, eviction, owners, patch, scale, token, update,
+};
 
 /// Answers any request that is not about the server itself.
 pub(crate) async fn resource(

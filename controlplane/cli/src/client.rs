@@ -68,7 +68,9 @@ pub(crate) async fn of(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> a
         .await
         .context("understand the kubeconfig")?;
     // By this the server names who owns the fields that a verb writes.
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
+    config
+        .headers
+        .push((http::header::USER_AGENT, http::HeaderValue::from_static(AGENT)));
     Client::try_from(config).context("prepare a client of the API server")
 }
 

@@ -71,9 +71,11 @@ pub(crate) fn resize(new: &Value, old: &Value) -> Vec<FieldError> {
 /// Why the pod cannot be resized at all.
 fn unfit(new: &Value, old: &Value) -> Option<&'static str> {
     let whole = |pod| {
-        ["requests", "limits"]
-            .iter()
-            .any(|bound| read::map(pod, &format!("spec.resources.{bound}")).next().is_some())
+        ["requests", "limits"].iter().any(|bound| {
+            read::map(pod, &format!("spec.resources.{bound}"))
+                .next()
+                .is_some()
+        })
     };
     match () {
         () if whole(old) || whole(new) => Some("pods with pod-level resources cannot be resized"),

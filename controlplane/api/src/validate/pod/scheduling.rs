@@ -119,19 +119,6 @@ fn node_affinity(affinity: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with a selector of nodes.
-pub(crate) fn node_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
-    let path = path.child("nodeSelectorTerms");
-    let terms = read::list(selector, "nodeSelectorTerms");
-    if terms.is_empty() {
-        return vec![path.required("must have at least one node selector term")];
-    }
-    let terms = terms.iter().enumerate();
-    terms
-        .flat_map(|(index, term)| node_term(term, &path.index(index)))
-        .collect()
-}
-
 fn weight(term: &Value, path: &Path) -> Option<FieldError> {
     let weight = read::count(term, "weight");
     (!(1..=100).contains(&weight)).then(|| path.child("weight").invalid(weight, "must be in the range 1-100"))
