@@ -71,8 +71,15 @@ pub use server::{server, why_not_remove};
 /// Every built-in kind.
 #[must_use]
 pub fn builtin() -> Vec<Resource> {
-    let mut kinds = vec![
-        // core
+    let mut kinds = core();
+    kinds.extend(of_groups());
+    kinds.extend(review::all());
+    kinds
+}
+
+/// The kinds without a group.
+fn core() -> Vec<Resource> {
+    vec![
         component_status::resource(),
         config_map::resource(),
         endpoints::resource(),
@@ -89,6 +96,12 @@ pub fn builtin() -> Vec<Resource> {
         secret::resource(),
         service::resource(),
         service_account::resource(),
+    ]
+}
+
+/// The kinds of the named groups.
+fn of_groups() -> Vec<Resource> {
+    vec![
         // admissionregistration.k8s.io
         admission_policy::mutating(),
         admission_policy_binding::mutating(),
@@ -129,11 +142,6 @@ pub fn builtin() -> Vec<Resource> {
         service_cidr::resource(),
         // node.k8s.io
         runtime_class::resource(),
-        // resource.k8s.io
-        device_class::resource(),
-        resource_claim::resource(),
-        resource_claim::template(),
-        resource_slice::resource(),
         // policy
         pod_disruption_budget::resource(),
         // rbac.authorization.k8s.io
@@ -141,6 +149,11 @@ pub fn builtin() -> Vec<Resource> {
         role_binding::cluster(),
         role::resource(),
         role_binding::resource(),
+        // resource.k8s.io
+        device_class::resource(),
+        resource_claim::resource(),
+        resource_claim::template(),
+        resource_slice::resource(),
         // scheduling.k8s.io
         priority_class::resource(),
         // storage.k8s.io
@@ -150,9 +163,7 @@ pub fn builtin() -> Vec<Resource> {
         storage_class::resource(),
         volume_attachment::resource(),
         volume_attributes_class::resource(),
-    ];
-    kinds.extend(review::all());
-    kinds
+    ]
 }
 
 #[cfg(test)]
