@@ -10,12 +10,12 @@ use controlplane_api::rest::Part;
 use controlplane_api::table::Include;
 use controlplane_api::{ApiError, Resource, Role, UserInfo, Verb};
 use controlplane_store::Key;
-use http::Method;
 
 use crate::archive::{past, query};
 use crate::auth::authorize::{self, Attributes};
 use crate::auth::review;
 use crate::call::Call;
+use crate::front::info::{Info, Target};
 use crate::node;
 use crate::read::select::Selection;
 use crate::read::{list, watch};
@@ -39,19 +39,22 @@ pub(crate) async fn resource(
         .unwrap_or_else(reply::failure)
 }
 
-async fn answer(server: Arc<Inner>, user: UserInfo, request: Request) -> Reply {
-    let query = Query::parse(request.uri())?;
-    let Some(path) = ResourcePath::parse(request.uri().path()) else {
+/// Answers a method that a path about the server itself does not have.
+pub(crate) async fn wrong_method() -> Response {
+    reply::failure(ApiError::method_not_allowed())
+}
+
+async fn answer(server: Arc<Inner>, user: UserInfo, mut request: Request) -> Reply {
+    let Some(Info { query, target, .. }) = request.extensions_mut().remove::<Info>() else {
+        return Err(ApiError::internal("a request came in by no known way"));
+    };
+    let Some(Target { path, verb, resource }) = target else {
         authorize::other_path(&user, request.uri().path())?;
         return Err(ApiError::no_such_path());
     };
-    let verb = verb(request.method(), &path, &query)?;
+    let verb = verb.ok_or_else(ApiError::method_not_allowed)?;
     let attributes = Attributes::new(&user, authorization_verb(&path, verb), &path, &query);
     authorize::resource(&server, &attributes)?;
-    let resource = server
-        .registry
-        .find(&path.group, &path.version, &path.plural)
-        .cloned();
     let resource = resource
         .filter(|resource| fits_scope(resource, &path))
         .ok_or_else(ApiError::no_such_path)?;
@@ -121,20 +124,6 @@ fn connect_takes_anything(path: &ResourcePath, error: ApiError) -> Result<accept
     }
 }
 
-fn verb(method: &Method, path: &ResourcePath, query: &Query) -> Result<Verb, ApiError> {
-    Ok(match (method.as_str(), &path.name) {
-        ("GET" | "HEAD", Some(_)) => Verb::Get,
-        ("GET" | "HEAD", None) if query.flag("watch")?.unwrap_or(false) => Verb::Watch,
-        ("GET" | "HEAD", None) => Verb::List,
-        ("POST", _) => Verb::Create,
-        ("PUT", _) => Verb::Update,
-        ("PATCH", _) => Verb::Patch,
-        ("DELETE", Some(_)) => Verb::Delete,
-        ("DELETE", None) => Verb::DeleteCollection,
-        _ => return Err(ApiError::method_not_allowed()),
-    })
-}
-
 /// Running something in a pod needs `create`, whatever the HTTP method.
 fn authorization_verb(path: &ResourcePath, verb: Verb) -> &'static str {
     match path.subresource.as_deref() {
@@ -189,7 +178,17 @@ async fn read_list(call: &Call) -> Reply {
     if let Some((archive, revision)) = past::is_needed(call, &options) {
         return past::list(archive, call, &selection, revision).await;
     }
-    list::reply(call.store(), &selection, &options, &call.form(), call.gzip)
+    let page = list::page(call.store(), &selection, &options)?;
+    if selection.is_everything() && call.namespace.is_none() {
+        let shown = u64::try_from(page.entries.len()).unwrap_or(u64::MAX);
+        let objects = shown.saturating_add(page.remaining.unwrap_or_default());
+        let flow = &call.server.flow;
+        flow.note_size(
+            &call.resource.qualified_name(),
+            usize::try_from(objects).unwrap_or(usize::MAX),
+        );
+    }
+    list::shown(page, &call.form(), call.gzip)
 }
 
 fn begin_watch(call: &Call) -> Reply {

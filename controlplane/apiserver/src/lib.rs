@@ -18,6 +18,8 @@ mod bootstrap;
 mod call;
 mod clock;
 mod dispatch;
+mod flow;
+mod front;
 mod in_process;
 mod meta_api;
 mod node;

@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::archive::{SharedArchive, backup};
-use crate::auth::authenticate;
 use crate::auth::pod_network::PodNetworks;
 use crate::clock::Clock;
 use crate::dispatch;
+use crate::flow::{self, Flow};
+use crate::front;
 use crate::in_process::InProcess;
 use crate::meta_api::metrics::{self, Metrics};
 use crate::meta_api::{discovery, health, openapi};
@@ -74,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) accounts: Option<ServiceAccountKeys>,
     pub(crate) metrics: Metrics,
     pub(crate) documents: openapi::Documents,
+    /// Which requests run and which wait.
+    pub(crate) flow: Flow,
     /// Writes in progress, which a dropped connection must not cut short.
     pub(crate) tasks: TaskTracker,
     /// Ends watches and tunnels.
@@ -146,6 +149,7 @@ impl ApiServer {
             accounts: parts.accounts,
             metrics: parts.metrics,
             documents: openapi::Documents::default(),
+            flow: Flow::new(flow::Config::suggested(flow::TOTAL_SEATS)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))
@@ -179,11 +183,9 @@ impl ApiServer {
             .route("/openapi/v2", get(openapi::v2))
             .route("/openapi/v3", get(openapi::index))
             .route("/openapi/v3/{*path}", get(openapi::document))
+            .method_not_allowed_fallback(dispatch::wrong_method)
             .fallback(dispatch::resource)
-            .layer(middleware::from_fn_with_state(
-                Arc::clone(&inner),
-                authenticate::layer,
-            ))
+            .layer(middleware::from_fn_with_state(Arc::clone(&inner), front::layer))
             .with_state(inner)
     }
 
@@ -191,6 +193,18 @@ impl ApiServer {
     #[must_use]
     pub fn in_process(&self, user: UserInfo) -> InProcess {
         InProcess::new(self.router(), user)
+    }
+
+    /// Lets the objects of priority and fairness decide from here on, until [`ApiServer::drain`].
+    pub(crate) fn follow_flow_control(&self) {
+        let Inner {
+            flow,
+            store,
+            stop,
+            tasks,
+            ..
+        } = &*self.0;
+        tasks.spawn(flow::follow(flow.clone(), store.clone(), stop.clone()));
     }
 
     /// Ends watches, waits for the writes in progress. Requests after this still work.

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::middleware::Next;
-use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use controlplane_api::{ApiError, UserInfo, time};
@@ -14,7 +11,6 @@ use http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use crate::auth::account_token::{self, ISSUER, TokenError};
-use crate::reply;
 use crate::server::{Inner, Request};
 
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
@@ -22,18 +18,31 @@ pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// What anyone may ask, so that load balancers and joining machines can look.
 const PUBLIC: [&str; 5] = ["/version", "/version/", "/healthz", "/livez", "/readyz"];
 
-/// Finds out who asks and notes it on the request; answers 401 to those who show nothing valid.
-pub(crate) async fn layer(State(server): State<Arc<Inner>>, mut request: Request, next: Next) -> Response {
+/// Finds out who asks and notes it on the request.
+///
+/// # Errors
+///
+/// 401 for those who show nothing valid, unless anyone may ask.
+pub(crate) fn identify(server: &Inner, request: &mut Request) -> Result<(), ApiError> {
     if request.extensions().get::<UserInfo>().is_none() {
-        match user(&server, &request) {
+        match user(server, request) {
             Some(user) => {
                 request.extensions_mut().insert(user);
             }
             None if PUBLIC.contains(&request.uri().path()) => {}
-            None => return reply::failure(ApiError::unauthorized()),
+            None => return Err(ApiError::unauthorized()),
         }
     }
-    next.run(request).await
+    Ok(())
+}
+
+/// Who shows nothing.
+pub(crate) fn anonymous() -> UserInfo {
+    UserInfo {
+        username: "system:anonymous".to_owned(),
+        groups: vec!["system:unauthenticated".to_owned()],
+        ..UserInfo::default()
+    }
 }
 
 fn user(server: &Inner, request: &Request) -> Option<UserInfo> {

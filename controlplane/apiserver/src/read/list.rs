@@ -31,21 +31,6 @@ pub(crate) struct Page {
     pub(crate) remaining: Option<u64>,
 }
 
-/// Answers a list request.
-///
-/// # Errors
-///
-/// 410 where the snapshot is gone, 400 for a bad token, 504 for a version from the future.
-pub(crate) fn reply(
-    store: &Store,
-    selection: &Selection,
-    options: &ListOptions,
-    form: &Form<'_>,
-    gzip: bool,
-) -> Reply {
-    shown(page(store, selection, options)?, form, gzip)
-}
-
 /// Answers with `page`.
 ///
 /// # Errors
@@ -104,7 +89,7 @@ fn metadata(page: &Page) -> Value {
 ///
 /// # Errors
 ///
-/// As [`reply`].
+/// 410 where the snapshot is gone, 400 for a bad token, 504 for a version from the future.
 pub(crate) fn page(store: &Store, selection: &Selection, options: &ListOptions) -> Result<Page, ApiError> {
     let (at, after) = start(store, selection, options)?;
     let range = Range {

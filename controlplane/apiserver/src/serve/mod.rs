@@ -62,6 +62,7 @@ impl ApiServer {
         let acceptor = TlsAcceptor::from(tls);
         let router = self.router();
         let ending = CancellationToken::new();
+        self.follow_flow_control();
         loop {
             let accepted = tokio::select! {
                 biased;

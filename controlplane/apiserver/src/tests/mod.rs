@@ -7,6 +7,7 @@ mod applies;
 mod archive;
 mod deletes;
 mod evictions;
+mod front;
 mod meta;
 mod network;
 mod reads;
@@ -68,6 +69,14 @@ fn counted() -> crate::Metrics {
 impl Api {
     async fn start() -> Self {
         Self::over(MemoryState::default()).await
+    }
+
+    /// As [`Api::start`], and from then on time stands still but for those who wait for it. The store is a thread, for which
+    /// a paused clock does not wait: writes want [`tokio::time::resume`].
+    async fn start_paused() -> Self {
+        let api = Self::start().await;
+        tokio::time::pause();
+        api
     }
 
     async fn over(disk: MemoryState) -> Self {

@@ -119,9 +119,9 @@ async fn a_watch_of_tables_sends_the_columns_once() {
     assert!(second["object"]["columnDefinitions"].is_null());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn bookmarks_come_about_once_a_minute_to_those_who_asked() {
-    let api = Api::start().await;
+    let api = Api::start_paused().await;
     let mut events = api
         .watch(&format!("{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true"))
         .await;
@@ -130,9 +130,9 @@ async fn bookmarks_come_about_once_a_minute_to_those_who_asked() {
     assert_eq!(begun.elapsed().as_secs(), 60);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_watch_ends_at_its_timeout() {
-    let api = Api::start().await;
+    let api = Api::start_paused().await;
     let mut events = api
         .watch(&format!("{CONFIG_MAPS}?watch=true&timeoutSeconds=5"))
         .await;
