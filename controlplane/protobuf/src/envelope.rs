@@ -11,7 +11,7 @@ use crate::wire::Reader;
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 /// What every body begins with.
-const MAGIC: &[u8] = b"k8s\0";
+pub(crate) const MAGIC: &[u8] = b"k8s\0";
 
 /// Decodes a body into the object that its sender would have written as JSON.
 ///

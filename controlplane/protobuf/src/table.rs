@@ -73,12 +73,33 @@ impl Table {
         let place = fields.binary_search_by_key(&number, |field| field.number).ok()?;
         fields.get(place)
     }
+
+    /// A field of a message by its name in JSON, behind the fields that hold it where JSON has no such levels.
+    pub(crate) fn place(&self, message: MessageId, name: &str) -> Option<(Vec<u64>, &Field)> {
+        let fields = self.messages.get(message.0)?;
+        if let Some(field) = fields.iter().find(|field| field.name == Some(name)) {
+            return Some((Vec::new(), field));
+        }
+        fields.iter().find_map(|outer| match (outer.name, &outer.shape) {
+            (None, Shape::Message(inner)) => {
+                let (mut levels, field) = self.place(*inner, name)?;
+                levels.insert(0, outer.number);
+                Some((levels, field))
+            }
+            _ => None,
+        })
+    }
 }
+
+/// The lines of both tables.
+const TEXT: &str = concat!(
+    include_str!("../kubernetes.table"),
+    include_str!("../by-hand.table")
+);
 
 /// The table of the built-in kinds.
 pub(crate) fn builtin() -> &'static Table {
-    static TABLE: LazyLock<Table> =
-        LazyLock::new(|| parse(include_str!("../kubernetes.table")).unwrap_or_default());
+    static TABLE: LazyLock<Table> = LazyLock::new(|| parse(TEXT).unwrap_or_default());
     &TABLE
 }
 
@@ -187,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_table_is_understood() {
-        let table = parse(include_str!("../kubernetes.table")).unwrap();
+        let table = parse(TEXT).unwrap();
         assert!(table.kinds.len() > 50, "{}", table.kinds.len());
     }
 
@@ -205,6 +226,21 @@ mod tests {
         for resource in controlplane_api::builtin().iter() {
             let found = builtin().kind(&resource.api_version(), &resource.kind);
             assert!(found.is_some(), "{} {}", resource.api_version(), resource.kind);
+        }
+    }
+
+    /// Lists are written item by item, in this place.
+    #[test]
+    fn every_kind_has_a_list_with_its_items_second() {
+        let table = builtin();
+        for resource in controlplane_api::builtin()
+            .iter()
+            .filter(|resource| !resource.transient)
+        {
+            let list = table.kind(&resource.api_version(), &resource.list_kind);
+            let list = list.unwrap_or_else(|| panic!("{}", resource.list_kind));
+            let names = [1, 2].map(|number| table.field(list, number).and_then(|field| field.name));
+            assert_eq!(names, [Some("metadata"), Some("items")], "{}", resource.list_kind);
         }
     }
 

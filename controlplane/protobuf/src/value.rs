@@ -19,6 +19,11 @@ pub(crate) fn bytes(bytes: &[u8]) -> Value {
     BASE64_STANDARD.encode(bytes).into()
 }
 
+/// The bytes that base64 in JSON stands for; none where it is no such.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(text).ok()
+}
+
 /// A time of whole seconds; null for the message without fields, which is no time.
 pub(crate) fn time(bytes: &[u8]) -> Result<Value, DecodeError> {
     instant(bytes, time::format)
