@@ -82,7 +82,6 @@ fn what_the_table_does_not_know_and_what_is_null_is_left_out() {
 }
 
 #[test]
-#[expect(clippy::unwrap_used, reason = "a kind without a message fails the test")]
 fn a_field_of_another_type_is_an_error_that_names_the_kind() {
     let kind = Kind::find("v1", "Pod").unwrap();
     for text in [
@@ -99,7 +98,6 @@ fn a_field_of_another_type_is_an_error_that_names_the_kind() {
 
 /// The list is put together from its head and its items, as a server sends it.
 #[test]
-#[expect(clippy::unwrap_used, reason = "an object that is not written fails the test")]
 fn a_list_is_its_head_and_its_items_one_after_the_other() {
     let (list, item) = (
         Kind::find("v1", "PodList").unwrap(),
@@ -125,11 +123,6 @@ fn a_list_is_its_head_and_its_items_one_after_the_other() {
 
 /// As client-go reads it: four bytes of length, then field 1 the type, field 2 the object in field 1.
 #[test]
-#[expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a frame of another form fails the test"
-)]
 fn an_event_of_a_watch_is_a_frame_that_holds_a_whole_body() {
     let kind = Kind::find("v1", "ConfigMap").unwrap();
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}});
