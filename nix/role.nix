@@ -17,7 +17,9 @@
 let
   cfg = config.services.floe.${name};
   toml = pkgs.formats.toml { };
-  configFile = toml.generate "${name}.toml" cfg.settings;
+  # TOML has no null: such a key is left out, and the daemon's default holds.
+  given = lib.filterAttrsRecursive (_: value: value != null) cfg.settings;
+  configFile = toml.generate "${name}.toml" given;
   token = cfg.settings.bootstrap_token_file;
 in
 {

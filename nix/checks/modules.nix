@@ -23,6 +23,11 @@ let
       services.floe.controlplane.settings.backup.s3.bucket = "floe";
       services.floe.controlplane.backupCredentialsFile = "/run/secrets/s3";
     }).config;
+  joining =
+    (machines.machine {
+      imports = [ machines.both ];
+      services.floe.controlplane.settings.join = "10.0.0.2:6444";
+    }).config;
   writable = machine: machine.systemd.services.floe-controlplane.serviceConfig.ReadWritePaths or [ ];
   expect = what: holds: lib.assertMsg holds "expected: ${what}";
 in
@@ -54,6 +59,7 @@ pkgs.runCommand "floe-modules"
   {
     both = both.system.build.etc;
     node = node.system.build.etc;
+    joining = joining.system.build.etc;
   }
   ''
     for role in controlplane agent; do
@@ -63,6 +69,9 @@ pkgs.runCommand "floe-modules"
     grep -qx 'server = "https://10.0.0.1:6443"' $node/etc/floe/agent.toml
     grep -qx 'max_pods = 250' $node/etc/floe/agent.toml
     test ! -e $node/etc/floe/controlplane.toml
+    ! grep join $both/etc/floe/controlplane.toml
+    grep -qx 'join = \["10.0.0.2:6444"\]' $joining/etc/floe/controlplane.toml
+    grep -qx 'join_token_file = "/etc/floe/join-token"' $joining/etc/floe/controlplane.toml
     grep -qx vxlan $node/etc/modules-load.d/nixos.conf
     touch $out
   ''

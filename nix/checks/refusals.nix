@@ -39,6 +39,14 @@ let
     "is given and no bucket" = {
       services.floe.controlplane.backupCredentialsFile = "/run/secrets/s3";
     };
+    "and it lets servers in" = settings "controlplane" {
+      join = [ "10.0.0.2:6444" ];
+      join_token_file = "${builtins.storeDir}/join-token";
+    };
+    "leave both out on the first server" = settings "controlplane" {
+      join_token_file = "/etc/floe/join-token";
+    };
+    "name servers with their peer port" = settings "controlplane" { join = [ "10.0.0.2" ]; };
     "choose separate ranges" = settings "controlplane" { service_cidr = "10.42.0.0/16"; };
     "give an address and a port" = settings "controlplane" { listen = "10.0.0.1"; };
   };

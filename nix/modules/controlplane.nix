@@ -5,6 +5,7 @@ let
   backup = cfg.settings.backup or { };
   credentials = cfg.backupCredentialsFile;
   secret = backup.s3.credentials_file or "";
+  inherit (cfg.settings) join join_token_file;
 in
 {
   imports = [
@@ -12,7 +13,7 @@ in
       name = "controlplane";
       summary = "the control plane of a Floe cluster on this machine";
       keys =
-        { lib, ... }:
+        { config, lib }:
         {
           listen = lib.mkOption {
             type = lib.types.str;
@@ -30,6 +31,23 @@ in
             default = "[::]:6444";
             example = "10.0.0.1:6444";
             description = "Address and port on which the cluster's other servers are answered, over mutual TLS.";
+          };
+          join = lib.mkOption {
+            type = with lib.types; nullOr (coercedTo str lib.singleton (listOf str));
+            default = null;
+            example = [
+              "10.0.0.1:6444"
+              "10.0.0.2:6444"
+            ];
+            description = "Peer addresses of servers whose cluster this one joins; read once, while it has no state.";
+          };
+          join_token_file = lib.mkOption {
+            type = lib.types.nullOr lib.types.str;
+            default =
+              if config.services.floe.controlplane.settings.join == null then null else "/etc/floe/join-token";
+            defaultText = lib.literalMD "{file}`/etc/floe/join-token` with `join`";
+            example = "/run/secrets/floe-join";
+            description = "File with the token by which this server joins; keep it out of the Nix store.";
           };
           history = {
             age = lib.mkOption {
@@ -100,6 +118,18 @@ in
             secret
           ];
         message = "services.floe.controlplane: the credentials for backups in a bucket lie in the Nix store, which everyone can read: name a file that is put on the machine by other means in backupCredentialsFile.";
+      }
+      {
+        assertion = !lib.hasPrefix builtins.storeDir (toString join_token_file);
+        message = "services.floe.controlplane.settings.join_token_file lies in the Nix store, which everyone can read, and it lets servers in: name a file that is copied to the machine, such as /etc/floe/join-token.";
+      }
+      {
+        assertion = (join == null) == (join_token_file == null);
+        message = "services.floe.controlplane.settings: join and join_token_file need each other; leave both out on the first server.";
+      }
+      {
+        assertion = join == null || join != [ ] && lib.all (at: builtins.match ".+:[0-9]+" at != null) join;
+        message = "services.floe.controlplane.settings.join is [ ${toString join} ]: name servers with their peer port, such as 10.0.0.1:6444.";
       }
       {
         assertion = credentials == null || backup.s3 ? bucket;

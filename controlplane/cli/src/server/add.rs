@@ -99,6 +99,7 @@ fn steps(servers: &[Known], address: Option<IpAddr>) -> anyhow::Result<String> {
          \x20  advertise_address = \"{address}\"\n\
          \x20  join = [{toml}]\n\
          \x20  join_token_file = \"/etc/floe/join-token\"\n\n\
+         \x20  A file that its configuration names besides, such as /etc/floe/bootstrap-token, must be there as on the others.\n\n\
          3. Start it: nixos-rebuild switch, or systemctl enable --now floe-controlplane.\n\n\
          It copies the state and votes by itself once it has caught up; `floe server list` shows it.\n",
         nix = peers.join(" "),
