@@ -67,6 +67,8 @@ pub(crate) async fn of(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> a
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, options)
         .await
         .context("understand the kubeconfig")?;
+    // A refusal is told at once: the server itself waits for a leader, and somebody waits for the command.
+    config.default_retry = false;
     // By this the server names who owns the fields that a verb writes.
     config
         .headers

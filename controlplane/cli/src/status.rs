@@ -1,5 +1,6 @@
 //! `floe status`: a cluster's machines, daemons and pods.
 
+use anyhow::Context;
 use controlplane_machine::Place;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -8,6 +9,7 @@ use kube::{Api, Client};
 use crate::client;
 use crate::cluster::Cluster;
 use crate::progress::Progress;
+use crate::verbs::sentence;
 
 const DAEMONS: [&str; 2] = ["floe-controlplane.service", "floe-agent.service"];
 
@@ -58,9 +60,10 @@ fn place_line(place: &Place) -> String {
 
 /// A line for each node: its name, whether it is ready, its address.
 pub(crate) async fn nodes(client: &Client) -> anyhow::Result<Vec<String>> {
-    let nodes = Api::<Node>::all(client.clone())
+    let listed = Api::<Node>::all(client.clone())
         .list(&ListParams::default())
-        .await?;
+        .await;
+    let nodes = listed.map_err(sentence).context("list the nodes")?;
     Ok(nodes.items.iter().map(node_line).collect())
 }
 
@@ -94,9 +97,8 @@ pub(crate) fn is_ready(node: &Node) -> bool {
 
 /// A line for each pod: its namespace and name, phase, readiness and address.
 pub(crate) async fn pods(client: &Client) -> anyhow::Result<Vec<String>> {
-    let pods = Api::<Pod>::all(client.clone())
-        .list(&ListParams::default())
-        .await?;
+    let listed = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await;
+    let pods = listed.map_err(sentence).context("list the pods")?;
     Ok(pods.items.iter().map(pod_line).collect())
 }
 

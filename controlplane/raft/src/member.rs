@@ -76,6 +76,8 @@ struct Barriers {
     started: AtomicU64,
     /// The newest round that succeeded, by the order of starting.
     passed: AtomicU64,
+    /// The newest round that ended, whatever came of it.
+    ended: AtomicU64,
     round: tokio::sync::Mutex<()>,
 }
 
@@ -286,10 +288,17 @@ impl Member {
         if self.barriers.passed.load(Ordering::SeqCst) >= needed {
             return Ok(());
         }
+        // Nor would another find a leader: those who wait would otherwise be refused one after the other.
+        if self.barriers.ended.load(Ordering::SeqCst) >= needed {
+            return Err(StoreError::NoLeader);
+        }
         let number = self.barriers.started.fetch_add(1, Ordering::SeqCst) + 1;
-        self.round().await?;
-        self.barriers.passed.store(number, Ordering::SeqCst);
-        Ok(())
+        let asked = self.round().await;
+        if asked.is_ok() {
+            self.barriers.passed.store(number, Ordering::SeqCst);
+        }
+        self.barriers.ended.store(number, Ordering::SeqCst);
+        asked
     }
 }
 
