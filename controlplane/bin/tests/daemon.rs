@@ -205,6 +205,37 @@ mod daemon {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_daemon_with_nothing_to_do_looks_for_nothing_and_writes_nothing() {
+        let mut daemon = Daemon::new();
+        let client = daemon.start().await;
+        let api: Api<ConfigMap> = Api::all(client);
+        let now = || async {
+            let list = api.list(&ListParams::default()).await.unwrap();
+            list.metadata.resource_version.unwrap()
+        };
+        let (mut revision, begun) = (now().await, Instant::now());
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let later = now().await;
+            if later == revision {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "still writing");
+            revision = later;
+        }
+        // The daemon's own time, so that other processes do not matter; a look every few milliseconds takes more.
+        let process =
+            procfs::process::Process::new(daemon.child.as_ref().unwrap().id().cast_signed()).unwrap();
+        let ticks = || process.stat().map(|stat| stat.utime + stat.stime).unwrap();
+        let before = ticks();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let used = ticks() - before;
+        let all = 5 * procfs::ticks_per_second();
+        assert!(used * 20 < all, "{used} ticks of {all}");
+        assert_eq!(now().await, revision);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn metrics_tell_of_the_store_the_process_and_what_the_peer_port_refused() {
         let mut daemon = Daemon::new();
         let client = daemon.start().await;
