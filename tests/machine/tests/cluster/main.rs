@@ -16,6 +16,7 @@ mod kubectl;
 mod lifecycle;
 mod manifests;
 mod pods;
+mod servers;
 mod terminals;
 mod writes;
 
@@ -158,6 +159,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_backup_is_read_by_sqlite_and_restored_as_a_new_cluster",
         backup::backup_and_restore,
+    ),
+    (
+        "three_servers_lose_one_get_another_and_serve_all_the_time",
+        servers::three,
     ),
     (
         "two_clusters_live_side_by_side_and_down_leaves_nothing",
