@@ -155,6 +155,13 @@ impl ApiError {
         )
     }
 
+    /// 422 for a patch that does not fit the object, in as few words as upstream has for it.
+    #[must_use]
+    pub fn unprocessable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::new(Reason::Invalid, message, Some(Details::default()))
+    }
+
     /// 400 with the message as given.
     #[must_use]
     pub fn bad_request(message: impl Into<String>) -> Self {

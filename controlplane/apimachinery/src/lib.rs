@@ -7,6 +7,7 @@
 //! built-in kind: those are `controlplane-api` and `controlplane-schema`, and enter by the same doors as
 //! anybody else's.
 
+pub mod codec;
 pub mod define;
 pub mod error;
 pub mod field;
@@ -14,6 +15,7 @@ mod go;
 pub mod managed;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod read;
 pub mod registry;

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The body is in another format.
-    #[error("the body does not begin as Kubernetes' protobuf messages do")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Magic,
     /// The message is compressed, or holds another format.
     #[error("the message inside is of type {0:?}, which is not read")]

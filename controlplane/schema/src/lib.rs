@@ -16,7 +16,5 @@ mod sample;
 mod tests;
 
 pub use builtin::builtin;
-pub use controlplane_apimachinery::schema::{
-    MergeError, Problem, ProblemKind, Schemas, TableError, TypeRef, merge_patch,
-};
+pub use controlplane_apimachinery::schema::{Problem, ProblemKind, Schemas, TableError, TypeRef};
 pub use openapi::{GroupVersionDoc, ResourceDoc, SubresourceDoc, openapi_v2, openapi_v3, openapi_v3_index};

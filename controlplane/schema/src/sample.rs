@@ -21,6 +21,17 @@ impl Kind {
     }
 }
 
+/// A kind of `kinds` and two objects of it without anything wrong: nothing unknown, no `null`, keys in all lists that
+/// are merged by them.
+pub(crate) fn two_objects_of(kinds: &'static [&'static str]) -> impl Strategy<Value = (Kind, Value, Value)> {
+    let choices = || proptest::collection::vec(any::<u16>(), 0..400);
+    (proptest::sample::select(kinds), choices(), choices()).prop_map(|(kind, first, second)| {
+        let kind = Kind(kind);
+        let make = |choices: Vec<u16>| Maker::of(choices, Mood::Tame).object(kind.schema().definition(), 0);
+        (kind, make(first), make(second))
+    })
+}
+
 /// A kind of `kinds` and an object of it.
 pub(crate) fn object_of(kinds: &'static [&'static str]) -> impl Strategy<Value = (Kind, Value)> {
     // A list of numbers decides everything, so that a failure shrinks to few decisions.
@@ -30,21 +41,34 @@ pub(crate) fn object_of(kinds: &'static [&'static str]) -> impl Strategy<Value =
     )
         .prop_map(|(kind, choices)| {
             let kind = Kind(kind);
-            let mut maker = Maker {
-                schemas: builtin(),
-                choices: choices.into_iter(),
-            };
+            let mut maker = Maker::of(choices, Mood::Wild);
             let value = maker.object(kind.schema().definition(), 0);
             (kind, value)
         })
 }
 
+/// Whether a maker makes mistakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Tame,
+    Wild,
+}
+
 struct Maker<'a> {
     schemas: &'a Schemas,
     choices: std::vec::IntoIter<u16>,
+    mood: Mood,
 }
 
 impl Maker<'_> {
+    fn of(choices: Vec<u16>, mood: Mood) -> Self {
+        Self {
+            schemas: builtin(),
+            choices: choices.into_iter(),
+            mood,
+        }
+    }
+
     fn choose(&mut self, among: u16) -> u16 {
         self.choices.next().map_or(0, |choice| choice % among)
     }
@@ -54,17 +78,29 @@ impl Maker<'_> {
         for field in definition.fields() {
             let rarely = if depth < 2 { 2 } else { 8 };
             if self.choose(rarely) == 1 {
-                fields.insert(field.name.to_string(), self.value(&field.shape, depth + 1));
+                let mut value = self.value(&field.shape, depth + 1);
+                if let (Mood::Tame, Some(key)) = (self.mood, &field.attributes.merge_key) {
+                    self.give_keys(&mut value, key);
+                }
+                fields.insert(field.name.to_string(), value);
             }
         }
-        if self.choose(8) == 1 {
+        if self.mood == Mood::Wild && self.choose(8) == 1 {
             fields.insert("unheardOf".to_owned(), json!({ "a": [1] }));
         }
         Value::Object(fields)
     }
 
+    /// Gives each element a key, now and then the same.
+    fn give_keys(&mut self, list: &mut Value, key: &str) {
+        for element in list.as_array_mut().into_iter().flatten() {
+            element[key] = format!("key{}", self.choose(8)).into();
+        }
+    }
+
     fn value(&mut self, shape: &Shape, depth: usize) -> Value {
-        match (self.choose(20), self.schemas.resolve(shape)) {
+        let slips = if self.mood == Mood::Wild { 20 } else { 18 };
+        match (self.choose(slips), self.schemas.resolve(shape)) {
             (19, _) => Value::Null,
             (18, _) => json!(["wrong"]),
             (_, Resolved::Scalar(scalar)) => self.scalar(scalar),
@@ -103,6 +139,7 @@ impl Maker<'_> {
             Scalar::Bool => (self.choose(2) == 1).into(),
             Scalar::Time | Scalar::MicroTime => "2026-01-01T00:00:00Z".into(),
             Scalar::Quantity => "1".into(),
+            Scalar::Any | Scalar::Free if self.mood == Mood::Tame => json!({ "free": self.choose(4) }),
             Scalar::Any | Scalar::Free => json!({ "free": null }),
         }
     }

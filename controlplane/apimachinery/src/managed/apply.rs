@@ -213,7 +213,8 @@ impl Writer<'_> {
         managed.put(own.clone());
         let merged = merge(self.schema, live, config);
         let object = match &last {
-            Some(last) => self.prune(merged, &managed, last),
+            // What has lost all that it had is gone, but for what the manager wants to be there and empty.
+            Some(last) => merge(self.schema, &self.prune(merged, &managed, last), config),
             None => merged,
         };
         let mut comparison = Comparison::of(self.schema, live, &object);

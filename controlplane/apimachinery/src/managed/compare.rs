@@ -101,6 +101,10 @@ impl<'a> Walk<'a> {
             (None, None) => Change::default(),
             (None, Some(new)) if !always_there => Change::added(collect::all(self.0, form, new)),
             (Some(old), None) if !always_there => Change::removed(collect::all(self.0, form, old)),
+            // It has lost all that it had, and goes itself: nobody is left to own it.
+            (Some(old), Some(Value::Null)) if !always_there && form.has_parts() && !is_hollow(Some(old)) => {
+                Change::removed(collect::all(self.0, form, old))
+            }
             _ => self.both(form, old, new),
         }
     }

@@ -25,6 +25,16 @@ pub(super) enum Form<'a> {
     Keyed(&'a Shape, &'a [Box<str>]),
 }
 
+impl Form<'_> {
+    /// Whether its parts are owned one by one.
+    pub(super) fn has_parts(self) -> bool {
+        match self {
+            Self::Scalar(_) | Self::Atomic(_) => false,
+            Self::Struct(_) | Self::Map(_) | Self::Set(_) | Self::Keyed(..) => true,
+        }
+    }
+}
+
 /// What is owned as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whole {

@@ -6,28 +6,23 @@
 //! `check` finds what Go's decoder refuses (400), in its words; `missing` finds required fields, which
 //! Kubernetes leaves to validation. `null` is an absent field, in a list or map the zero value: `prune` does
 //! both. A table of defaults says of each whether `""` and `0` count as unset (no pointer in Go); [`Rule`]s for
-//! those that depend on other fields run after it. Lists of a strategic merge are joined through hashed keys,
-//! in linear time, and nothing of a patch's directives enters the object. Depth is bounded at
-//! [`MAX_DEPTH`](model::MAX_DEPTH) (the JSON parser stops at 128), at most 100 problems are listed, merge patch
-//! uses no recursion.
+//! those that depend on other fields run after it. Depth is bounded at
+//! [`MAX_DEPTH`](model::MAX_DEPTH) (the JSON parser stops at 128), at most 100 problems are listed.
 
-mod check;
+pub(crate) mod check;
 mod defaulting;
 mod error;
 mod format;
-mod merge;
 pub mod model;
 mod path;
 mod problem;
 mod schemas;
-mod strategic;
 mod table;
 mod type_ref;
 mod unknown;
 
 pub use defaulting::Rule;
-pub use error::{MergeError, TableError};
-pub use merge::merge_patch;
+pub use error::TableError;
 pub use problem::{Problem, ProblemKind};
 pub use schemas::Schemas;
 pub use type_ref::TypeRef;

@@ -124,6 +124,12 @@ impl Attributes {
         self.has_strategy("replace")
     }
 
+    /// Whether a patch should name all fields that stay, said of objects of which most exclude each other.
+    #[must_use]
+    pub fn retains_keys(&self) -> bool {
+        self.has_strategy("retainKeys")
+    }
+
     fn has_strategy(&self, wanted: &str) -> bool {
         self.strategies.iter().any(|strategy| **strategy == *wanted)
     }

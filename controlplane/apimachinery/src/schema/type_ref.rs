@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::patch::{MergeError, strategic_diff, strategic_merge};
 use crate::schema::model::Definition;
-use crate::schema::{MergeError, Problem, Schemas, check, defaulting, strategic, unknown};
+use crate::schema::{Problem, Schemas, check, defaulting, unknown};
 
 /// A type of a [`Schemas`]; cheap to copy.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +78,16 @@ impl<'a> TypeRef<'a> {
     ///
     /// What is wrong with the patch, in Kubernetes' words.
     pub fn strategic_merge(&self, original: &Value, patch: &Value) -> Result<Value, MergeError> {
-        strategic::merge(self.schemas, self.definition, original, patch)
+        strategic_merge(self.schemas, self.definition, original, patch)
+    }
+
+    /// The strategic merge patch that makes `to` of `from`: changed elements of keyed lists by their keys, the order of
+    /// all, and `$retainKeys` where the type says so, as kubectl's client-side apply sends it.
+    ///
+    /// Like any merge patch it cannot set `null`: a `null` in `to` is as if it were absent. A list of scalars that is
+    /// merged is a set, so values that come twice in one are not kept apart.
+    #[must_use]
+    pub fn strategic_diff(&self, from: &Value, to: &Value) -> Value {
+        strategic_diff(self.schemas, self.definition, from, to)
     }
 }

@@ -2,6 +2,5 @@
 
 pub(crate) mod accept;
 pub(crate) mod body;
-pub(crate) mod json;
 pub(crate) mod path;
 pub(crate) mod query;

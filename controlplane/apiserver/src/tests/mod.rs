@@ -5,6 +5,7 @@ mod accounts;
 mod allocations;
 mod applies;
 mod archive;
+mod bad_bodies;
 mod deletes;
 mod evictions;
 mod front;

@@ -2,6 +2,7 @@
 
 use controlplane_api::rest::{self, Part};
 use controlplane_api::{ApiError, Reason, meta};
+use controlplane_apimachinery::codec::{self, Document};
 use controlplane_apimachinery::managed::{NO_FIELDS, OneVersion, Writer};
 use http::StatusCode;
 use serde_json::Value;
@@ -9,7 +10,6 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::reply::Reply;
 use crate::request::body;
-use crate::request::json::Document;
 use crate::request::query::{FieldValidation, WriteOptions};
 use crate::write::change::change;
 use crate::write::commit::ATTEMPTS;
@@ -36,15 +36,8 @@ impl Wish {
     ///
     /// 400 for what is neither, and for what is no object.
     pub(crate) fn parse(bytes: &[u8], force: bool, options: WriteOptions) -> Result<Self, ApiError> {
-        let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        let read = is_json
-            .then(|| body::decode("application/json", bytes).ok())
-            .flatten();
-        let Document { value, duplicates } = match read {
-            Some(document) => document,
-            None => body::decode("application/yaml", bytes)
-                .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?,
-        };
+        let Document { value, duplicates } = codec::from_yaml_or_json(bytes)
+            .map_err(|error| body::refusal(&error, "error decoding YAML: "))?;
         if !value.is_object() {
             let why = "error decoding YAML: a configuration to apply must be an object";
             return Err(ApiError::bad_request(why));
@@ -160,10 +153,7 @@ pub(crate) fn applied(
     wish: &Wish,
 ) -> Result<Value, ApiError> {
     let value = owners::apply(call, subresource, live, (&wish.config, wish.force))?;
-    let mut document = Document {
-        value,
-        duplicates: Vec::new(),
-    };
+    let mut document = Document::from(value);
     let expected = Expected::of(&call.resource);
     // What the type does not know was refused already.
     intake::admit(

@@ -1,13 +1,18 @@
 //! From the bytes of a request to an object whose structure is sound.
 
-use controlplane_api::{ApiError, Resource, meta};
+mod unfit;
+
+use controlplane_api::field::Path;
+use controlplane_api::{ApiError, Reason};
+use controlplane_apimachinery::codec::Document;
+use controlplane_apimachinery::patch::Patch;
 use controlplane_schema::Schemas;
 use serde_json::Value;
 
 use crate::call::Call;
 use crate::request::body;
-use crate::request::json::Document;
 use crate::request::query::{FieldValidation, WriteOptions};
+pub(crate) use unfit::Expected;
 
 /// The object of a request, structurally sound, and how it is to be written.
 #[derive(Debug)]
@@ -30,7 +35,13 @@ pub(crate) fn read(
     bytes: &[u8],
 ) -> Result<Intake, ApiError> {
     let options = WriteOptions::parse(&call.query)?;
-    let mut document = body::decode(media_type, bytes)?;
+    let mut document = body::decode(media_type, bytes).map_err(|error| match error.reason() {
+        Reason::BadRequest => expected.unrecognized(&error.to_string(), bytes),
+        _ => error,
+    })?;
+    if !document.value.is_object() && !document.value.is_null() {
+        return Err(expected.unrecognized(&unfit::no_object(&document.value), bytes));
+    }
     let warnings = admit(
         call.server.schemas,
         expected,
@@ -42,44 +53,6 @@ pub(crate) fn read(
         options,
         warnings,
     })
-}
-
-/// Group, version and kind that a body must be of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) version: &'a str,
-    pub(crate) kind: &'a str,
-}
-
-impl<'a> Expected<'a> {
-    /// Objects of `resource`.
-    pub(crate) fn of(resource: &'a Resource) -> Self {
-        Self {
-            group: &resource.group,
-            version: &resource.version,
-            kind: &resource.kind,
-        }
-    }
-
-    pub(crate) fn api_version(&self) -> String {
-        controlplane_api::resource::api_version(self.group, self.version)
-    }
-
-    /// 400, as upstream's decoder says it.
-    fn unfit(&self, why: &str) -> ApiError {
-        let Self { version, kind, .. } = self;
-        let gv = self.api_version();
-        let version = if self.group.is_empty() {
-            (*version).to_owned()
-        } else {
-            gv
-        };
-        let short = version.rsplit('/').next().unwrap_or_default();
-        ApiError::bad_request(format!(
-            "{kind} in version \"{short}\" cannot be handled as a {kind}: {why}"
-        ))
-    }
 }
 
 /// Checks a decoded document against its kind, prunes and defaults it; answers with warnings.
@@ -94,39 +67,71 @@ pub(crate) fn admit(
     document: &mut Document,
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
+    fit_kind(schemas, expected, &mut document.value)?;
+    settle(schemas, expected, document, validation).map_err(|why| expected.unfit(&why))
+}
+
+/// As [`admit`], for what a patch has made of an object: upstream finds it invalid, not malformed.
+///
+/// # Errors
+///
+/// 422.
+pub(crate) fn admit_patched(
+    schemas: &Schemas,
+    expected: Expected<'_>,
+    (patch, document): (&Patch, &mut Document),
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    let shown = patch.shown(&document.value);
+    let kind = match patch {
+        // It knows the kind by its type: whatever the patch says is passed over.
+        Patch::Strategic(_) => {
+            expected.name_in(&mut document.value);
+            Ok(())
+        }
+        _ => fit_kind(schemas, expected, &mut document.value).map_err(|error| error.to_string()),
+    };
+    kind.and_then(|()| settle(schemas, expected, document, validation))
+        .map_err(|why| {
+            let mistake = Path::new("patch").invalid(shown.as_str(), why);
+            ApiError::invalid("", "", "", vec![mistake])
+        })
+}
+
+/// Checks the structure of an object of the right kind, prunes and defaults it; answers with warnings, or why it cannot
+/// be handled.
+fn settle(
+    schemas: &Schemas,
+    expected: Expected<'_>,
+    document: &mut Document,
+    validation: FieldValidation,
+) -> Result<Vec<String>, String> {
     let object = &mut document.value;
-    fit_kind(expected, object)?;
     if let Some(metadata) = object.get("metadata")
         && !metadata.is_object()
         && !metadata.is_null()
     {
-        return Err(expected.unfit("metadata must be an object"));
+        return Err("metadata must be an object".to_owned());
     }
-    let Some(schema) = schemas.kind(expected.group, expected.version, expected.kind) else {
-        return strictness(expected, &document.duplicates, &[], validation);
+    let Some(schema) = expected.schema(schemas) else {
+        return strictness(&document.duplicates, &[], validation);
     };
     let problems = schema.check(object);
-    if let Some(first) = problems.first() {
-        return Err(expected.unfit(&first.detail));
+    if let Some(first) = problems.into_iter().next() {
+        return Err(first.detail);
     }
     let unknown = match validation {
         FieldValidation::Ignore => Vec::new(),
         FieldValidation::Warn | FieldValidation::Strict => schema.unknown_fields(object),
     };
-    let warnings = strictness(expected, &document.duplicates, &unknown, validation)?;
+    let warnings = strictness(&document.duplicates, &unknown, validation)?;
     schema.prune(object);
     schema.default(object);
     Ok(warnings)
 }
 
 /// Fills in an absent kind and refuses a wrong one.
-fn fit_kind(expected: Expected<'_>, object: &mut Value) -> Result<(), ApiError> {
-    let Expected { kind, .. } = expected;
-    if !object.is_object() {
-        return Err(ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind})"
-        )));
-    }
+fn fit_kind(schemas: &Schemas, expected: Expected<'_>, object: &mut Value) -> Result<(), ApiError> {
     let text = |field: &str| {
         object
             .get(field)
@@ -134,33 +139,31 @@ fn fit_kind(expected: Expected<'_>, object: &mut Value) -> Result<(), ApiError> 
             .unwrap_or_default()
             .to_owned()
     };
-    let (given_version, given_kind) = (text("apiVersion"), text("kind"));
     let api_version = expected.api_version();
-    let fits = |given: &str, wanted: &str| given.is_empty() || given == wanted;
-    if !fits(&given_kind, kind) {
-        return Err(ApiError::bad_request(format!(
-            "{given_kind} in version \"{given_version}\" cannot be handled as a {kind}: the kind in the body does not \
-             match the resource in the URL"
-        )));
+    let or = |given: String, wanted: &str| {
+        if given.is_empty() {
+            wanted.to_owned()
+        } else {
+            given
+        }
+    };
+    let (version, kind) = (
+        or(text("apiVersion"), &api_version),
+        or(text("kind"), expected.kind),
+    );
+    if kind != expected.kind || version != api_version {
+        return Err(expected.another(schemas, &version, &kind));
     }
-    if !fits(&given_version, &api_version) {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({given_version}) does not match the expected API version ({api_version})"
-        )));
-    }
-    let map = meta::object_mut(object);
-    map.insert("apiVersion".to_owned(), api_version.into());
-    map.insert("kind".to_owned(), kind.into());
+    expected.name_in(object);
     Ok(())
 }
 
 /// What becomes of duplicate and unknown fields.
 fn strictness(
-    expected: Expected<'_>,
     duplicates: &[String],
     unknown: &[String],
     validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
+) -> Result<Vec<String>, String> {
     let duplicates = duplicates
         .iter()
         .map(|path| format!("duplicate field \"{path}\""));
@@ -170,8 +173,6 @@ fn strictness(
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Warn => Ok(found),
         FieldValidation::Strict if found.is_empty() => Ok(found),
-        FieldValidation::Strict => {
-            Err(expected.unfit(&format!("strict decoding error: {}", found.join(", "))))
-        }
+        FieldValidation::Strict => Err(format!("strict decoding error: {}", found.join(", "))),
     }
 }

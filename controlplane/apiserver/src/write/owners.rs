@@ -6,6 +6,7 @@ use controlplane_api::field::Path;
 use controlplane_api::rest::Part;
 use controlplane_api::{ApiError, FieldError, Registry, Resource, meta};
 use controlplane_apimachinery::managed::{self, FieldSet, MANAGER_MAX, Versions, Writer};
+use controlplane_apimachinery::patch::MEDIA_TYPES;
 use controlplane_schema::{Schemas, TypeRef};
 use serde_json::Value;
 
@@ -115,9 +116,9 @@ pub(crate) fn apply(
 ) -> Result<Value, ApiError> {
     let api_version = call.resource.api_version();
     let served = Served::of(call);
-    let writer = served.writer(call, subresource, &api_version).ok_or_else(|| {
-        ApiError::unsupported_media_type(crate::write::patch::READABLE.get(..2).unwrap_or_default())
-    })?;
+    let writer = served
+        .writer(call, subresource, &api_version)
+        .ok_or_else(|| ApiError::unsupported_media_type(MEDIA_TYPES.get(..2).unwrap_or_default()))?;
     let shown = live.map(|live| {
         let mut live = live.clone();
         call.resource.from_storage(&mut live);

@@ -4,18 +4,18 @@ use bytes::Bytes;
 use controlplane_api::field::Path;
 use controlplane_api::rest::Part;
 use controlplane_api::{ApiError, LabelSelector, meta};
+use controlplane_apimachinery::codec::Document;
+use controlplane_apimachinery::patch::{APPLY, Patch};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::reply::{self, Reply};
-use crate::request::json as reader;
 use crate::request::query::WriteOptions;
 use crate::write::apply;
 use crate::write::change::change;
 use crate::write::intake::{self, Expected};
 use crate::write::owners;
-use crate::write::patch::{APPLY, Patch};
 
 const SCALE: Expected<'static> = Expected {
     group: "autoscaling",
@@ -62,15 +62,14 @@ pub(crate) async fn patch(call: Call, media_type: String, bytes: Bytes) -> Reply
     }
     let (patch, duplicates) = Patch::parse(&media_type, &bytes)?;
     write(&call, options, |current| {
-        let value = patch.apply(call.server.schemas, SCALE, current)?;
-        let mut document = reader::Document {
-            value,
+        let mut document = Document {
+            value: patch.apply(SCALE.schema(call.server.schemas), current)?,
             duplicates: duplicates.clone(),
         };
-        intake::admit(
+        intake::admit_patched(
             call.server.schemas,
             SCALE,
-            &mut document,
+            (&patch, &mut document),
             options.field_validation,
         )?;
         Ok(document.value)

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::builtin;
-use crate::sample::object_of;
+use crate::sample::{object_of, two_objects_of};
 
 fn merged(kind: &str, original: &Value, patch: &Value) -> Result<Value, String> {
     let schema = ["", "apps"]
@@ -250,7 +250,7 @@ fn bad_patches_are_refused_in_upstreams_words() {
         (json!({"$retainKeys": "a"}), "invalid patch format of retainKeys"),
         (
             json!({"$retainKeys": ["a"], "nodeName": "b"}),
-            "invalid patch format of retainKeys",
+            "patch content doesn't match retainKeys list",
         ),
         (
             json!({"$setElementOrder/containers": "a"}),
@@ -262,7 +262,7 @@ fn bad_patches_are_refused_in_upstreams_words() {
         ),
         (
             json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}], "containers": [{"name": "a"}, {"name": "b"}]}),
-            "the order in patch list:\n[map[name:a] map[name:b]]\n doesn't match $setElementOrder/containers list:\n\
+            "The order in patch list:\n[map[name:a] map[name:b]]\n doesn't match $setElementOrder list:\n\
              [map[name:b] map[name:a]]\n",
         ),
     ];
@@ -302,29 +302,43 @@ fn spec_of(containers: &[(String, u8)]) -> Value {
         .collect()
 }
 
-/// The patch that kubectl would make to go from one list of containers to the other.
-fn difference(from: &[(String, u8)], to: &[(String, u8)]) -> Value {
-    let order: Vec<Value> = to.iter().map(|(name, _)| json!({ "name": name })).collect();
-    let changed = to
-        .iter()
-        .filter(|entry| !from.contains(entry))
-        .cloned()
-        .collect::<Vec<_>>();
-    let mut changes = spec_of(&changed);
-    let gone = from
-        .iter()
-        .filter(|(name, _)| to.iter().all(|(other, _)| other != name));
-    if let Value::Array(list) = &mut changes {
-        list.extend(gone.map(|(name, _)| json!({ "$patch": "delete", "name": name })));
+/// A list of scalars that is merged is a set: `value` with each scalar once in each list.
+fn distinct(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, distinct(value)))
+            .collect(),
+        Value::Array(list) => {
+            let mut kept: Vec<Value> = Vec::new();
+            for element in list.into_iter().map(distinct) {
+                if element.is_object() || !kept.contains(&element) {
+                    kept.push(element);
+                }
+            }
+            kept.into()
+        }
+        scalar => scalar,
     }
-    json!({ "$setElementOrder/containers": order, "containers": changes })
 }
 
 proptest! {
     #[test]
     fn a_difference_applied_gives_what_it_was_made_from(from in containers(), to in containers()) {
-        let result = pod(json!({ "containers": spec_of(&from) }), difference(&from, &to));
-        prop_assert_eq!(&result["containers"], &spec_of(&to));
+        let (from, to) = (spec_of(&from), spec_of(&to));
+        let pod = builtin().kind("", "v1", "Pod").expect("built-in kind");
+        let object = |containers: &Value| json!({"spec": {"containers": containers}});
+        let patch = pod.strategic_diff(&object(&from), &object(&to));
+        let result = pod.strategic_merge(&object(&from), &patch);
+        prop_assert_eq!(result, Ok(object(&to)));
+    }
+
+    #[test]
+    fn a_difference_of_whole_objects_makes_one_of_the_other((kind, from, to) in two_objects_of(&["Pod", "Deployment", "Service", "Node"])) {
+        let schema = kind.schema();
+        let (from, to) = (distinct(from), distinct(to));
+        let patch = schema.strategic_diff(&from, &to);
+        prop_assert_eq!(schema.strategic_merge(&from, &patch), Ok(to), "{}", patch);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::directives::{self, PATCH};
 use super::{Fields, Merger, Target, order};
 use crate::go;
-use crate::schema::MergeError;
+use crate::patch::MergeError;
 
 /// What a list of the patch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,10 @@ pub(super) fn merge(
             let key = key.ok_or_else(|| MergeError::NoKeyDeclared {
                 field: target.name.to_owned(),
             })?;
-            let (elements, changes) = directives_carried_out(elements, changes, key)?;
+            let (elements, changes) = match directives_carried_out(elements, changes, key)? {
+                Carried::Replaced(list) => return Ok(list),
+                Carried::Kept { elements, changes } => (elements, changes),
+            };
             (
                 merge_objects(merger, elements, changes.clone(), target, key)?,
                 changes,
@@ -87,12 +90,23 @@ fn union(elements: Vec<Value>, changes: &[Value]) -> Vec<Value> {
     all.filter(|element| seen.insert(element.to_string())).collect()
 }
 
+/// What is left when the directives of a patch's list are carried out.
+enum Carried {
+    /// The list of the patch takes the place of the other.
+    Replaced(Vec<Value>),
+    /// What is to be merged still.
+    Kept {
+        elements: Vec<Value>,
+        changes: Vec<Value>,
+    },
+}
+
 /// Takes the elements that hold `$patch` out of the patch and does what they say.
 fn directives_carried_out(
     mut elements: Vec<Value>,
     changes: Vec<Value>,
     key: &str,
-) -> Result<(Vec<Value>, Vec<Value>), MergeError> {
+) -> Result<Carried, MergeError> {
     let mut kept = Vec::with_capacity(changes.len());
     let mut deleted = HashSet::new();
     let mut replaces = false;
@@ -112,8 +126,11 @@ fn directives_carried_out(
         }
     }
     if replaces {
-        // The list of the patch as it is: there is no original to merge with.
-        return Ok((Vec::new(), kept));
+        // The list of the patch as it is, which may hold a key twice: there is no original to merge with.
+        for element in kept.iter().filter_map(Value::as_object) {
+            merge_value(element, key)?;
+        }
+        return Ok(Carried::Replaced(directives::strip_list(kept)));
     }
     if !deleted.is_empty() {
         elements.retain(|element| {
@@ -122,7 +139,10 @@ fn directives_carried_out(
                 .is_none_or(|value| !deleted.contains(&value.to_string()))
         });
     }
-    Ok((elements, kept))
+    Ok(Carried::Kept {
+        elements,
+        changes: kept,
+    })
 }
 
 /// Merges each element of the patch into the first one with the same key, or adds it.

@@ -4,15 +4,18 @@
 //! merged and `null`s without a counterpart are dropped. The object wins over the patch in nothing but the
 //! order of elements that the patch does not name.
 
+mod diff;
 mod directives;
 mod lists;
 mod order;
 
 use serde_json::{Map, Value};
 
+use crate::patch::MergeError;
+use crate::schema::Schemas;
 use crate::schema::check::json_type;
 use crate::schema::model::{Attributes, Definition, Field, MAX_DEPTH, Resolved, Shape};
-use crate::schema::{MergeError, Schemas};
+pub(crate) use diff::diff;
 use directives::{DELETE_FROM_PRIMITIVES, PATCH, SET_ELEMENT_ORDER};
 
 type Fields = Map<String, Value>;
@@ -153,12 +156,7 @@ impl<'a> Merger<'a> {
             let target = self.target(place, name);
             let server = directives::optional_list(name, original.get(name))?;
             let changes = directives::optional_list(name, patch.get(name))?;
-            order::validate(
-                &directive,
-                changes.unwrap_or_default(),
-                &order,
-                target.merge_key(),
-            )?;
+            order::validate(changes.unwrap_or_default(), &order, target.merge_key())?;
             let merged = match (server, changes) {
                 (None, None) => continue,
                 (Some(server), None) => server.to_vec(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::go;
-use crate::schema::MergeError;
+use crate::patch::MergeError;
 use crate::schema::check::json_type;
 
 type Fields = Map<String, Value>;
@@ -32,7 +32,7 @@ pub(super) fn retain_keys(original: &mut Fields, patch: &mut Fields) -> Result<(
         .iter()
         .all(|(name, change)| change.is_null() || is_list_directive(name) || keys.contains(&name.as_str()));
     if !all_named {
-        return Err(MergeError::RetainKeys);
+        return Err(MergeError::NotRetained);
     }
     original.retain(|name, _| keys.contains(&name.as_str()));
     Ok(())

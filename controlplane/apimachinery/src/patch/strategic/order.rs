@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::directives::PATCH;
 use super::{Target, lists};
 use crate::go;
-use crate::schema::MergeError;
+use crate::patch::MergeError;
 
 /// What tells elements apart: their merge key, or for scalars they themselves.
 fn identity<'a>(element: &'a Value, key: Option<&str>) -> Option<&'a Value> {
@@ -48,12 +48,7 @@ impl<'a> Places<'a> {
 }
 
 /// Checks that the elements of a patch's list stand in the order that its directive sets.
-pub(super) fn validate(
-    directive: &str,
-    changes: &[Value],
-    order: &[Value],
-    key: Option<&str>,
-) -> Result<(), MergeError> {
+pub(super) fn validate(changes: &[Value], order: &[Value], key: Option<&str>) -> Result<(), MergeError> {
     let is_kept = |element: &&Value| element.get(PATCH).is_none();
     let mut rest = order.iter();
     for change in changes.iter().filter(is_kept) {
@@ -61,7 +56,6 @@ pub(super) fn validate(
         if !rest.any(|element| identity(element, key) == wanted) {
             return Err(MergeError::ElementOrder {
                 patch: go::list(changes),
-                directive: directive.to_owned(),
                 order: go::list(order),
             });
         }
