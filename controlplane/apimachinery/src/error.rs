@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::field::{FieldError, quote};
-use crate::status::{Cause, Details, EmptyObject, Reason, Status};
+use crate::status::{Cause, Details, Reason, Status, StatusMeta};
 
 /// A failed request: a [`Status`] of `Failure`, as an error.
 ///
@@ -48,7 +48,7 @@ impl ApiError {
         Self(Box::new(Status {
             kind: "Status".to_owned(),
             api_version: "v1".to_owned(),
-            metadata: EmptyObject {},
+            metadata: StatusMeta::default(),
             status: "Failure".to_owned(),
             message: message.into(),
             reason: Some(reason),
@@ -192,6 +192,15 @@ impl ApiError {
         Self::new(Reason::Expired, message, None)
     }
 
+    /// 410 `Expired`: the state that a list is paged over is gone; `next` leads on over the newest.
+    #[must_use]
+    pub fn expired_page(next: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+        let mut error = Self::new(Reason::Expired, message, None);
+        error.0.metadata.next = next;
+        error
+    }
+
     /// 410 `Gone`.
     #[must_use]
     pub fn gone(message: impl Into<String>) -> Self {
@@ -304,6 +313,20 @@ impl ApiError {
             format!("Timeout: {why}"),
             Some(Details::default()),
         )
+    }
+
+    /// 504 for a resource version that is not reached yet; the cause tells clients what to wait for.
+    #[must_use]
+    pub fn version_too_large(requested: u64, current: u64) -> Self {
+        let mut error = Self::timeout(&format!(
+            "Too large resource version: {requested}, current: {current}"
+        ));
+        error.0.details.get_or_insert_default().causes.push(Cause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        });
+        error.retry_after(1)
     }
 
     /// 503 with the message as given.

@@ -75,9 +75,9 @@ pub struct Status {
     pub kind: String,
     /// Always `v1`.
     pub api_version: String,
-    /// List metadata; always empty.
+    /// List metadata: where a list may be gone on with that cannot be finished as it began.
     #[serde(default)]
-    pub metadata: EmptyObject,
+    pub metadata: StatusMeta,
     /// `Success` or `Failure`.
     pub status: String,
     /// What happened, for a person.
@@ -94,9 +94,13 @@ pub struct Status {
     pub code: u16,
 }
 
-/// An object without members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct EmptyObject {}
+/// List metadata of a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StatusMeta {
+    /// A continue token that leads on, though over another state; mostly empty.
+    #[serde(default, rename = "continue", skip_serializing_if = "String::is_empty")]
+    pub next: String,
+}
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
@@ -151,7 +155,7 @@ impl Status {
         Self {
             kind: "Status".to_owned(),
             api_version: "v1".to_owned(),
-            metadata: EmptyObject {},
+            metadata: StatusMeta::default(),
             status: "Success".to_owned(),
             message: String::new(),
             reason: None,

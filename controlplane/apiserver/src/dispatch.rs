@@ -9,6 +9,7 @@ use bytes::Bytes;
 use controlplane_api::rest::Part;
 use controlplane_api::table::Include;
 use controlplane_api::{ApiError, Resource, Role, UserInfo, Verb};
+use controlplane_protobuf::Kind;
 use controlplane_store::Key;
 
 use crate::archive::{past, query};
@@ -18,8 +19,9 @@ use crate::call::Call;
 use crate::front::info::{Info, Target};
 use crate::node;
 use crate::read::select::Selection;
-use crate::read::{list, watch};
+use crate::read::{list, watch, websocket};
 use crate::reply::{self, Reply};
+use crate::request::accept::Binary;
 use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
@@ -99,15 +101,23 @@ fn call(
     Ok(Call {
         server,
         user,
+        accepted: accept::objects(request.headers(), binary(&resource))
+            .or_else(|error| connect_takes_anything(path, error))?,
         resource,
         namespace: path.namespace.clone(),
         name: path.name.clone(),
         manager: manager(&query, request),
         query,
-        accepted: accept::objects(request.headers()).or_else(|error| connect_takes_anything(path, error))?,
         gzip: accept::gzip(request.headers()),
         include,
     })
+}
+
+fn binary(resource: &Resource) -> Binary {
+    match Kind::find(&resource.api_version(), &resource.kind) {
+        Some(_) => Binary::Served,
+        None => Binary::Absent,
+    }
 }
 
 fn manager(query: &Query, request: &Request) -> String {
@@ -151,7 +161,7 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
     match verb {
         Verb::Get => call.form().reply(http::StatusCode::OK, &*call.entry()?),
         Verb::List => read_list(&call).await,
-        Verb::Watch => begin_watch(&call),
+        Verb::Watch => begin_watch(&call, request).await,
         Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
             write(call, verb, request).await
         }
@@ -188,20 +198,24 @@ async fn read_list(call: &Call) -> Reply {
             usize::try_from(objects).unwrap_or(usize::MAX),
         );
     }
-    list::shown(page, &call.form(), call.gzip)
+    list::shown(page, &call.form(), call.gzip).await
 }
 
-fn begin_watch(call: &Call) -> Reply {
+async fn begin_watch(call: &Call, request: Request) -> Reply {
     let options = ListOptions::parse(&call.query)?;
     let selection = Selection::new(&call.resource, call.namespace.as_deref(), &options)?;
     let wish = watch::Wish {
         resource: Arc::clone(&call.resource),
         selection,
-        accepted: call.accepted,
+        accepted: accept::events(call.accepted, binary(&call.resource))?,
         include: call.include,
         clock: Arc::clone(&call.server.clock),
         stop: call.server.stop.clone(),
+        sent: call.server.measure.events(&call.resource),
     };
+    if websocket::is_asked_for(request.headers()) {
+        return websocket::reply(call.store(), wish, &options, request).await;
+    }
     watch::reply(call.store(), wish, &options)
 }
 

@@ -21,6 +21,7 @@ mod dispatch;
 mod flow;
 mod front;
 mod in_process;
+mod measure;
 mod meta_api;
 mod node;
 mod read;

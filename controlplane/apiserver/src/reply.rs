@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use controlplane_api::{ApiError, Status};
+use controlplane_protobuf::Kind;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::error;
 
@@ -17,6 +18,9 @@ pub(crate) type Reply = Result<Response, ApiError>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
+const PROTOBUF: HeaderValue = HeaderValue::from_static(controlplane_protobuf::MEDIA_TYPE);
+const PROTOBUF_EVENTS: HeaderValue =
+    HeaderValue::from_static("application/vnd.kubernetes.protobuf;stream=watch");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
 
 /// An answer with the content type `application/json`.
@@ -58,7 +62,46 @@ pub(crate) fn encoded(code: StatusCode, value: &impl Serialize, encoding: Encodi
             let text = serde_yaml_ng::to_string(value).map_err(|error| bug("serialise as YAML", &error))?;
             Ok(with_type(code, YAML, Body::from(text)))
         }
+        Encoding::Protobuf => {
+            let bytes = serde_json::to_vec(value).map_err(|error| bug("serialise as JSON", &error))?;
+            binary(code, bytes)
+        }
     }
+}
+
+/// What an object says of its kind.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    kind: String,
+    #[serde(default)]
+    api_version: String,
+}
+
+/// Sends an object in protobuf; as JSON where its kind has no other form, such as a `Table`.
+///
+/// # Errors
+///
+/// Only where `json` is no object of its kind, which would be a bug.
+pub(crate) fn binary(code: StatusCode, json: Vec<u8>) -> Reply {
+    let named: Named = serde_json::from_slice(&json).map_err(|error| bug("serialise an object", &error))?;
+    let Some(kind) = Kind::find(&named.api_version, &named.kind) else {
+        return Ok(json_bytes(code, json));
+    };
+    let mut out = Vec::new();
+    kind.write(&json, &mut out)
+        .map_err(|error| bug("serialise an object", &error))?;
+    Ok(with_type(code, PROTOBUF, Body::from(out)))
+}
+
+/// An answer in protobuf whose parts are made already.
+pub(crate) fn protobuf(parts: Body) -> Response {
+    with_type(StatusCode::OK, PROTOBUF, parts)
+}
+
+/// An answer with events in protobuf that are produced as they are sent.
+pub(crate) fn protobuf_stream(body: Body) -> Response {
+    with_type(StatusCode::OK, PROTOBUF_EVENTS, body)
 }
 
 /// Serialises `value` as JSON.

@@ -24,6 +24,7 @@ use crate::dispatch;
 use crate::flow::{self, Flow};
 use crate::front;
 use crate::in_process::InProcess;
+use crate::measure::{self, Measure};
 use crate::meta_api::metrics::{self, Metrics};
 use crate::meta_api::{discovery, health, openapi};
 use crate::node::client::NodeClient;
@@ -77,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) documents: openapi::Documents,
     /// Which requests run and which wait.
     pub(crate) flow: Flow,
+    /// Numbers about requests.
+    pub(crate) measure: Measure,
     /// Writes in progress, which a dropped connection must not cut short.
     pub(crate) tasks: TaskTracker,
     /// Ends watches and tunnels.
@@ -135,6 +138,11 @@ impl ApiServer {
         if parts.archive.is_some() {
             registry.register(controlplane_api::kinds::query());
         }
+        let mut metrics = parts.metrics;
+        let flow = Flow::new(flow::Config::suggested(flow::TOTAL_SEATS));
+        flow.register(&mut metrics);
+        let measure = Measure::register(&mut metrics);
+        measure::register_objects(&mut metrics, registry.clone(), parts.store.clone(), flow.clone());
         Self(Arc::new(Inner {
             registry,
             store: parts.store,
@@ -147,9 +155,10 @@ impl ApiServer {
             cluster_dns: parts.cluster_dns,
             nodes: parts.nodes,
             accounts: parts.accounts,
-            metrics: parts.metrics,
+            metrics,
             documents: openapi::Documents::default(),
-            flow: Flow::new(flow::Config::suggested(flow::TOTAL_SEATS)),
+            flow,
+            measure,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))

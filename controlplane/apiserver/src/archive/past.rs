@@ -44,13 +44,13 @@ pub(crate) async fn list(
         next: None,
         remaining: None,
     };
-    list::shown(page, &call.form(), call.gzip)
+    list::shown(page, &call.form(), call.gzip).await
 }
 
 fn refused(error: &PastError) -> ApiError {
     match error {
         PastError::Forgotten { .. } => ApiError::expired(error.to_string()),
-        PastError::Future { requested, .. } => list::from_the_future(*requested),
+        PastError::Future { requested, newest } => list::from_the_future(*requested, Revision::from(*newest)),
         PastError::Failed(cause) => bug("read the past", cause),
     }
 }

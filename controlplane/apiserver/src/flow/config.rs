@@ -1,7 +1,7 @@
 //! What `FlowSchema` and `PriorityLevelConfiguration` objects say, and what holds without them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use controlplane_api::kinds::flow_defaults;
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::classify::{Asked, Rules};
+use super::measure::Own;
 
 const EXEMPT: &str = "exempt";
 const CATCH_ALL: &str = "catch-all";
@@ -40,6 +41,8 @@ pub(crate) struct Schema {
     pub(super) precedence: i64,
     pub(super) by: By,
     pub(super) rules: Vec<Rules>,
+    /// Its numbers, once there are any.
+    pub(super) measured: OnceLock<Own>,
 }
 
 /// What tells the flows of a schema apart.
@@ -236,6 +239,7 @@ fn catch_all() -> Schema {
         precedence: 10_000,
         by: By::User,
         rules: Vec::new(),
+        measured: OnceLock::new(),
     }
 }
 
@@ -272,6 +276,7 @@ impl Levels {
             precedence: spec.matching_precedence.unwrap_or(1000),
             by: spec.distinguisher_method.map_or(By::Nothing, |method| method.by),
             rules: spec.rules.unwrap_or_default(),
+            measured: OnceLock::new(),
         })
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod deal;
 mod follow;
 mod level;
+mod measure;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::Metrics;
 pub(crate) use classify::{Asked, What};
 pub(crate) use config::{Config, Schema};
 pub(crate) use follow::follow;
+use measure::Measure;
+pub(crate) use plan::Occupancy;
 use plan::{Arrival, Decision, Planner, Ticket};
 
 /// Requests that run at one time in all limited levels: upstream's 400 that only read and 200 that change.
@@ -46,6 +50,7 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// How many objects the last whole list of each resource showed.
     sizes: Mutex<HashMap<String, usize>>,
+    measure: Measure,
 }
 
 #[derive(Debug)]
@@ -61,6 +66,8 @@ pub(crate) struct Seat {
     flow: Flow,
     ticket: Option<Ticket>,
     begun: Instant,
+    /// Whether it is more than a place in a queue.
+    runs: bool,
     /// What the request was classified as.
     pub(crate) schema: Arc<Schema>,
 }
@@ -99,7 +106,13 @@ impl Flow {
                 told: HashMap::new(),
             }),
             sizes: Mutex::new(HashMap::new()),
+            measure: Measure::default(),
         }))
+    }
+
+    /// Lets `metrics` tell what is let in and turned away.
+    pub(crate) fn register(&self, metrics: &mut Metrics) {
+        self.0.measure.register(metrics);
     }
 
     /// Goes by `config` from now on; what runs or waits goes on.
@@ -128,13 +141,32 @@ impl Flow {
         seats: u32,
         patience: Duration,
     ) -> Result<Seat, Rejected> {
+        let measure = &self.0.measure;
+        let came = Instant::now();
+        let outcome = self.wait(Arc::clone(&schema), asked, seats, patience).await;
+        match &outcome {
+            Ok(_) => measure.let_in(&schema, came.elapsed()),
+            Err(why) => measure.turned_away(&schema, *why),
+        }
+        outcome
+    }
+
+    async fn wait(
+        &self,
+        schema: Arc<Schema>,
+        asked: &Asked<'_>,
+        seats: u32,
+        patience: Duration,
+    ) -> Result<Seat, Rejected> {
         let mut seat = Seat {
             flow: self.clone(),
             ticket: None,
             begun: Instant::now(),
+            runs: false,
             schema,
         };
         if seat.schema.exempt {
+            seat.runs = true;
             return Ok(seat);
         }
         let arrival = Arrival {
@@ -145,6 +177,7 @@ impl Flow {
         let turn = match self.arrive(&arrival)? {
             (ticket, None) => {
                 seat.ticket = Some(ticket);
+                seat.runs = true;
                 return Ok(seat);
             }
             (ticket, Some(turn)) => {
@@ -156,6 +189,7 @@ impl Flow {
         match tokio::time::timeout(patience, turn).await {
             Ok(Ok(())) => {
                 seat.begun = Instant::now();
+                seat.runs = true;
                 Ok(seat)
             }
             Ok(Err(_)) | Err(_) => Err(Rejected::TimedOut),
@@ -194,7 +228,6 @@ impl Flow {
     }
 
     /// What runs and waits in each limited level.
-    #[cfg(test)]
     pub(crate) fn levels(&self) -> Vec<plan::Occupancy> {
         lock(&self.0.waiting).planner.occupancy()
     }
@@ -219,9 +252,12 @@ impl Waiting {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        let ran = self.begun.elapsed();
+        if self.runs {
+            self.flow.0.measure.ran(&self.schema, ran);
+        }
         let Some(ticket) = self.ticket else { return };
         let mut waiting = lock(&self.flow.0.waiting);
-        let ran = self.begun.elapsed();
         let now = self.flow.now();
         let started = waiting.planner.leave(ticket, ran, now);
         waiting.told.remove(&ticket);

@@ -33,7 +33,6 @@ pub(super) enum Decision {
 }
 
 /// What runs and waits in one level.
-#[cfg(test)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Occupancy {
     /// The level's name.
@@ -219,7 +218,6 @@ impl Planner {
     }
 
     /// What runs and waits.
-    #[cfg(test)]
     pub(super) fn occupancy(&self) -> Vec<Occupancy> {
         let one = |(name, level): (&Arc<str>, &Level)| Occupancy {
             level: Arc::clone(name),

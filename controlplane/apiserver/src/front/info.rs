@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use controlplane_api::{ApiError, Resource, Verb};
-use http::{Method, Uri};
+use http::Method;
+use http::header::CONTENT_TYPE;
 
 use crate::flow::{Flow, What};
 use crate::request::path::ResourcePath;
 use crate::request::query::Query;
-use crate::server::Inner;
+use crate::server::{Inner, Request};
 
 /// How long a request lasts by its nature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Length {
 pub(crate) struct Info {
     pub(crate) query: Query,
     pub(crate) length: Length,
+    /// Whether a PATCH is an apply.
+    pub(crate) applies: bool,
     /// The method in small letters, for paths that are no resources.
     method: &'static str,
     pub(crate) target: Option<Target>,
@@ -47,12 +50,13 @@ impl Info {
     /// # Errors
     ///
     /// 400 for a query that cannot be read.
-    pub(crate) fn of(server: &Inner, method: &Method, uri: &Uri) -> Result<Self, ApiError> {
+    pub(crate) fn of(server: &Inner, request: &Request) -> Result<Self, ApiError> {
+        let (method, uri) = (request.method(), request.uri());
         let query = Query::parse(uri)?;
         let target = match ResourcePath::parse(uri.path()) {
             None => None,
             Some(path) => Some(Target {
-                verb: verb(method, &path, &query)?,
+                verb: verb(method, &path, &query),
                 resource: server
                     .registry
                     .find(&path.group, &path.version, &path.plural)
@@ -63,6 +67,7 @@ impl Info {
         Ok(Self {
             length: length(target.as_ref(), uri.path()),
             query,
+            applies: is_apply(request),
             method: small(method),
             target,
         })
@@ -72,6 +77,11 @@ impl Info {
     pub(crate) fn verb_name(&self) -> &'static str {
         let verb = self.target.as_ref().and_then(|target| target.verb);
         verb.map_or(self.method, Verb::as_str)
+    }
+
+    /// Whether the request may change something.
+    pub(crate) fn changes_something(&self) -> bool {
+        !matches!(self.method, "get" | "head" | "options")
     }
 
     pub(super) fn what<'a>(&'a self, path: &'a str) -> What<'a> {
@@ -98,6 +108,12 @@ impl Info {
     }
 }
 
+fn is_apply(request: &Request) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    request.method() == Method::PATCH
+        && content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/apply-patch"))
+}
+
 fn small(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "get",
@@ -112,18 +128,18 @@ fn small(method: &Method) -> &'static str {
 }
 
 /// What a method asks of a resource; upstream routes no HEAD and no OPTIONS to resources.
-fn verb(method: &Method, path: &ResourcePath, query: &Query) -> Result<Option<Verb>, ApiError> {
-    Ok(Some(match (method.as_str(), &path.name) {
+fn verb(method: &Method, path: &ResourcePath, query: &Query) -> Option<Verb> {
+    Some(match (method.as_str(), &path.name) {
         ("GET", Some(_)) => Verb::Get,
-        ("GET", None) if query.flag("watch")?.unwrap_or(false) => Verb::Watch,
+        ("GET", None) if query.flag("watch").unwrap_or(false) => Verb::Watch,
         ("GET", None) => Verb::List,
         ("POST", _) => Verb::Create,
         ("PUT", _) => Verb::Update,
         ("PATCH", _) => Verb::Patch,
         ("DELETE", Some(_)) => Verb::Delete,
         ("DELETE", None) => Verb::DeleteCollection,
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
 /// As upstream's `LongRunningRequestCheck`; a copy of the whole store takes its time, too.

@@ -1,7 +1,9 @@
 //! What every request passes: an audit ID, who asks, what for, whether it may run now, and how long it may take.
 
 mod deadline;
+mod form;
 pub(crate) mod info;
+mod pretty;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::auth::authenticate;
 use crate::flow::{Asked, Rejected, Schema, Seat};
 use crate::reply;
 use crate::server::{Inner, Request};
+use form::Form;
 use info::{Info, Length};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -27,7 +30,7 @@ const LEVEL_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-priorityl
 /// Runs a request through all of it.
 pub(crate) async fn layer(State(server): State<Arc<Inner>>, request: Request, next: Next) -> Response {
     let id = audit_id(request.headers());
-    let mut response = admitted(&server, request, next).await;
+    let mut response = measured(&server, request, next).await;
     if let Some(id) = id {
         response.headers_mut().insert(AUDIT_ID, id);
     }
@@ -43,14 +46,21 @@ fn audit_id(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(id.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).ok()
 }
 
-async fn admitted(server: &Arc<Inner>, mut request: Request, next: Next) -> Response {
-    if let Err(error) = authenticate::identify(server, &mut request) {
-        return reply::failure(error);
-    }
-    let info = match Info::of(server, request.method(), request.uri()) {
+async fn measured(server: &Arc<Inner>, mut request: Request, next: Next) -> Response {
+    let known = authenticate::identify(server, &mut request).and_then(|()| Info::of(server, &request));
+    let info = match known {
         Ok(info) => info,
-        Err(error) => return reply::failure(error),
+        Err(error) => {
+            server.measure.refused(request.method(), error.code());
+            return reply::failure(error);
+        }
     };
+    let ongoing = server.measure.begin(&info, request.uri().path());
+    let form = Form::of(&mut request, &info);
+    ongoing.answered(form.shape(timed(server, request, info, next).await).await)
+}
+
+async fn timed(server: &Arc<Inner>, mut request: Request, info: Info, next: Next) -> Response {
     let allowed = match deadline::of(&info) {
         Ok(allowed) => allowed,
         Err(error) => return reply::failure(error),

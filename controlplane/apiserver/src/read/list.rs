@@ -9,6 +9,7 @@ use controlplane_store::{Entry, Key, Range, Revision, Store, StoreError};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::read::binary;
 use crate::read::render::Form;
 use crate::read::select::Selection;
 use crate::read::stream::{self, Head};
@@ -36,11 +37,12 @@ pub(crate) struct Page {
 /// # Errors
 ///
 /// Only where stored bytes are no JSON, which would be a bug.
-pub(crate) fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
+pub(crate) async fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
     let head = Head::new(form, page.revision, page.next.as_deref(), page.remaining);
     match (form.accepted.encoding, form.accepted.shape) {
         (Encoding::Yaml, Shape::Table) => return yaml_table(&page, form),
         (Encoding::Yaml, Shape::Plain | Shape::Metadata) => return as_yaml(&page, form, &head),
+        (Encoding::Protobuf, _) => return binary::list(page, form, &head, gzip).await,
         (Encoding::Json, _) => {}
     }
     stream::reply(page.entries, form, &head, gzip)
@@ -94,15 +96,39 @@ pub(crate) fn page(store: &Store, selection: &Selection, options: &ListOptions) 
     let (at, after) = start(store, selection, options)?;
     let range = Range {
         prefix: selection.prefix(),
-        after,
+        after: after.clone(),
         limit: options.limit,
         at,
     };
+    read(store, selection, range).map_err(|error| match (error, after) {
+        (StoreError::Compacted { .. }, Some(after)) => {
+            let newest = Token {
+                revision: None,
+                after,
+            };
+            ApiError::expired_page(newest.encode(selection.folder()))
+        }
+        (StoreError::Compacted { .. }, None) => {
+            ApiError::expired("The resourceVersion for the provided list is too old.")
+        }
+        (other, _) => refused(&other),
+    })
+}
+
+fn token(selection: &Selection, revision: Revision, last: &Entry) -> String {
+    let token = Token {
+        revision: Some(revision),
+        after: last.key.clone(),
+    };
+    token.encode(selection.folder())
+}
+
+fn read(store: &Store, selection: &Selection, range: Range) -> Result<Page, StoreError> {
     if selection.is_everything() {
-        let listing = store.list(&range).map_err(|error| refused(&error))?;
+        let listing = store.list(&range)?;
         let more = listing.remaining > 0;
         let next = listing.entries.last().filter(|_| more);
-        let next = next.map(|last| Token::new(listing.revision, selection.folder(), &last.key).encode());
+        let next = next.map(|last| token(selection, listing.revision, last));
         let remaining = more.then_some(listing.remaining);
         return Ok(Page {
             entries: listing.entries,
@@ -121,24 +147,30 @@ fn start(
     options: &ListOptions,
 ) -> Result<(Option<Revision>, Option<Key>), ApiError> {
     if let Some(token) = &options.token {
-        let (revision, key) = Token::decode(token, selection.folder())?;
-        return Ok((Some(revision), Some(key)));
+        let Token { revision, after } = Token::decode(token, selection.folder())?;
+        if options.resource_version.is_some_and(|version| version > 0) {
+            let why = "specifying resource version is not allowed when using continue";
+            return Err(ApiError::bad_request(why));
+        }
+        return Ok((revision, Some(after)));
     }
     match options.wanted() {
         Wanted::MostRecent | Wanted::Any => Ok((None, None)),
-        Wanted::NotOlderThan(version) if version > store.revision().get() => Err(from_the_future(version)),
+        Wanted::NotOlderThan(version) if version > store.revision().get() => {
+            Err(from_the_future(version, store.revision()))
+        }
         Wanted::NotOlderThan(_) => Ok((None, None)),
         Wanted::Exact(version) => Ok((Some(Revision::from(version)), None)),
     }
 }
 
 /// Goes through the snapshot until enough entries are selected.
-fn sift(store: &Store, selection: &Selection, mut range: Range) -> Result<Page, ApiError> {
+fn sift(store: &Store, selection: &Selection, mut range: Range) -> Result<Page, StoreError> {
     let wanted = range.limit.unwrap_or(usize::MAX);
     range.limit = Some(SIFT);
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     loop {
-        let listing = store.list(&range).map_err(|error| refused(&error))?;
+        let listing = store.list(&range)?;
         range.at = Some(listing.revision);
         range.after = listing.entries.last().map(|last| last.key.clone());
         for entry in listing.entries {
@@ -147,8 +179,7 @@ fn sift(store: &Store, selection: &Selection, mut range: Range) -> Result<Page, 
             }
             if entries.len() == wanted {
                 let next = entries.last();
-                let next =
-                    next.map(|last| Token::new(listing.revision, selection.folder(), &last.key).encode());
+                let next = next.map(|last| token(selection, listing.revision, last));
                 return Ok(Page {
                     entries,
                     revision: listing.revision,
@@ -175,12 +206,12 @@ pub(crate) fn refused(error: &StoreError) -> ApiError {
         StoreError::Compacted { requested, compacted } => {
             ApiError::expired(format!("too old resource version: {requested} ({compacted})"))
         }
-        StoreError::FutureRevision { requested, .. } => from_the_future(requested.get()),
+        StoreError::FutureRevision { requested, current } => from_the_future(requested.get(), *current),
         other => reply::bug("read the store", other),
     }
 }
 
 /// 504, as upstream answers a read at a version that does not exist yet.
-pub(crate) fn from_the_future(version: u64) -> ApiError {
-    ApiError::timeout(&format!("Too large resource version: {version}")).retry_after(1)
+pub(crate) fn from_the_future(version: u64, current: Revision) -> ApiError {
+    ApiError::version_too_large(version, current.get())
 }

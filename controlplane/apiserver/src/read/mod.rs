@@ -1,5 +1,6 @@
 //! Reads: one object, a list, a watch; in the form the client asked for.
 
+pub(crate) mod binary;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod render;
@@ -7,3 +8,4 @@ pub(crate) mod select;
 pub(crate) mod stream;
 pub(crate) mod token;
 pub(crate) mod watch;
+pub(crate) mod websocket;

@@ -125,16 +125,18 @@ impl Form<'_> {
     ///
     /// As [`Form::write`].
     pub(crate) fn reply(&self, code: StatusCode, entry: &Entry) -> Reply {
-        if self.accepted.encoding == Encoding::Json {
-            let mut bytes = Vec::new();
-            self.write(entry, entry.mod_revision, &mut bytes)?;
-            return Ok(reply::json_bytes(code, bytes));
+        let mut bytes = Vec::new();
+        match self.accepted.encoding {
+            Encoding::Json => {
+                self.write(entry, entry.mod_revision, &mut bytes)?;
+                Ok(reply::json_bytes(code, bytes))
+            }
+            Encoding::Protobuf => {
+                self.write(entry, entry.mod_revision, &mut bytes)?;
+                reply::binary(code, bytes)
+            }
+            Encoding::Yaml => reply::encoded(code, &self.value(entry, entry.mod_revision)?, Encoding::Yaml),
         }
-        reply::encoded(
-            code,
-            &self.value(entry, entry.mod_revision)?,
-            self.accepted.encoding,
-        )
     }
 
     /// The answer that shows an object in its stored form that is not in the store: a dry run's.

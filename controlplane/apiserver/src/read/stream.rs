@@ -20,10 +20,10 @@ use crate::reply::{self, Reply, bug};
 use crate::request::accept::Shape;
 
 /// Replies at least this long are compressed for clients that take gzip, as upstream does.
-const GZIP_FROM: usize = 128 * 1024;
+pub(crate) const GZIP_FROM: usize = 128 * 1024;
 
 /// Longer replies are sent piece by piece, so that a list holds no second copy of itself.
-const PIECE: usize = 256 * 1024;
+pub(crate) const PIECE: usize = 256 * 1024;
 
 /// As [`PIECE`], for rows of tables: each is parsed, and others wait while a piece is made.
 const PIECE_OF_ROWS: usize = 32 * 1024;
@@ -79,6 +79,11 @@ impl Head {
     /// Kind and `apiVersion` of the list.
     pub(crate) fn kind(&self) -> (&str, &str) {
         (&self.kind, &self.api_version)
+    }
+
+    /// An object that has the list's metadata and nothing else.
+    pub(crate) fn metadata_object(&self) -> String {
+        format!("{{\"metadata\":{{{}}}}}", self.metadata)
     }
 
     fn text(&self) -> String {
@@ -201,7 +206,8 @@ fn body(first: Bytes, items: Items) -> Body {
     Body::from_stream(pieces)
 }
 
-fn marked(mut response: axum::response::Response, zipped: bool) -> axum::response::Response {
+/// Says whether a reply is compressed.
+pub(crate) fn marked(mut response: axum::response::Response, zipped: bool) -> axum::response::Response {
     if zipped {
         response
             .headers_mut()

@@ -8,21 +8,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use controlplane_api::table::Include;
 use controlplane_api::{ApiError, Resource, Status, meta};
+use controlplane_protobuf::write_watch_event;
 use controlplane_store::{Batch, Entry, Event, Range, Revision, Store, Watch, WatchError};
-use futures::stream;
-use http::StatusCode;
+use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::read::binary;
 use crate::read::list::refused;
 use crate::read::render::Form;
 use crate::read::select::Selection;
 use crate::read::stream::infallible;
 use crate::reply::{self, Reply};
-use crate::request::accept::{Accepted, Shape};
+use crate::request::accept::{Accepted, Encoding, Shape};
 use crate::request::query::ListOptions;
 
 /// How often a watch that asked for bookmarks gets one.
@@ -44,6 +46,8 @@ pub(crate) struct Wish {
     pub(crate) clock: Arc<dyn Clock>,
     /// Ends all watches when the server stops.
     pub(crate) stop: CancellationToken,
+    /// Counts events.
+    pub(crate) sent: Counter,
 }
 
 /// Answers a watch request.
@@ -56,19 +60,35 @@ pub(crate) struct Wish {
 ///
 /// None; what goes wrong later is an event too.
 pub(crate) fn reply(store: &Store, wish: Wish, options: &ListOptions) -> Reply {
-    let state = match State::begin(store, wish, options) {
-        Ok(state) => state,
+    let encoding = wish.accepted.encoding;
+    let pieces = infallible(pieces(store, wish, options).map(Ok::<_, Infallible>));
+    Ok(match encoding {
+        Encoding::Protobuf => reply::protobuf_stream(pieces),
+        Encoding::Json | Encoding::Yaml => reply::json_stream(pieces),
+    })
+}
+
+/// The events, one or several whole ones in each piece.
+pub(super) fn pieces(
+    store: &Store,
+    wish: Wish,
+    options: &ListOptions,
+) -> impl Stream<Item = Bytes> + Send + use<> {
+    let encoding = wish.accepted.encoding;
+    let (state, refused) = match State::begin(store, wish, options) {
+        Ok(state) => (Some(state), None),
         Err(error) => {
-            let mut line = Vec::new();
-            write_error(error, &mut line);
-            return Ok(reply::json_bytes(StatusCode::OK, line));
+            let mut event = Vec::new();
+            write_error(error, encoding, &mut event);
+            (None, Some(Bytes::from(event)))
         }
     };
-    let pieces = stream::unfold(state, |mut state| async move {
+    let rest = stream::unfold(state, |state| async move {
+        let mut state = state?;
         let piece = state.next_piece().await?;
-        Some((Ok::<_, Infallible>(piece), state))
+        Some((piece, Some(state)))
     });
-    Ok(reply::json_stream(infallible(pieces)))
+    stream::iter(refused).chain(rest)
 }
 
 #[derive(Debug)]
@@ -185,7 +205,7 @@ impl State {
                 .for_each(|event| self.write_change(event, batch.revision, out)),
             Err(WatchError::Lagged { compacted, .. }) => {
                 let error = ApiError::expired(format!("too old resource version: the oldest is {compacted}"));
-                write_error(error, out);
+                write_error(error, self.wish.accepted.encoding, out);
                 self.ended = true;
             }
             Err(WatchError::Closed { .. }) => self.ended = true,
@@ -208,22 +228,40 @@ impl State {
     }
 
     fn write_event(&mut self, kind: &str, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
+        self.wish.sent.inc();
         let start = out.len();
+        let encoding = self.wish.accepted.encoding;
+        let written = match encoding {
+            Encoding::Protobuf => write_watch_event(kind, out, |out| self.write_body(entry, revision, out)),
+            Encoding::Json | Encoding::Yaml => self.write_text_line(kind, (entry, revision), out),
+        };
+        if let Err(error) = written {
+            out.truncate(start);
+            write_error(error, encoding, out);
+            self.ended = true;
+        }
+    }
+
+    fn write_text_line(
+        &mut self,
+        kind: &str,
+        (entry, revision): (&Entry, Revision),
+        out: &mut Vec<u8>,
+    ) -> Result<(), ApiError> {
         out.extend_from_slice(b"{\"type\":\"");
         out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(b"\",\"object\":");
-        let written = match self.wish.accepted.shape {
-            Shape::Table => self.write_table(entry, revision, out),
-            Shape::Plain | Shape::Metadata => self.form().write(entry, revision, out),
-        };
-        match written {
-            Ok(()) => out.extend_from_slice(b"}\n"),
-            Err(error) => {
-                out.truncate(start);
-                write_error(error, out);
-                self.ended = true;
-            }
+        match self.wish.accepted.shape {
+            Shape::Table => self.write_table(entry, revision, out)?,
+            Shape::Plain | Shape::Metadata => self.form().write(entry, revision, out)?,
         }
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    fn write_body(&self, entry: &Entry, revision: Revision, out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let form = self.form();
+        binary::write(&form, &binary::kind(&form)?, (entry, revision), out)
     }
 
     /// A table of one row; only the first carries the columns.
@@ -253,7 +291,7 @@ impl State {
             }
             Shape::Table => self.bookmark_table(&metadata, revision),
         };
-        write_line(&json!({"type": "BOOKMARK", "object": object}), out);
+        write_object("BOOKMARK", &object, self.wish.accepted.encoding, out);
     }
 
     /// client-go reads the version and annotations of a table's bookmark from its only row.
@@ -293,7 +331,7 @@ fn present(
     at_least: u64,
 ) -> Result<(VecDeque<Arc<Entry>>, Revision, Watch), ApiError> {
     if at_least > store.revision().get() {
-        return Err(crate::read::list::from_the_future(at_least));
+        return Err(crate::read::list::from_the_future(at_least, store.revision()));
     }
     let (listing, watch) = store
         .list_and_watch(&Range::prefix(prefix))
@@ -301,11 +339,25 @@ fn present(
     Ok((listing.entries.into(), listing.revision, watch))
 }
 
-fn write_error(error: ApiError, out: &mut Vec<u8>) {
-    write_line(&json!({"type": "ERROR", "object": Status::from(error)}), out);
+fn write_error(error: ApiError, encoding: Encoding, out: &mut Vec<u8>) {
+    write_object("ERROR", &json!(Status::from(error)), encoding, out);
 }
 
-fn write_line(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(value.to_string().as_bytes());
+/// Appends an event about what is no stored object.
+fn write_object(event: &str, object: &Value, encoding: Encoding, out: &mut Vec<u8>) {
+    if encoding == Encoding::Protobuf {
+        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+        let written = write_watch_event(event, out, |out| {
+            let kind = binary::find(text("apiVersion"), text("kind"))?;
+            let written = kind.write(object.to_string().as_bytes(), out);
+            written.map_err(|error| reply::bug("write an event", &error))
+        });
+        // Of these kinds there is always a message; a reader goes on without the event.
+        return written.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "event left out")
+        });
+    }
+    let line = json!({"type": event, "object": object});
+    out.extend_from_slice(line.to_string().as_bytes());
     out.push(b'\n');
 }

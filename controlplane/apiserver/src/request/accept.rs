@@ -24,6 +24,41 @@ pub(crate) enum Encoding {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
+}
+
+/// Whether a kind has a form in protobuf; our own and custom ones have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binary {
+    Served,
+    Absent,
+}
+
+impl Binary {
+    fn media_types(self) -> &'static [&'static str] {
+        const ALL: [&str; 3] = [
+            "application/json",
+            "application/yaml",
+            controlplane_protobuf::MEDIA_TYPE,
+        ];
+        match self {
+            Self::Served => &ALL,
+            Self::Absent => ALL.split_at(2).0,
+        }
+    }
+
+    /// Of watches; YAML has no end between two objects.
+    fn stream_media_types(self) -> &'static [&'static str] {
+        const ALL: [&str; 2] = [
+            "application/json;stream=watch",
+            "application/vnd.kubernetes.protobuf;stream=watch",
+        ];
+        match self {
+            Self::Served => &ALL,
+            Self::Absent => ALL.split_at(1).0,
+        }
+    }
 }
 
 /// The form chosen for an answer.
@@ -59,8 +94,19 @@ impl<'a> Range<'a> {
         match self.media {
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
+            controlplane_protobuf::MEDIA_TYPE => Some(Encoding::Protobuf),
             _ => None,
         }
+    }
+
+    /// How much the client wants it, in thousandths (RFC 9110, section 12.4.2).
+    fn weight(&self) -> u16 {
+        let thousandths = |text: &str| -> Option<u16> {
+            let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+            let part: u16 = format!("{part:0<3.3}").parse().ok()?;
+            Some(whole.parse::<u16>().ok()?.min(1) * 1000 + part)
+        };
+        self.param("q").and_then(thousandths).unwrap_or(1000).min(1000)
     }
 
     fn shape(&self) -> Option<Shape> {
@@ -77,37 +123,57 @@ impl<'a> Range<'a> {
     }
 }
 
+/// What the client accepts, most wanted first, and among equals as it says.
 fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
     let texts = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok());
-    texts
+    let mut ranges: Vec<Range<'_>> = texts
         .flat_map(|text| text.split(','))
         .map(Range::parse)
         .filter(|range| !range.media.is_empty())
-        .collect()
+        .collect();
+    ranges.sort_by_key(|range| std::cmp::Reverse(range.weight()));
+    ranges
 }
 
-/// Chooses the first acceptable form for objects.
+/// Chooses the first acceptable form for objects of a kind.
 ///
 /// # Errors
 ///
-/// 406 when the client accepts nothing that we send, such as protobuf alone.
-pub(crate) fn objects(headers: &HeaderMap) -> Result<Accepted, ApiError> {
+/// 406 when the client accepts nothing that we send.
+pub(crate) fn objects(headers: &HeaderMap, binary: Binary) -> Result<Accepted, ApiError> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
         return Ok(Accepted::default());
     }
+    let form = |range: &Range<'_>| {
+        let (encoding, shape) = (range.encoding()?, range.shape()?);
+        // Tables have no messages, metadata of every kind has.
+        let served = match (encoding, shape) {
+            (Encoding::Protobuf, Shape::Table) => false,
+            (Encoding::Protobuf, Shape::Plain) => binary == Binary::Served,
+            _ => true,
+        };
+        served.then_some(Accepted { shape, encoding })
+    };
     ranges
         .iter()
-        .find_map(|range| {
-            Some(Accepted {
-                encoding: range.encoding()?,
-                shape: range.shape()?,
-            })
-        })
-        .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
+        .find_map(form)
+        .ok_or_else(|| ApiError::not_acceptable(binary.media_types()))
+}
+
+/// Chooses the form of a watch's events.
+///
+/// # Errors
+///
+/// 406 where it has no end between two objects, or as [`objects`].
+pub(crate) fn events(accepted: Accepted, binary: Binary) -> Result<Accepted, ApiError> {
+    match accepted.encoding {
+        Encoding::Yaml => Err(ApiError::not_acceptable(binary.stream_media_types())),
+        Encoding::Json | Encoding::Protobuf => Ok(accepted),
+    }
 }
 
 /// The form in which discovery is wanted.
@@ -142,7 +208,7 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, ApiError> {
     ranges
         .iter()
         .find_map(form)
-        .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
+        .ok_or_else(|| ApiError::not_acceptable(Binary::Served.media_types()))
 }
 
 /// Chooses the encoding of an answer that has one shape only.
@@ -159,7 +225,7 @@ pub(crate) fn plain(headers: &HeaderMap) -> Result<Encoding, ApiError> {
         .iter()
         .filter(|range| range.shape() == Some(Shape::Plain))
         .find_map(Range::encoding)
-        .ok_or_else(|| ApiError::not_acceptable(&["application/json", "application/yaml"]))
+        .ok_or_else(|| ApiError::not_acceptable(Binary::Served.media_types()))
 }
 
 /// Whether the client takes gzip.
@@ -190,15 +256,40 @@ mod tests {
         let accept = header(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
         );
-        assert_eq!(objects(&accept).unwrap().shape, Shape::Table);
+        assert_eq!(objects(&accept, Binary::Served).unwrap().shape, Shape::Table);
     }
 
     #[test]
-    fn protobuf_with_a_json_fallback_is_answered_with_json() {
+    fn protobuf_is_sent_of_kinds_that_have_it_and_never_as_a_table() {
         let accept = header("application/vnd.kubernetes.protobuf,application/json");
-        assert_eq!(objects(&accept).unwrap(), Accepted::default());
-        let error = objects(&header("application/vnd.kubernetes.protobuf")).unwrap_err();
-        assert_eq!(error.code(), 406);
+        let encoding = |binary| objects(&accept, binary).unwrap().encoding;
+        assert_eq!(encoding(Binary::Served), Encoding::Protobuf);
+        assert_eq!(encoding(Binary::Absent), Encoding::Json);
+        let only = header("application/vnd.kubernetes.protobuf");
+        assert_eq!(objects(&only, Binary::Absent).unwrap_err().code(), 406);
+        let table = header("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io");
+        assert_eq!(objects(&table, Binary::Served).unwrap_err().code(), 406);
+        let metadata =
+            header("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io");
+        let expected = Accepted {
+            shape: Shape::Metadata,
+            encoding: Encoding::Protobuf,
+        };
+        assert_eq!(objects(&metadata, Binary::Absent).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_wanted_more_is_taken_first() {
+        let table = [
+            ("application/json;q=0.5,application/yaml", Encoding::Yaml),
+            ("application/yaml;q=0.8, */*;q=0.9", Encoding::Json),
+            ("application/yaml;q=0.25,application/json;q=0.250", Encoding::Yaml),
+            ("text/html, application/yaml;q=nonsense", Encoding::Yaml),
+        ];
+        for (accept, encoding) in table {
+            let found = objects(&header(accept), Binary::Served).unwrap();
+            assert_eq!(found.encoding, encoding, "{accept}");
+        }
     }
 
     #[test]
@@ -213,7 +304,7 @@ mod tests {
             ("application/json", Discovery::Plain(Encoding::Json)),
             (
                 "application/vnd.kubernetes.protobuf, */*",
-                Discovery::Plain(Encoding::Json),
+                Discovery::Plain(Encoding::Protobuf),
             ),
         ];
         for (accept, form) in table {

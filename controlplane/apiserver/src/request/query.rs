@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controlplane_api::{ApiError, FieldSelector, LabelSelector};
+use controlplane_api::{ApiError, FieldError, FieldSelector, LabelSelector, Path};
 use http::Uri;
 
 /// The parameters of a query, decoded, in order.
@@ -43,14 +43,16 @@ impl Query {
         &self.0
     }
 
-    /// A boolean as Go reads it; absent is `None`.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),
-            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Some(false)),
-            Some(other) => Err(malformed(name, other, "true or false")),
-        }
+    /// A boolean as upstream's options read it: there, and neither `false` nor `0`; absent is `None`.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        Some(value != "0" && !value.eq_ignore_ascii_case("false"))
+    }
+
+    /// A whole number; absent is `None`.
+    pub(crate) fn signed(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let parse = |text: &str| text.parse().map_err(|_| go_number(text));
+        self.get(name).map(parse).transpose()
     }
 
     /// A whole number of at least 0; absent is `None`.
@@ -58,6 +60,18 @@ impl Query {
         let parse = |text: &str| text.parse().map_err(|_| malformed(name, text, "a whole number"));
         self.get(name).map(parse).transpose()
     }
+}
+
+fn go_number(text: &str) -> ApiError {
+    let what = match text
+        .trim_start_matches(['+', '-'])
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+    {
+        true if text.len() > 1 => "value out of range",
+        _ => "invalid syntax",
+    };
+    ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {what}"))
 }
 
 fn malformed(name: &str, value: &str, expected: &str) -> ApiError {
@@ -104,7 +118,7 @@ impl ListOptions {
     ///
     /// # Errors
     ///
-    /// 400 for what cannot be read, 422-like 400 for combinations that make no sense.
+    /// 400 for what cannot be read, 422 for combinations that make no sense.
     pub(crate) fn parse(query: &Query) -> Result<Self, ApiError> {
         let labels = query.get("labelSelector").map(LabelSelector::parse).transpose();
         let fields = query.get("fieldSelector").map(FieldSelector::parse).transpose();
@@ -119,52 +133,78 @@ impl ListOptions {
             labels: labels.map_err(|error| unparsable("label", &error))?,
             fields: fields.map_err(|error| unparsable("field", &error))?,
             limit: query
-                .number("limit")?
+                .signed("limit")?
                 .and_then(|limit| usize::try_from(limit).ok())
                 .filter(|limit| *limit > 0),
             token: query.get("continue").map(str::to_owned),
             resource_version,
-            version_match: version_match(query)?,
-            watch: query.flag("watch")?.unwrap_or(false),
-            bookmarks: query.flag("allowWatchBookmarks")?.unwrap_or(false),
-            initial_events: query.flag("sendInitialEvents")?,
+            version_match: version_match(query),
+            watch: query.flag("watch").unwrap_or(false),
+            bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
+            initial_events: query.flag("sendInitialEvents"),
             timeout: query
                 .number("timeoutSeconds")?
                 .filter(|secs| *secs > 0)
                 .map(Duration::from_secs),
         };
-        options.check().map(|()| options)
+        options.check(query).map(|()| options)
     }
 
-    fn check(&self) -> Result<(), ApiError> {
-        let refuse = |why: &str| Err(ApiError::bad_request(format!("invalid list options: {why}")));
-        if self.initial_events.is_some() && !self.watch {
-            return refuse("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
-        }
-        if self.initial_events.is_some() && self.version_match != Some(VersionMatch::NotOlderThan) {
-            return refuse(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            );
-        }
-        if self.watch {
-            if self.initial_events.is_none() && self.version_match.is_some() {
-                return refuse(
-                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                );
+    /// As upstream's `ValidateListOptions`.
+    fn check(&self, query: &Query) -> Result<(), ApiError> {
+        let mut errors = Vec::new();
+        let path = Path::new("resourceVersionMatch");
+        if let Some(given) = query.get("resourceVersionMatch") {
+            match self.watch {
+                true => self.check_match_of_watch(given, &path, &mut errors),
+                false => self.check_match_of_list(given, &path, &mut errors),
             }
-            return Ok(());
         }
-        match (self.version_match, self.resource_version, &self.token) {
-            (Some(_), _, Some(_)) => refuse(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        match (self.watch, self.initial_events) {
+            (true, Some(_)) if self.version_match != Some(VersionMatch::NotOlderThan) => {
+                let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                errors.insert(0, path.forbidden(why));
+            }
+            (false, Some(_)) => {
+                let path = Path::new("sendInitialEvents");
+                errors.push(path.forbidden("sendInitialEvents is forbidden for list"));
+            }
+            (_, _) => {}
+        }
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", errors)),
+        }
+    }
+
+    fn check_match_of_list(&self, given: &str, path: &Path, errors: &mut Vec<FieldError>) {
+        if self.resource_version.is_none() {
+            errors
+                .push(path.forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        }
+        if self.token.is_some() {
+            errors.push(path.forbidden("resourceVersionMatch is forbidden when continue is provided"));
+        }
+        match (self.version_match, self.resource_version) {
+            (None, _) => errors.push(path.not_supported(given, &["Exact", "NotOlderThan", ""])),
+            (Some(VersionMatch::Exact), Some(0)) => errors.push(
+                path.forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""),
             ),
-            (Some(_), None, None) => refuse(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ),
-            (Some(VersionMatch::Exact), Some(0), None) => refuse(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-            ),
-            _ => Ok(()),
+            (Some(_), _) => {}
+        }
+    }
+
+    fn check_match_of_watch(&self, given: &str, path: &Path, errors: &mut Vec<FieldError>) {
+        if self.initial_events.is_none() {
+            errors.push(path.forbidden(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        if self.version_match != Some(VersionMatch::NotOlderThan) {
+            errors.push(path.not_supported(given, &["NotOlderThan"]));
+        }
+        if self.token.is_some() {
+            errors.push(path.forbidden("resourceVersionMatch is forbidden when continue is provided"));
         }
     }
 
@@ -187,12 +227,12 @@ fn unparsable(what: &str, error: &dyn std::fmt::Display) -> ApiError {
     ApiError::bad_request(format!("unable to parse {what} selector: {error}"))
 }
 
-fn version_match(query: &Query) -> Result<Option<VersionMatch>, ApiError> {
-    match query.get("resourceVersionMatch") {
-        None => Ok(None),
-        Some("Exact") => Ok(Some(VersionMatch::Exact)),
-        Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
-        Some(other) => Err(malformed("resourceVersionMatch", other, "Exact or NotOlderThan")),
+/// None also for what is no match at all, which [`ListOptions::check`] refuses.
+fn version_match(query: &Query) -> Option<VersionMatch> {
+    match query.get("resourceVersionMatch")? {
+        "Exact" => Some(VersionMatch::Exact),
+        "NotOlderThan" => Some(VersionMatch::NotOlderThan),
+        _ => None,
     }
 }
 
@@ -260,23 +300,70 @@ mod tests {
     }
 
     #[test]
-    fn combinations_that_make_no_sense_are_refused() {
-        for text in [
-            "sendInitialEvents=true",
-            "watch=1&sendInitialEvents=true",
-            "resourceVersionMatch=Exact",
-            "resourceVersionMatch=Exact&resourceVersion=0",
-            "resourceVersionMatch=Sometimes&resourceVersion=5",
-            "watch=maybe",
-            "limit=-1",
-            "resourceVersion=abc",
-        ] {
-            assert_eq!(
-                ListOptions::parse(&query(text)).unwrap_err().code(),
-                400,
-                "{text}"
-            );
+    fn combinations_that_make_no_sense_are_refused_as_upstream_does() {
+        let table = [
+            (
+                "sendInitialEvents=true",
+                "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list",
+            ),
+            (
+                "watch=1&sendInitialEvents=true",
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ),
+            (
+                "watch=1&resourceVersionMatch=NotOlderThan",
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            (
+                "watch=1&resourceVersionMatch=NotOlderThan&sendInitialEvents=0&continue=x",
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+            ),
+            (
+                "resourceVersionMatch=Exact",
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ),
+            (
+                "resourceVersionMatch=Exact&resourceVersion=0",
+                "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ),
+            (
+                "resourceVersionMatch=Sometimes&resourceVersion=5",
+                "resourceVersionMatch: Unsupported value: \"Sometimes\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+            ),
+        ];
+        for (text, why) in table {
+            let error = ListOptions::parse(&query(text)).unwrap_err();
+            let expected = format!("ListOptions.meta.k8s.io \"\" is invalid: {why}");
+            assert_eq!((error.code(), error.to_string()), (422, expected), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_and_flags_are_set_by_being_there() {
+        let table = [
+            ("limit=x", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+            (
+                "limit=99999999999999999999",
+                "strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+            ),
+            (
+                "resourceVersion=abc",
+                "query parameter resourceVersion=\"abc\": expected a resource version",
+            ),
+        ];
+        for (text, why) in table {
+            let error = ListOptions::parse(&query(text)).unwrap_err();
+            assert_eq!((error.code(), error.to_string().as_str()), (400, why), "{text}");
+        }
+        for (text, watches) in [
+            ("watch", true),
+            ("watch=yes", true),
+            ("watch=False", false),
+            ("watch=0", false),
+        ] {
+            assert_eq!(ListOptions::parse(&query(text)).unwrap().watch, watches, "{text}");
+        }
+        assert_eq!(ListOptions::parse(&query("limit=-1")).unwrap().limit, None);
     }
 
     #[test]

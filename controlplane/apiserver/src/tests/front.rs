@@ -138,6 +138,10 @@ async fn objects_of_priority_and_fairness_decide_who_is_turned_away() {
     );
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(refused.headers["x-kubernetes-pf-prioritylevel-uid"], level);
+    let metrics = api.open("GET", "/metrics", &[], Vec::new()).await;
+    let metrics = metrics.into_body().collect().await.unwrap().to_bytes();
+    let rejected = "apiserver_flowcontrol_rejected_requests_total{priority_level=\"narrow\",flow_schema=\"crowd\",reason=\"queue-full\"} 1";
+    assert!(String::from_utf8_lossy(&metrics).contains(rejected));
     // A watch only takes its place for as long as it begins, and others are not of this level.
     assert_eq!(api.get(CONFIG_MAPS).await.code, 200);
     api.server.drain().await;

@@ -10,7 +10,9 @@ mod deletes;
 mod evictions;
 mod front;
 mod meta;
+mod metrics;
 mod network;
+mod protobuf;
 mod reads;
 mod reviews;
 mod services;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use controlplane_api::UserInfo;
-use controlplane_store::{MemoryState, Options, Store};
+use controlplane_store::{MemoryState, Options, Retention, Store};
 use controlplane_store_sqlite::Archive;
 use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -82,6 +84,19 @@ impl Api {
 
     async fn over(disk: MemoryState) -> Self {
         Self::of(Store::open(disk, Options::default()).unwrap(), None).await
+    }
+
+    /// A server that forgets what was before each write.
+    async fn forgetful() -> Self {
+        let history = Retention {
+            revisions: 1,
+            ..Retention::default()
+        };
+        let options = Options {
+            history,
+            ..Options::default()
+        };
+        Self::of(Store::open(MemoryState::default(), options).unwrap(), None).await
     }
 
     async fn of(store: Store, archive: Option<Archive>) -> Self {

@@ -180,6 +180,68 @@ async fn stopping_ends_watches_and_returns() {
         .unwrap();
 }
 
+/// Asks for a WebSocket and reads `count` messages: whether each is text, and what it says.
+async fn messages(
+    client: &NodeClient,
+    port: u16,
+    path: &str,
+    accept: &str,
+    count: usize,
+) -> Vec<(bool, Vec<u8>)> {
+    let mut stream = client.connect(HERE, port).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    // The answer to the key of RFC 6455, section 1.3.
+    assert!(head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    let mut found = Vec::new();
+    while found.len() < count {
+        let (kind, length) = (stream.read_u8().await.unwrap(), stream.read_u8().await.unwrap());
+        let length = match length {
+            126 => usize::from(stream.read_u16().await.unwrap()),
+            127 => usize::try_from(stream.read_u64().await.unwrap()).unwrap(),
+            short => usize::from(short),
+        };
+        let mut message = vec![0; length];
+        stream.read_exact(&mut message).await.unwrap();
+        assert!(matches!(kind, 0x81 | 0x82), "{kind:x}");
+        found.push((kind == 0x81, message));
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_watch_over_websocket_sends_a_message_for_each_event() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    for name in ["a", "b"] {
+        served.api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let path = format!("{CONFIG_MAPS}?watch=true&labelSelector=app");
+    for (is_text, message) in messages(&admin, served.port, &path, "application/json", 2).await {
+        let event: Value = serde_json::from_slice(&message).unwrap();
+        assert_eq!((is_text, &event["type"]), (true, &json!("ADDED")));
+    }
+    let protobuf = controlplane_protobuf::MEDIA_TYPE;
+    for (is_text, message) in messages(&admin, served.port, &path, protobuf, 2).await {
+        assert!(!is_text && message.starts_with(b"\x0a\x05ADDED"), "{message:?}");
+    }
+    let unversioned = get(&path).replace("Connection: close", "Connection: Upgrade\r\nUpgrade: websocket");
+    let answer = exchange(&admin, served.port, &unversioned, "BadRequest")
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
 /// An agent that reads one request, answers with `answer`, and then echoes; returns what it was asked.
 async fn agent(pki: &Pki, served: &Served, answer: &'static str) -> JoinSet<String> {
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();

@@ -1,5 +1,3 @@
-use controlplane_store::Retention;
-
 use super::*;
 
 #[tokio::test]
@@ -163,15 +161,7 @@ async fn a_watch_from_the_future_is_refused_by_an_event() {
 
 #[tokio::test]
 async fn a_watch_from_before_history_is_told_410_by_an_event_after_which_clients_list_again() {
-    let history = Retention {
-        revisions: 1,
-        ..Retention::default()
-    };
-    let options = Options {
-        history,
-        ..Options::default()
-    };
-    let api = Api::of(Store::open(MemoryState::default(), options).unwrap(), None).await;
+    let api = Api::forgetful().await;
     let begun = api.post(CONFIG_MAPS, &config_map("a")).await.body;
     api.post(CONFIG_MAPS, &config_map("b")).await;
     api.post(CONFIG_MAPS, &config_map("c")).await;
@@ -185,5 +175,21 @@ async fn a_watch_from_before_history_is_told_410_by_an_event_after_which_clients
         (&json!("ERROR"), &json!(410))
     );
     assert_eq!(event["object"]["reason"], "Expired");
+    assert_eq!(events.next().await, None);
+}
+
+/// The watch queues nothing: what it has not read it reads from the store's history, and is closed once that is gone.
+#[tokio::test]
+async fn a_reader_who_falls_behind_is_told_410_and_closed() {
+    let api = Api::forgetful().await;
+    let mut events = api.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    for name in ["a", "b", "c", "d"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let event = events.next().await.unwrap();
+    assert_eq!(
+        (&event["type"], &event["object"]["reason"]),
+        (&json!("ERROR"), &json!("Expired"))
+    );
     assert_eq!(events.next().await, None);
 }

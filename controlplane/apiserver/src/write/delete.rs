@@ -37,7 +37,7 @@ pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<D
     Ok(DeleteOptions {
         grace_period_seconds,
         preconditions: Some(preconditions).filter(|wanted| *wanted != Preconditions::default()),
-        orphan_dependents: query.flag("orphanDependents")?,
+        orphan_dependents: query.flag("orphanDependents"),
         propagation_policy: text("propagationPolicy"),
         dry_run: query.all("dryRun").map(str::to_owned).collect(),
     })

@@ -37,7 +37,7 @@ pub(crate) fn check_manager(query: &Query, options: &str) -> Result<(), ApiError
 ///
 /// 422, or 400 for a `force` that is neither true nor false.
 pub(crate) fn check_patch(query: &Query, applies: bool) -> Result<bool, ApiError> {
-    let force = query.flag("force")?;
+    let force = query.flag("force");
     let mut mistakes = Vec::new();
     if applies && query.get("fieldManager").is_none() {
         mistakes.push(Path::new("fieldManager").required("is required for apply patch"));
