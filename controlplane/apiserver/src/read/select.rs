@@ -7,6 +7,7 @@ use controlplane_api::resource::Source;
 use controlplane_api::selector::FieldTerm;
 use controlplane_api::{ApiError, FieldSelector, LabelSelector, Resource};
 use controlplane_store::{Entry, Key};
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -46,6 +47,9 @@ pub(crate) struct Selection {
     namespace: Option<String>,
     labels: Option<LabelSelector>,
     fields: Option<FieldSelector>,
+    /// Texts that the bytes of every selected entry hold: most pods of other nodes are sifted out by these, and never
+    /// parsed.
+    texts: Vec<Finder<'static>>,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +87,11 @@ impl Selection {
         let namespace = namespace
             .or(asked.filter(|_| resource.is_namespaced()))
             .map(str::to_owned);
+        let terms = fields.as_ref().map(FieldSelector::terms).unwrap_or_default();
+        let texts = terms.iter().filter(|term| is_kept_as_text(resource, term));
+        let texts = texts.map(|term| Finder::new(&term.value).into_owned()).collect();
         Ok(Self {
+            texts,
             folder: folder(resource, namespace.as_deref()),
             resource: Arc::clone(resource),
             namespace,
@@ -135,22 +143,17 @@ impl Selection {
             return false;
         }
         let bytes = entry.value.bytes();
-        if !fields.terms().iter().all(|term| self.can_match(term, bytes)) {
+        if !self.texts.iter().all(|text| text.find(bytes).is_some()) {
             return false;
         }
         serde_json::from_slice::<Value>(bytes).is_ok_and(|object| fields.matches(&self.resource, &object))
     }
+}
 
-    /// Whether the bytes hold the text that `term` asks for at all; most pods of other nodes are sifted out
-    /// by this, and never parsed.
-    fn can_match(&self, term: &FieldTerm, bytes: &[u8]) -> bool {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-        let literal = term.equal && !term.value.is_empty() && term.value.bytes().all(plain);
-        let field = self.resource.selectable_field(&term.label);
-        let stored_as_is = field.is_some_and(|field| matches!(field.source, Source::Path(_)));
-        !(literal && stored_as_is)
-            || bytes
-                .windows(term.value.len())
-                .any(|part| part == term.value.as_bytes())
-    }
+/// Whether the stored bytes of an object for which `term` holds have its text in them as it is.
+fn is_kept_as_text(resource: &Resource, term: &FieldTerm) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    let literal = term.equal && !term.value.is_empty() && term.value.bytes().all(plain);
+    let field = resource.selectable_field(&term.label);
+    literal && field.is_some_and(|field| matches!(field.source, Source::Path(_)))
 }
