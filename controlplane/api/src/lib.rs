@@ -4,6 +4,7 @@
 //! ones. [`rest`] joins these facts into the steps of a create, an update and a delete. Structure (types,
 //! unknown fields, static defaults) is not checked here: that is `controlplane-schema`'s job.
 
+pub mod admit;
 pub mod kinds;
 pub mod rest;
 pub mod validate;

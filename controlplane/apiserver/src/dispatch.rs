@@ -241,9 +241,10 @@ async fn write(call: Call, verb: Verb, request: Request) -> Reply {
         .await
 }
 
-/// Answers what is never stored: queries and reviews.
+/// Answers what is never stored: bindings, queries and reviews.
 async fn transient(call: Call, media_type: String, bytes: Bytes) -> Reply {
     match &*call.resource.group {
+        "" => binding::bind_named(call, media_type, bytes).await,
         "authentication.k8s.io" | "authorization.k8s.io" => review::answer(call, media_type, bytes).await,
         _ => query::answer(call, media_type, bytes).await,
     }

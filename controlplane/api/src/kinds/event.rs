@@ -19,13 +19,14 @@ const LIFE: Duration = Duration::from_secs(3600);
 
 /// `v1`: also the stored form.
 pub(super) fn core() -> Resource {
-    shared(kind("", "v1", "Event", "events").ruled_by(Rules { form: Form::Core }))
+    shared(kind("", "v1", "Event", "events").ruled_by(Rules { form: Form::Core })).selected_by(selectable())
 }
 
 /// `events.k8s.io/v1`: the same events with other names for their fields.
 pub(super) fn events() -> Resource {
     let resource =
-        shared(kind("events.k8s.io", "v1", "Event", "events").ruled_by(Rules { form: Form::Events }));
+        shared(kind("events.k8s.io", "v1", "Event", "events").ruled_by(Rules { form: Form::Events }))
+            .selected_by(selectable_in_events());
     let storage = Storage {
         form: body("", "v1", "Event"),
         resource: Cow::Borrowed("events"),
@@ -39,10 +40,7 @@ pub(super) fn events() -> Resource {
 }
 
 fn shared(resource: Resource) -> Resource {
-    let resource = resource
-        .short(&["ev"])
-        .shown_by(columns())
-        .selected_by(selectable());
+    let resource = resource.short(&["ev"]).shown_by(columns());
     Resource {
         ttl: Some(LIFE),
         create_on_update: true,
@@ -50,22 +48,22 @@ fn shared(resource: Resource) -> Resource {
     }
 }
 
+/// What the stored form calls the members that both groups select by under other names, and what `events.k8s.io` does.
+const LABELS: [(&str, &str); 8] = [
+    ("involvedObject.kind", "regarding.kind"),
+    ("involvedObject.namespace", "regarding.namespace"),
+    ("involvedObject.name", "regarding.name"),
+    ("involvedObject.uid", "regarding.uid"),
+    ("involvedObject.apiVersion", "regarding.apiVersion"),
+    ("involvedObject.resourceVersion", "regarding.resourceVersion"),
+    ("involvedObject.fieldPath", "regarding.fieldPath"),
+    ("reportingComponent", "reportingController"),
+];
+const SAME: [&str; 2] = ["reason", "type"];
+
 fn selectable() -> Vec<SelectableField> {
-    let mut fields: Vec<SelectableField> = [
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "type",
-    ]
-    .into_iter()
-    .map(SelectableField::path)
-    .collect();
+    let renamed = LABELS.iter().map(|(stored, _)| *stored);
+    let mut fields: Vec<SelectableField> = renamed.chain(SAME).map(SelectableField::path).collect();
     fields.push(SelectableField::computed("source", |event| {
         match read::text(event, "source.component") {
             "" => read::text(event, "reportingComponent"),
@@ -74,6 +72,14 @@ fn selectable() -> Vec<SelectableField> {
         .to_owned()
     }));
     fields
+}
+
+fn selectable_in_events() -> Vec<SelectableField> {
+    let renamed = LABELS.iter().map(|(stored, label)| SelectableField {
+        label: Cow::Borrowed(label),
+        ..SelectableField::path(stored)
+    });
+    renamed.chain(SAME.map(SelectableField::path)).collect()
 }
 
 fn columns() -> Vec<Column> {

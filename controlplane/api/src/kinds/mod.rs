@@ -3,6 +3,7 @@
 mod admission_policy;
 mod admission_policy_binding;
 mod api_service;
+mod binding;
 mod cells;
 mod certificate_signing_request;
 mod component_status;
@@ -63,7 +64,7 @@ use controlplane_apimachinery::define;
 use crate::resource::Resource;
 
 pub use api_service::local as local_api_services;
-pub use pod::qos_class;
+pub use pod::{complete as complete_pod, qos_class};
 pub use priority_class::system as system_priority_classes;
 pub use query::query;
 pub use server::{server, why_not_remove};
@@ -80,6 +81,7 @@ pub fn builtin() -> Vec<Resource> {
 /// The kinds without a group.
 fn core() -> Vec<Resource> {
     vec![
+        binding::resource(),
         component_status::resource(),
         config_map::resource(),
         endpoints::resource(),

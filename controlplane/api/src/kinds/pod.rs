@@ -8,6 +8,7 @@ mod summary;
 
 use serde_json::{Value, json};
 
+pub use defaults::complete;
 pub use qos::qos_class;
 
 use super::define::{body, kind};

@@ -13,7 +13,6 @@ use crate::validate::service_range;
 pub(super) fn resource() -> Resource {
     kind("networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs")
         .cluster_wide()
-        .short(&["svccidr"])
         .with_status()
         .shown_by(vec![
             name(),

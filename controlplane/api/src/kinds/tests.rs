@@ -254,7 +254,7 @@ fn an_event_reads_the_same_in_both_groups() {
             "e"
         ])
     );
-    let selector = FieldSelector::parse("involvedObject.name=web,source=floe,type!=Warning").unwrap();
+    let selector = FieldSelector::parse("regarding.name=web,reportingController=floe,type!=Warning").unwrap();
     assert!(selector.check(&resource).is_ok());
     assert!(selector.matches(&resource, &event));
     resource.from_storage(&mut event);
@@ -430,4 +430,49 @@ fn a_kind_made_at_run_time_is_served_like_a_built_in_one() {
     let groups: Vec<String> = registry.groups().into_iter().map(|group| group.name).collect();
     assert!(groups.contains(&"stable.example.com".to_owned()));
     assert!(registry.unregister("stable.example.com", "v1", "crontabs"));
+}
+
+/// What field selectors may name beside name and namespace, as upstream's `AddFieldLabelConversionFunc` lists it.
+const SELECTABLE: [(&str, &str); 12] = [
+    (
+        "pods",
+        "spec.hostNetwork spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName \
+         status.nominatedNodeName status.phase status.podIP status.podIPs",
+    ),
+    ("namespaces", "name status.phase"),
+    ("nodes", "spec.unschedulable"),
+    ("secrets", "type"),
+    ("services", "spec.clusterIP spec.type"),
+    ("replicationcontrollers", "status.replicas"),
+    (
+        "events",
+        "involvedObject.apiVersion involvedObject.fieldPath involvedObject.kind involvedObject.name \
+         involvedObject.namespace involvedObject.resourceVersion involvedObject.uid reason reportingComponent source type",
+    ),
+    (
+        "events.events.k8s.io",
+        "reason regarding.apiVersion regarding.fieldPath regarding.kind regarding.name regarding.namespace \
+         regarding.resourceVersion regarding.uid reportingController type",
+    ),
+    ("replicasets.apps", "status.replicas"),
+    ("jobs.batch", "status.successful"),
+    (
+        "certificatesigningrequests.certificates.k8s.io",
+        "spec.signerName",
+    ),
+    ("resourceslices.resource.k8s.io", "spec.driver spec.nodeName"),
+];
+
+#[test]
+fn field_selectors_name_what_they_name_in_kubernetes_and_nothing_else() {
+    for resource in builtin() {
+        let name = resource.qualified_name();
+        let wanted = SELECTABLE
+            .iter()
+            .find(|(kind, _)| *kind == name)
+            .map_or("", |(_, labels)| labels);
+        let mut labels: Vec<&str> = resource.selectable.iter().map(|field| &*field.label).collect();
+        labels.sort_unstable();
+        assert_eq!(labels.join(" "), wanted, "{name}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod admission;
 mod allocations;
 mod applies;
 mod archive;
@@ -14,6 +15,7 @@ mod metrics;
 mod network;
 mod protobuf;
 mod reads;
+mod resources;
 mod reviews;
 mod services;
 mod watches;

@@ -1,83 +1,111 @@
-//! What upstream's admission plugin `ServiceAccount` does to a new pod: its account must exist, and lends
-//! it the secrets for pulling images. The account's name is the pod strategy's default.
+//! What upstream's default admission plugins do with the built-in kinds, in its order, beside what the kinds' strategies do
+//! already. Filling in comes before an object is checked by its kind's rules, refusing after.
 
-use std::time::Duration;
+mod account;
+mod classes;
+mod limits;
+mod lookup;
+mod namespace;
+mod priority;
+mod runtime_class;
+mod security;
 
-use controlplane_api::{ApiError, meta};
-use controlplane_store::{Key, Revision};
+use controlplane_api::rest::Part;
+use controlplane_api::{ApiError, Resource, meta};
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::reply;
 
-/// The account of pods that name none, made in each namespace by a controller.
-const DEFAULT: &str = "default";
+/// Whether `resource` is this one.
+fn is(resource: &Resource, group: &str, plural: &str) -> bool {
+    resource.group == group && resource.plural == plural
+}
 
-/// How long a pod waits for the default account, which in a new namespace may not be there yet.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// 403 about the object of a call.
+fn forbidden(call: &Call, object: &Value, why: &str) -> ApiError {
+    ApiError::forbidden(
+        &call.resource.group,
+        &call.resource.plural,
+        meta::name(object),
+        why,
+    )
+}
 
-/// The annotation of a pod that only mirrors one which its node found by itself; it uses no account.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// Admits a new object; pods without secrets for pulling images get their account's.
+/// Fills in what a new object gets from others.
 ///
 /// # Errors
 ///
-/// 403 where a pod's account does not exist.
-pub(crate) async fn admit(call: &Call, object: &mut Value) -> Result<(), ApiError> {
-    let is_pod = call.resource.group.is_empty() && call.resource.plural == "pods";
-    if !is_pod || meta::annotations(object).contains_key(MIRROR) {
-        return Ok(());
+/// 403 where one that it names does not exist, or says something else.
+pub(crate) async fn fill_new(call: &Call, object: &mut Value) -> Result<(), ApiError> {
+    match (&*call.resource.group, &*call.resource.plural) {
+        ("", "pods") => {
+            limits::give(call, object)?;
+            account::lend(call, object).await?;
+            priority::fill(call, object)?;
+            runtime_class::give(call, object)
+        }
+        ("", "persistentvolumeclaims") => classes::of_storage(call, object),
+        ("networking.k8s.io", "ingresses") => classes::of_ingress(call, object),
+        _ => Ok(()),
     }
-    let account = account(call, object).await?;
-    let secrets = account.get("imagePullSecrets");
-    let Some(secrets) = secrets.filter(|list| !is_empty(Some(list))) else {
-        return Ok(());
-    };
-    let spec = meta::object_mut(meta::member_mut(object, "spec"));
-    if is_empty(spec.get("imagePullSecrets")) {
-        spec.insert("imagePullSecrets".to_owned(), secrets.clone());
-    }
-    Ok(())
 }
 
-fn is_empty(list: Option<&Value>) -> bool {
-    list.and_then(Value::as_array).is_none_or(Vec::is_empty)
-}
-
-/// The account of `pod`.
-async fn account(call: &Call, pod: &Value) -> Result<Value, ApiError> {
-    let given = |field: &str| {
-        let spec = pod.get("spec")?;
-        spec.get(field)?.as_str().filter(|name| !name.is_empty())
-    };
-    let name = given("serviceAccountName")
-        .or_else(|| given("serviceAccount"))
-        .unwrap_or(DEFAULT);
-    let namespace = call.namespace();
-    let refused = || {
-        let why = format!(
-            "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
-        );
-        ApiError::forbidden("", "pods", meta::name(pod), &why)
-    };
-    let key =
-        Key::parse(&format!("{}serviceaccounts/{namespace}/{name}", Key::ROOT)).map_err(|_| refused())?;
-    let before = call.store().revision();
-    if call.store().get(&key).is_none() && name == DEFAULT {
-        appears(call, &key, before).await;
+/// Checks a new object against others, and answers with warnings.
+///
+/// # Errors
+///
+/// 403 that says which forbids it, 422 for labels of a namespace that cannot be read.
+pub(crate) fn check_new(call: &Call, object: &Value) -> Result<Vec<String>, ApiError> {
+    match (&*call.resource.group, &*call.resource.plural) {
+        ("", "pods") => {
+            limits::check(call, object)?;
+            let warnings = security::check_pod(call, object)?;
+            runtime_class::check(call, object)?;
+            Ok(warnings)
+        }
+        ("", "namespaces") => security::check_namespace(call, object, None),
+        ("", "persistentvolumeclaims") => limits::check(call, object).map(|()| Vec::new()),
+        ("scheduling.k8s.io", "priorityclasses") => priority::check_class(call, object).map(|()| Vec::new()),
+        _ => security::warn(call, object),
     }
-    let entry = call.store().get(&key).ok_or_else(refused)?;
-    let account = entry.value.to_json(entry.mod_revision);
-    account.map_err(|error| reply::bug("read a service account", &error))
 }
 
-/// Returns when something under `key` has changed after `revision`, or patience is at its end.
-async fn appears(call: &Call, key: &Key, revision: Revision) {
-    let Ok(mut watch) = call.store().watch(key.as_str(), revision) else {
-        return;
-    };
-    // A watch that has ended and one that is too slow mean the same: look once more, then refuse.
-    let changed = async { while watch.next().await.is_ok_and(|_| call.store().get(key).is_none()) {} };
-    tokio::time::timeout(PATIENCE, changed).await.unwrap_or_default();
+/// Checks a changed object against others, and answers with warnings.
+///
+/// # Errors
+///
+/// As [`check_new`].
+pub(crate) fn check_changed(
+    call: &Call,
+    part: Part<'_>,
+    object: &Value,
+    old: &Value,
+) -> Result<Vec<String>, ApiError> {
+    match (&*call.resource.group, &*call.resource.plural, part) {
+        ("", "pods", Part::Sub("resize")) => limits::check(call, object).map(|()| Vec::new()),
+        ("", "pods", Part::Main | Part::Sub("ephemeralcontainers")) => {
+            security::check_changed_pod(call, object, old)
+        }
+        ("", "namespaces", Part::Main) => security::check_namespace(call, object, Some(old)),
+        ("", "persistentvolumeclaims", Part::Main) => {
+            limits::check(call, object)?;
+            classes::check_growth(call, object, old).map(|()| Vec::new())
+        }
+        ("scheduling.k8s.io", "priorityclasses", Part::Main) => {
+            priority::check_class(call, object).map(|()| Vec::new())
+        }
+        ("", "pods", _) => Ok(Vec::new()),
+        (_, _, Part::Main) => security::warn(call, object),
+        (_, _, Part::Status | Part::Sub(_)) => Ok(Vec::new()),
+    }
+}
+
+/// Checks that the object which `call` names may be deleted.
+///
+/// # Errors
+///
+/// 403 where it must stay.
+pub(crate) fn check_delete(call: &Call) -> Result<(), ApiError> {
+    namespace::check_delete(call)?;
+    priority::check_delete(call)
 }

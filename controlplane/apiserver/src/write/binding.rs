@@ -24,11 +24,36 @@ const BINDING: Expected<'static> = Expected {
 ///
 /// 409 where the pod is bound or being deleted, 404, 400, 422.
 pub(crate) async fn bind(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let read = intake::read(&call, BINDING, &media_type, &bytes)?;
+    if meta::name(&read.object) != call.name() {
+        let why = "name in URL does not match name in Binding object";
+        return Err(ApiError::bad_request(why));
+    }
+    carry_out(call, read).await
+}
+
+/// Binds the pod that the `Binding` in `bytes` names, sent to the collection of bindings.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub(crate) async fn bind_named(call: Call, media_type: String, bytes: Bytes) -> Reply {
+    let read = intake::read(&call, BINDING, &media_type, &bytes)?;
+    let pods = call.server.registry.find("", "v1", "pods").cloned();
+    let call = Call {
+        resource: pods.ok_or_else(ApiError::no_such_path)?,
+        name: Some(meta::name(&read.object).to_owned()),
+        ..call
+    };
+    carry_out(call, read).await
+}
+
+async fn carry_out(call: Call, read: Intake) -> Reply {
     let Intake {
         object: binding,
         options,
         mut warnings,
-    } = intake::read(&call, BINDING, &media_type, &bytes)?;
+    } = read;
     let node = target(&call, &binding)?;
     change(
         &call,

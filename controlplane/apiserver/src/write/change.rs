@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::auth::restrict;
 use crate::call::Call;
 use crate::reply;
+use crate::write::admission;
 use crate::write::commit::{self, ATTEMPTS, Extra};
 use crate::write::create::Written;
 use crate::write::owners;
@@ -39,8 +40,9 @@ where
             .map_err(|e| reply::bug("read a stored object", &e))?;
         let mut new = make(&old)?;
         check_version(call, &new, &old)?;
-        let heard = rest::prepare_update(&call.resource, part, &mut new, &old, &call.context())?;
+        let mut heard = rest::prepare_update(&call.resource, part, &mut new, &old, &call.context())?;
         restrict::check(call, &new, Some(&old))?;
+        heard.extend(admission::check_changed(call, part, &new, &old)?);
         let mut extra = Extra::default();
         services::allocate(call, Some(&old), &mut new, &mut extra)?;
         owners::keep_times(&mut new, &old);

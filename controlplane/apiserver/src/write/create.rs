@@ -93,13 +93,15 @@ pub(crate) async fn store_new(
     let generated = meta::name(object).is_empty() && !meta::generate_name_prefix(object).is_empty();
     namespace_holds(call, meta::name(object))?;
     let mut admitted = object.clone();
-    admission::admit(call, &mut admitted).await?;
+    admission::fill_new(call, &mut admitted).await?;
     for _ in 0..ATTEMPTS {
         let mut candidate = admitted.clone();
         let mut extra = Extra::default();
         extra.compares.extend(namespace_holds(call, meta::name(object))?);
-        let heard = rest::prepare_create(&call.resource, &mut candidate, call.namespace(), &call.context())?;
+        let mut heard =
+            rest::prepare_create(&call.resource, &mut candidate, call.namespace(), &call.context())?;
         restrict::check(call, &candidate, None)?;
+        heard.extend(admission::check_new(call, &candidate)?);
         let key = select::key(&call.resource, call.namespace.as_deref(), meta::name(&candidate))?;
         services::allocate(call, None, &mut candidate, &mut extra)?;
         if options.dry_run {

@@ -14,7 +14,7 @@ use crate::reply::{self, Reply};
 use crate::request::body;
 use crate::request::query::{Query, dry_run};
 use crate::write::commit::{self, ATTEMPTS, Extra};
-use crate::write::services;
+use crate::write::{admission, services};
 
 /// Reads the options from the body, or, where that is empty, from the query.
 ///
@@ -109,6 +109,7 @@ pub(crate) async fn run(
     options: &DeleteOptions,
     touch: impl Fn(&mut Value) + Send + Sync,
 ) -> Result<Deleted, ApiError> {
+    admission::check_delete(call)?;
     let dry = dry_run(options.dry_run.iter().map(String::as_str))?;
     for _ in 0..ATTEMPTS {
         let entry = call.entry()?;

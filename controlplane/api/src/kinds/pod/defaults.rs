@@ -1,5 +1,5 @@
 //! What a pod gets beside static defaults: values computed from others, and what upstream's default
-//! admission plugins (ServiceAccount, Priority, DefaultTolerationSeconds) add to every pod.
+//! admission plugins add to every pod whatever else there is (the account's name, DefaultTolerationSeconds).
 
 use serde_json::{Map, Value, json};
 
@@ -14,13 +14,15 @@ pub(super) fn fill(pod: &mut Value) {
     let spec = meta::member_mut(pod, "spec");
     name_account(spec);
     let map = meta::object_mut(spec);
-    let priority = class_priority(map.get("priorityClassName").and_then(Value::as_str));
-    map.entry("priority").or_insert_with(|| priority.into());
-    map.entry("preemptionPolicy")
-        .or_insert_with(|| "PreemptLowerPriority".into());
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         tolerate(map, key);
     }
+    complete(pod);
+}
+
+/// Fills in what other fields of a pod say: requests by limits, and on the host's network its ports.
+pub fn complete(pod: &mut Value) {
+    let map = meta::object_mut(meta::member_mut(pod, "spec"));
     each_container(map, default_requests);
     if map.get("hostNetwork").and_then(Value::as_bool) == Some(true) {
         each_container(map, open_host_ports);
@@ -43,10 +45,7 @@ pub(super) fn fill_update(new: &mut Value, old: &Value) {
             map.insert(field.to_owned(), value.clone());
         }
     }
-    each_container(map, default_requests);
-    if map.get("hostNetwork").and_then(Value::as_bool) == Some(true) {
-        each_container(map, open_host_ports);
-    }
+    complete(new);
 }
 
 /// `serviceAccountName` and its old spelling always agree; the account is `default` unless named.
@@ -63,15 +62,6 @@ fn name_account(spec: &mut Value) {
     let map = meta::object_mut(spec);
     map.insert("serviceAccountName".to_owned(), named.clone().into());
     map.insert("serviceAccount".to_owned(), named.into());
-}
-
-/// The priority of the two classes that every cluster has; 0 for others.
-fn class_priority(class: Option<&str>) -> i64 {
-    match class {
-        Some("system-cluster-critical") => 2_000_000_000,
-        Some("system-node-critical") => 2_000_001_000,
-        Some(_) | None => 0,
-    }
 }
 
 fn tolerate(spec: &mut Map<String, Value>, key: &str) {

@@ -17,8 +17,6 @@ fn a_new_pod_gets_what_default_admission_gives() {
                     "limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}}},
                 {"name": "b", "ports": [{"containerPort": 80}]},
             ],
-            "priority": 0,
-            "preemptionPolicy": "PreemptLowerPriority",
             "serviceAccount": "default",
             "serviceAccountName": "default",
             "tolerations": [
@@ -32,14 +30,13 @@ fn a_new_pod_gets_what_default_admission_gives() {
 #[test]
 fn what_a_pod_says_itself_is_left_alone() {
     let mut pod = json!({"spec": {
-        "serviceAccount": "builder", "priority": 7, "hostNetwork": true,
+        "serviceAccount": "builder", "hostNetwork": true,
         "tolerations": [{"operator": "Exists"}],
         "containers": [{"ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 8081}]}],
     }});
     fill(&mut pod);
     let spec = &pod["spec"];
     assert_eq!(spec["serviceAccountName"], "builder");
-    assert_eq!(spec["priority"], 7);
     assert_eq!(spec["tolerations"], json!([{"operator": "Exists"}]));
     assert_eq!(
         spec["containers"][0]["ports"],
@@ -49,22 +46,10 @@ fn what_a_pod_says_itself_is_left_alone() {
 
 #[test]
 fn an_update_that_leaves_the_additions_out_keeps_them() {
-    let mut old = json!({"spec": {"containers": []}});
+    let mut old = json!({"spec": {"containers": [], "priority": 0}});
     fill(&mut old);
     let mut new = json!({"spec": {"containers": []}});
     fill_update(&mut new, &old);
     assert_eq!(new["spec"]["serviceAccountName"], "default");
     assert_eq!(new["spec"]["priority"], 0);
-}
-
-#[test]
-fn the_two_classes_of_every_cluster_have_their_priority() {
-    for (class, priority) in [
-        ("system-node-critical", 2_000_001_000_i64),
-        ("system-cluster-critical", 2_000_000_000),
-    ] {
-        let mut pod = json!({"spec": {"priorityClassName": class, "containers": []}});
-        fill(&mut pod);
-        assert_eq!(pod["spec"]["priority"], priority);
-    }
 }
