@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -297,17 +298,20 @@ async fn no_acknowledged_write_is_lost_when_killed_at_any_step() {
         "before append",
     ] {
         let mut child = start_writer(&path, step);
+        let (ended, still_runs) = std::sync::mpsc::sync_channel::<()>(1);
         let deadline = std::thread::spawn({
             let pid = rustix::process::Pid::from_child(child.child());
             move || {
                 // Steps that only an idle or long-running store reaches are cut short.
-                std::thread::sleep(Duration::from_secs(2));
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+                if still_runs.recv_timeout(Duration::from_secs(2)) == Err(RecvTimeoutError::Timeout) {
+                    rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+                }
             }
         });
         let acknowledged = last_acknowledged(&mut child);
-        reached = check(&path, acknowledged, reached).await;
+        drop(ended);
         deadline.join().unwrap();
+        reached = check(&path, acknowledged, reached).await;
     }
 }
 

@@ -142,13 +142,12 @@ fn now() -> u64 {
 /// Runs a seed in a process of its own: a runtime's chance depends on how many there were before it in the process. Returns
 /// what it printed, where nothing was wrong.
 fn there(seed: u64) -> Option<String> {
-    let output = std::env::current_exe().and_then(|own| {
-        Command::new(own)
-            .arg("--counts")
-            .arg("--seed")
-            .arg(seed.to_string())
-            .output()
-    });
+    // The program itself, also where its file has been replaced since: a soak is long, and somebody builds meanwhile.
+    let output = Command::new("/proc/self/exe")
+        .arg("--counts")
+        .arg("--seed")
+        .arg(seed.to_string())
+        .output();
     let output = match output {
         Ok(output) => output,
         Err(error) => {
