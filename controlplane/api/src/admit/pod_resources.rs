@@ -48,7 +48,9 @@ pub fn of_pod(pod: &Value, bound: &str) -> Amounts {
     sum
 }
 
-fn of_containers(pod: &Value, bound: &str) -> Amounts {
+/// What its containers need by themselves.
+#[must_use]
+pub fn of_containers(pod: &Value, bound: &str) -> Amounts {
     let path = format!("resources.{bound}");
     let mut sum = Amounts::new();
     for container in read::list(pod, "spec.containers") {

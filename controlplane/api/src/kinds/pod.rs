@@ -1,5 +1,6 @@
 //! Pods.
 
+mod affinity;
 mod columns;
 mod defaults;
 mod parts;
@@ -90,6 +91,7 @@ impl Strategy for Rules {
 
     fn prepare_create(&self, object: &mut Value, _: &Context) {
         defaults::fill(object);
+        affinity::narrow(object);
         let class = qos_class(object);
         meta::object_mut(object).insert(
             "status".to_owned(),

@@ -97,3 +97,31 @@ pub(crate) fn csi_driver(name: &str, path: &Path) -> Vec<FieldError> {
     errors.extend(rules.map(|rule| path.invalid(name, rule)));
     errors
 }
+
+const LABEL_WITH_UNDERSCORE: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+
+/// A domain to search in, whose labels may begin with an underscore and have some inside.
+pub(crate) fn search_domain(value: &str) -> Vec<String> {
+    let is_label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        let plain =
+            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let inside = |byte: &u8| plain(Some(byte)) || matches!(byte, b'-' | b'_');
+        plain(label.first()) && plain(label.last()) && label.iter().all(inside)
+    };
+    let mut rules = Vec::new();
+    if value.len() > names::SUBDOMAIN_MAX {
+        rules.push(format!(
+            "must be no more than {} characters",
+            names::SUBDOMAIN_MAX
+        ));
+    }
+    if !value.split('.').all(is_label) {
+        rules.push(format!(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must \
+             start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '{LABEL_WITH_UNDERSCORE}(\\.{LABEL_WITH_UNDERSCORE})*')"
+        ));
+    }
+    rules
+}

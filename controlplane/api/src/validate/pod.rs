@@ -1,7 +1,11 @@
 //! Rules for pods and the templates they are made from.
 
+mod annotations;
+mod claims;
 mod container;
 mod env;
+mod own_resources;
+mod platform;
 mod probe;
 mod resize;
 mod scheduling;
@@ -20,13 +24,32 @@ pub(crate) use update::update;
 pub(crate) use volume::{host_path, no_backsteps};
 
 use crate::field::{FieldError, Path};
-use crate::names::{self, NameCheck};
+use crate::meta;
+use crate::names;
 use crate::read;
-use crate::validate::{endpoints, metadata};
+use crate::validate::{endpoints, metadata, naming};
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const MAX_DEADLINE: i64 = i32::MAX as i64;
+
+/// Whose spec is checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// A pod with this name, which may be empty.
+    Pod(&'a str),
+    /// What pods are made from.
+    Template,
+}
+
+impl<'a> Owner<'a> {
+    fn pod_name(self) -> Option<&'a str> {
+        match self {
+            Self::Pod(name) => Some(name),
+            Self::Template => None,
+        }
+    }
+}
 
 /// What is wrong with a new pod, beside its metadata.
 #[must_use]
@@ -46,32 +69,91 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
                 .forbidden("cannot be set until all schedulingGates have been cleared"),
         );
     }
+    errors.extend(annotations::agree(object));
     errors
 }
 
 /// What is wrong with a pod, beside its metadata.
 #[must_use]
 pub fn pod(object: &Value) -> Vec<FieldError> {
-    spec(object.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+    let path = Path::new("spec");
+    let value = object.get("spec").unwrap_or(&Value::Null);
+    let mut errors = annotations::check(object);
+    errors.extend(spec(value, Owner::Pod(meta::name(object)), &path));
+    errors.extend(account_tokens(value, &path.child("volumes")));
+    errors.extend(container::images(value, &path));
+    errors
 }
 
-/// What is wrong with a pod's spec at `path`; walks every list of containers.
-#[must_use]
-pub fn spec(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let (volumes, mut errors) = volume::volumes(spec, &path.child("volumes"));
-    errors.extend(container::all(spec, &volumes, path));
-    errors.extend(policies(spec, path));
-    errors.extend(security::pod(spec, path));
-    errors.extend(scheduling::all(spec, path));
-    errors.extend(names_of(spec, path));
-    errors.extend(network(spec, path));
-    if let Some(seconds) = read::integer(spec, "activeDeadlineSeconds")
-        && !(1..=MAX_DEADLINE).contains(&seconds)
-    {
-        let rule = format!("must be between 1 and {MAX_DEADLINE}, inclusive");
-        errors.push(path.child("activeDeadlineSeconds").invalid(seconds, rule));
+/// A token is somebody's.
+fn account_tokens(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !read::text(spec, "serviceAccountName").is_empty() {
+        return errors;
+    }
+    for (index, volume) in read::list(spec, "volumes").iter().enumerate() {
+        let path = path.index(index).child("projected.sources");
+        for (index, source) in read::list(volume, "projected.sources").iter().enumerate() {
+            if read::present(source, "serviceAccountToken") {
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.push(path.index(index).child("serviceAccountToken").forbidden(detail));
+            }
+        }
     }
     errors
+}
+
+/// What is wrong with a pod's spec at `path`, in upstream's order; walks every list of containers.
+#[must_use]
+pub(crate) fn spec(spec: &Value, owner: Owner<'_>, path: &Path) -> Vec<FieldError> {
+    let (volumes, mut errors) = volume::volumes(spec, owner, &path.child("volumes"));
+    errors.extend(claims::all(spec, &path.child("resourceClaims")));
+    errors.extend(container::all(spec, &volumes, path));
+    errors.extend(own_resources::check(spec, &path.child("resources")));
+    errors.extend(container::host_ports_match(
+        spec,
+        owner,
+        &path.child("containers"),
+    ));
+    errors.extend(one_of(spec, "restartPolicy", &RESTART_POLICIES, path));
+    errors.extend(one_of(spec, "dnsPolicy", &DNS_POLICIES, path));
+    errors.extend(label_map(spec, "nodeSelector", path));
+    errors.extend(security::pod(spec, path));
+    errors.extend(scheduling::affinity(spec, path));
+    errors.extend(dns(spec, path));
+    errors.extend(readiness_gates(spec, &path.child("readinessGates")));
+    errors.extend(scheduling::gates(spec, &path.child("schedulingGates")));
+    errors.extend(scheduling::spread(spec, &path.child("topologySpreadConstraints")));
+    errors.extend(platform::host_process(spec, path));
+    errors.extend(security::user_namespace(spec, path));
+    for field in ["serviceAccountName", "nodeName"] {
+        errors.extend(naming::optional(names::dns_subdomain, spec, field, path));
+    }
+    errors.extend(deadline(spec, path));
+    for field in ["hostname", "subdomain"] {
+        errors.extend(naming::optional(names::dns_label, spec, field, path));
+    }
+    errors.extend(scheduling::tolerations(spec, &path.child("tolerations")));
+    errors.extend(host_aliases(spec, &path.child("hostAliases")));
+    for field in ["priorityClassName", "runtimeClassName"] {
+        errors.extend(naming::optional(names::dns_subdomain, spec, field, path));
+    }
+    errors.extend(naming::choice(
+        spec,
+        "preemptionPolicy",
+        &["PreemptLowerPriority", "Never"],
+        path,
+    ));
+    errors.extend(own_resources::overhead(spec, path));
+    errors.extend(platform::check(spec, path));
+    errors
+}
+
+fn deadline(spec: &Value, path: &Path) -> Option<FieldError> {
+    let seconds = read::integer(spec, "activeDeadlineSeconds")?;
+    let rule = format!("must be between 1 and {MAX_DEADLINE}, inclusive");
+    (!(1..=MAX_DEADLINE).contains(&seconds))
+        .then(|| path.child("activeDeadlineSeconds").invalid(seconds, rule))
 }
 
 /// What is wrong with a text that must be one of `known`.
@@ -83,65 +165,26 @@ pub(crate) fn one_of(object: &Value, field: &str, known: &[&str], path: &Path) -
     }
 }
 
-fn policies(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = Vec::new();
-    errors.extend(one_of(spec, "restartPolicy", &RESTART_POLICIES, path));
-    errors.extend(one_of(spec, "dnsPolicy", &DNS_POLICIES, path));
-    let preemption = read::text(spec, "preemptionPolicy");
-    if !matches!(preemption, "" | "Never" | "PreemptLowerPriority") {
-        let known = ["PreemptLowerPriority", "Never"];
-        errors.push(path.child("preemptionPolicy").not_supported(preemption, &known));
-    }
-    errors
-}
-
-fn names_of(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let checks: [(&str, NameCheck); 6] = [
-        ("serviceAccountName", names::dns_subdomain),
-        ("nodeName", names::dns_subdomain),
-        ("priorityClassName", names::dns_subdomain),
-        ("runtimeClassName", names::dns_subdomain),
-        ("hostname", names::dns_label),
-        ("subdomain", names::dns_label),
-    ];
+fn host_aliases(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for (field, check) in checks {
-        let value = read::text(spec, field);
-        if !value.is_empty() {
-            errors.extend(
-                check(value)
-                    .into_iter()
-                    .map(|rule| path.child(field).invalid(value, rule)),
-            );
-        }
-    }
-    errors
-}
-
-fn network(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = dns(spec, path);
     for (index, alias) in read::list(spec, "hostAliases").iter().enumerate() {
-        let path = path.child("hostAliases").index(index);
+        let path = path.index(index);
         errors.extend(endpoints::ip_error(read::text(alias, "ip"), &path.child("ip")));
         for (index, name) in read::texts(alias, "hostnames").into_iter().enumerate() {
             let path = path.child("hostnames").index(index);
-            errors.extend(
-                names::dns_subdomain(name)
-                    .into_iter()
-                    .map(|rule| path.invalid(name, rule)),
-            );
+            errors.extend(naming::broken(names::dns_subdomain, name, &path));
         }
     }
-    for (index, gate) in read::list(spec, "readinessGates").iter().enumerate() {
-        let path = path.child("readinessGates").index(index).child("conditionType");
-        let kind = read::text(gate, "conditionType");
-        errors.extend(
-            names::qualified_name(kind)
-                .into_iter()
-                .map(|rule| path.invalid(kind, rule)),
-        );
-    }
     errors
+}
+
+fn readiness_gates(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let gates = read::list(spec, "readinessGates").iter().enumerate();
+    let broken = |(index, gate): (usize, &Value)| {
+        let path = path.index(index).child("conditionType");
+        naming::broken(names::qualified_name, read::text(gate, "conditionType"), &path)
+    };
+    gates.flat_map(broken).collect()
 }
 
 const MAX_NAMESERVERS: usize = 3;
@@ -157,7 +200,7 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
         }
         if servers.is_empty() {
             let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            errors.push(path.child("nameservers").required(detail));
+            return vec![path.child("nameservers").required(detail)];
         }
     }
     if servers.len() > MAX_NAMESERVERS {
@@ -170,17 +213,37 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
             &path.child("nameservers").index(index),
         ));
     }
-    let searches = read::texts(spec, "dnsConfig.searches");
-    if searches.len() > MAX_SEARCHES {
-        errors.push(
-            path.child("searches")
-                .invalid(searches, "must not have more than 32 search paths"),
-        );
-    }
+    errors.extend(searches(spec, &path.child("searches")));
     for (index, option) in read::list(spec, "dnsConfig.options").iter().enumerate() {
         if read::text(option, "name").is_empty() {
             errors.push(path.child("options").index(index).required("must not be empty"));
         }
+    }
+    errors
+}
+
+const MAX_SEARCH_CHARS: usize = 2048;
+
+fn searches(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let searches = read::texts(spec, "dnsConfig.searches");
+    let mut errors = Vec::new();
+    if searches.len() > MAX_SEARCHES {
+        let detail = format!("must not have more than {MAX_SEARCHES} search paths");
+        errors.push(path.invalid(searches.clone(), detail));
+    }
+    if searches.join(" ").len() > MAX_SEARCH_CHARS {
+        let detail = format!(
+            "must not have more than {MAX_SEARCH_CHARS} characters (including spaces) in the search list"
+        );
+        errors.push(path.invalid(searches.clone(), detail));
+    }
+    for (index, search) in searches
+        .into_iter()
+        .enumerate()
+        .filter(|(_, search)| *search != ".")
+    {
+        let search = search.strip_suffix('.').unwrap_or(search);
+        errors.extend(naming::broken(naming::search_domain, search, &path.index(index)));
     }
     errors
 }

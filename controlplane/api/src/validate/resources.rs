@@ -73,14 +73,18 @@ pub(crate) fn named_amounts(
 
 /// What is wrong with `resources` of a container.
 pub(crate) fn requirements(resources: &Value, path: &Path) -> Vec<FieldError> {
+    requirements_of(resources, resource_names::of_container, path)
+}
+
+/// What is wrong with `resources`, each name by `named`.
+pub(crate) fn requirements_of(
+    resources: &Value,
+    named: fn(&str, &Path) -> Vec<FieldError>,
+    path: &Path,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for bound in ["limits", "requests"] {
-        errors.extend(named_amounts(
-            resources,
-            bound,
-            resource_names::of_container,
-            path,
-        ));
+        errors.extend(named_amounts(resources, bound, named, path));
         errors.extend(pages(resources, bound, path));
     }
     for (name, request) in read::map(resources, "requests") {

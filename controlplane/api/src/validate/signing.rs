@@ -94,7 +94,7 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// A signer is a DNS domain, a slash and a path of DNS labels.
-fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
+pub(crate) fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
     if signer.is_empty() {
         return vec![path.required("")];
     }

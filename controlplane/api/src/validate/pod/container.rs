@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use super::{env, one_of, probe, security, volume};
+use super::volume::{self, Volumes};
+use super::{Owner, claims, env, one_of, probe, security};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::{endpoints, resources};
+use crate::validate::{endpoints, naming, resources};
 
-const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+pub(super) const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 const MESSAGE_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
 
 /// Which list a container is in.
@@ -21,29 +23,37 @@ enum Role {
 }
 
 /// What is wrong with the containers of a pod's spec: main, init and ephemeral ones.
-pub(super) fn all(spec: &Value, volumes: &[&str], path: &Path) -> Vec<FieldError> {
+pub(super) fn all(spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     if read::list(spec, "containers").is_empty() {
         errors.push(path.child("containers").required(""));
     }
-    for list in ["containers", "initContainers", "ephemeralContainers"] {
+    for list in LISTS {
         let containers = read::list(spec, list);
+        let path = path.child(list);
         for (index, container) in containers.iter().enumerate() {
-            let path = path.child(list).index(index);
+            let at = path.index(index);
             let role = role(list, container);
-            errors.extend(one(container, role, volumes, &path));
+            errors.extend(one(container, spec, volumes, &at));
             let name = read::text(container, "name");
             if !name.is_empty() && names.contains(&name) {
-                errors.push(path.child("name").duplicate(name));
+                errors.push(at.child("name").duplicate(name));
             }
             names.push(name);
+            match role {
+                // Init containers run one after the other; upstream's paths begin with the first.
+                Role::Init | Role::Sidecar => {
+                    errors.extend(host_ports(std::slice::from_ref(container), &path))
+                }
+                Role::Main | Role::Ephemeral => {}
+            }
+            errors.extend(by_role(container, spec, role, &at));
         }
         if list == "containers" {
-            errors.extend(host_ports(spec, containers, &path.child(list)));
+            errors.extend(host_ports(containers, &path));
         }
     }
-    errors.extend(ephemeral_targets(spec, path));
     errors
 }
 
@@ -56,7 +66,7 @@ fn role(list: &str, container: &Value) -> Role {
     }
 }
 
-fn one(container: &Value, role: Role, volumes: &[&str], path: &Path) -> Vec<FieldError> {
+fn one(container: &Value, spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Vec<FieldError> {
     let mut errors = identity(container, path);
     errors.extend(one_of(
         container,
@@ -64,17 +74,54 @@ fn one(container: &Value, role: Role, volumes: &[&str], path: &Path) -> Vec<Fiel
         &MESSAGE_POLICIES,
         path,
     ));
-    errors.extend(one_of(container, "imagePullPolicy", &PULL_POLICIES, path));
     errors.extend(ports(container, &path.child("ports")));
     errors.extend(env::variables(container, &path.child("env")));
     errors.extend(env::sources(container, &path.child("envFrom")));
-    errors.extend(volume::mounts(container, volumes, path));
-    errors.extend(probe::all(container, path));
+    errors.extend(volume::mounts(container, volumes, &path.child("volumeMounts")));
+    errors.extend(volume::devices(container, volumes, &path.child("volumeDevices")));
+    errors.extend(one_of(container, "imagePullPolicy", &PULL_POLICIES, path));
     if let Some(wanted) = container.get("resources") {
         errors.extend(resources::requirements(wanted, &path.child("resources")));
     }
-    errors.extend(security::container(container, &path.child("securityContext")));
-    errors.extend(by_role(container, role, path));
+    errors.extend(claims::used(container, spec, &path.child("resources.claims")));
+    errors.extend(resize_policies(container, spec, &path.child("resizePolicy")));
+    let users = security::Users::of(spec);
+    errors.extend(security::container(
+        container,
+        users,
+        &path.child("securityContext"),
+    ));
+    errors
+}
+
+/// What is wrong with how a container takes a resize. Upstream's paths leave the index out.
+fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
+    const RESOURCES: [&str; 2] = ["cpu", "memory"];
+    const POLICIES: [&str; 2] = ["NotRequired", "RestartContainer"];
+    let never = read::text(spec, "restartPolicy") == "Never";
+    let mut errors = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    let word = |text: &str, known: &[&str]| match text {
+        "" => Some(path.required("")),
+        text if known.contains(&text) => None,
+        text => Some(path.not_supported(text, known)),
+    };
+    for (index, policy) in read::list(container, "resizePolicy").iter().enumerate() {
+        let (resource, restart) = (
+            read::text(policy, "resourceName"),
+            read::text(policy, "restartPolicy"),
+        );
+        if seen.contains(&resource) {
+            errors.push(path.index(index).duplicate(resource));
+        }
+        seen.push(resource);
+        errors.extend(word(resource, &RESOURCES));
+        errors.extend(word(restart, &POLICIES));
+        if never && restart != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.push(path.invalid(restart, detail));
+        }
+    }
     errors
 }
 
@@ -90,81 +137,101 @@ fn identity(container: &Value, path: &Path) -> Vec<FieldError> {
                 .map(|rule| path.child("name").invalid(name, rule)),
         );
     }
-    let image = read::text(container, "image");
-    if image.is_empty() {
+    if read::text(container, "image").is_empty() {
         errors.push(path.child("image").required(""));
-    } else if image.trim() != image {
-        errors.push(
-            path.child("image")
-                .invalid(image, "must not have leading or trailing whitespace"),
-        );
     }
     errors
 }
 
-/// What a container of this list may not have.
-fn by_role(container: &Value, role: Role, path: &Path) -> Vec<FieldError> {
+/// What is wrong with the images of a pod, beside what templates allow: padding.
+pub(super) fn images(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for list in LISTS {
+        for (index, container) in read::list(spec, list).iter().enumerate() {
+            let image = read::text(container, "image");
+            if image.trim() != image {
+                let rule = "must not have leading or trailing whitespace";
+                errors.push(path.child(list).index(index).child("image").invalid(image, rule));
+            }
+        }
+    }
+    errors
+}
+
+/// What a container of this list may have of probes and hooks, and what it may not have at all.
+fn by_role(container: &Value, spec: &Value, role: Role, path: &Path) -> Vec<FieldError> {
     const WHILE_RUNNING: [&str; 4] = ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
-    const OF_THE_POD: [&str; 7] = [
-        "ports",
-        "lifecycle",
-        "livenessProbe",
-        "readinessProbe",
-        "startupProbe",
-        "resources",
-        "resizePolicy",
-    ];
     let policy = read::text(container, "restartPolicy");
-    let has = |field: &&str| match container.get(*field) {
+    let grace = read::integer(spec, "terminationGracePeriodSeconds");
+    match role {
+        Role::Main => {
+            let mut errors = probe::all(container, grace, path);
+            if !policy.is_empty() {
+                errors.push(
+                    path.child("restartPolicy")
+                        .forbidden("may not be set for non-init containers"),
+                );
+            }
+            errors
+        }
+        Role::Sidecar => probe::all(container, grace, path),
+        Role::Init => {
+            let mut errors: Vec<FieldError> = naming::choice(container, "restartPolicy", &["Always"], path)
+                .into_iter()
+                .collect();
+            let detail = "may not be set for init containers without restartPolicy=Always";
+            errors.extend(banned(container, &WHILE_RUNNING, detail, path));
+            errors
+        }
+        Role::Ephemeral => ephemeral(container, spec, path),
+    }
+}
+
+fn banned(container: &Value, fields: &[&str], detail: &str, path: &Path) -> Vec<FieldError> {
+    let has = |field: &&&str| match container.get(**field) {
         None | Some(Value::Null) => false,
         Some(Value::Array(list)) => !list.is_empty(),
         Some(Value::Object(map)) => !map.is_empty(),
         Some(_) => true,
     };
-    let (banned, detail): (&[&str], &str) = match role {
-        Role::Main | Role::Sidecar => (&[], ""),
-        Role::Init => (
-            &WHILE_RUNNING,
-            "may not be set for init containers without restartPolicy=Always",
-        ),
-        Role::Ephemeral => (&OF_THE_POD, "cannot be set for an Ephemeral Container"),
-    };
-    let mut errors: Vec<FieldError> = banned
+    fields
         .iter()
-        .filter(|field| has(field))
+        .filter(has)
         .map(|field| path.child(field).forbidden(detail))
-        .collect();
-    match (role, policy) {
-        (Role::Init, policy) if !policy.is_empty() => {
-            errors.push(path.child("restartPolicy").not_supported(policy, &["Always"]));
-        }
-        (Role::Main, policy) if !policy.is_empty() => {
-            errors.push(
-                path.child("restartPolicy")
-                    .forbidden("may not be set for non-init containers"),
-            );
-        }
-        (Role::Main | Role::Init | Role::Sidecar | Role::Ephemeral, _) => {}
-    }
-    errors
+        .collect()
 }
 
-fn ephemeral_targets(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let known: Vec<&str> = ["containers", "initContainers"]
+/// What may not be asked for a container that joins a running pod.
+fn ephemeral(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
+    const DETAIL: &str = "cannot be set for an Ephemeral Container";
+    const BANNED: [&str; 8] = [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ];
+    let target = read::text(container, "targetContainerName");
+    let lists = ["containers", "initContainers"]
         .iter()
-        .flat_map(|list| read::list(spec, list))
+        .flat_map(|list| read::list(spec, list));
+    let known = lists
         .map(|container| read::text(container, "name"))
-        .collect();
+        .any(|name| name == target);
     let mut errors = Vec::new();
-    for (index, container) in read::list(spec, "ephemeralContainers").iter().enumerate() {
-        let target = read::text(container, "targetContainerName");
-        if !target.is_empty() && !known.contains(&target) {
-            let path = path
-                .child("ephemeralContainers")
-                .index(index)
-                .child("targetContainerName");
-            errors.push(path.not_found(target));
-        }
+    if !target.is_empty() && !known {
+        errors.push(path.child("targetContainerName").not_found(target));
+    }
+    errors.extend(banned(container, &BANNED, DETAIL, path));
+    for (index, mount) in read::list(container, "volumeMounts").iter().enumerate() {
+        let path = path.child("volumeMounts").index(index);
+        let given = ["subPath", "subPathExpr"]
+            .into_iter()
+            .filter(|field| !read::text(mount, field).is_empty());
+        errors.extend(given.map(|field| path.child(field).forbidden(DETAIL)));
     }
     errors
 }
@@ -189,10 +256,6 @@ fn ports(container: &Value, path: &Path) -> Vec<FieldError> {
         }
         errors.extend(numbers(port, &path));
         errors.extend(endpoints::protocol_error(port, &path));
-        let address = read::text(port, "hostIP");
-        if !address.is_empty() {
-            errors.extend(endpoints::ip_error(address, &path.child("hostIP")));
-        }
     }
     errors
 }
@@ -216,28 +279,37 @@ fn numbers(port: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// No two containers may take the same port of the host; on the host's network it is the container's.
-fn host_ports(spec: &Value, containers: &[Value], path: &Path) -> Vec<FieldError> {
-    let shared = read::flag(spec, "hostNetwork");
+/// No two containers may take the same port of the host.
+fn host_ports(containers: &[Value], path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut taken: Vec<String> = Vec::new();
     for (index, container) in containers.iter().enumerate() {
         for (at, port) in read::list(container, "ports").iter().enumerate() {
-            let path = path.index(index).child("ports").index(at).child("hostPort");
             let number = read::count(port, "hostPort");
-            if number == 0 {
-                continue;
-            }
-            let key = format!(
-                "{}/{}/{number}",
-                read::text(port, "protocol"),
-                read::text(port, "hostIP")
-            );
-            if taken.contains(&key) {
+            let (protocol, address) = (read::text(port, "protocol"), read::text(port, "hostIP"));
+            let key = format!("{protocol}/{address}/{number}");
+            if number != 0 && taken.contains(&key) {
+                let path = path.index(index).child("ports").index(at).child("hostPort");
                 errors.push(path.duplicate(key.as_str()));
             }
             taken.push(key);
-            if shared && number != read::count(port, "containerPort") {
+        }
+    }
+    errors
+}
+
+/// On the host's network a port of the host is the container's. A template may leave it out.
+pub(super) fn host_ports_match(spec: &Value, owner: Owner<'_>, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !read::flag(spec, "hostNetwork") {
+        return errors;
+    }
+    for (index, container) in read::list(spec, "containers").iter().enumerate() {
+        for (at, port) in read::list(container, "ports").iter().enumerate() {
+            let number = read::count(port, "hostPort");
+            let checked = number != 0 || matches!(owner, Owner::Pod(_));
+            if checked && number != read::count(port, "containerPort") {
+                let path = path.index(index).child("ports").index(at).child("hostPort");
                 errors.push(path.invalid(number, "must match `containerPort` when `hostNetwork` is true"));
             }
         }

@@ -10,7 +10,7 @@ use crate::validate::number;
 const HANDLERS: [&str; 5] = ["exec", "httpGet", "tcpSocket", "grpc", "sleep"];
 
 /// What is wrong with the probes and hooks of a container.
-pub(super) fn all(container: &Value, path: &Path) -> Vec<FieldError> {
+pub(super) fn all(container: &Value, grace: Option<i64>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for hook in ["postStart", "preStop"] {
         if let Some(handler) = container
@@ -21,6 +21,7 @@ pub(super) fn all(container: &Value, path: &Path) -> Vec<FieldError> {
             errors.extend(handlers(
                 handler,
                 &["exec", "httpGet", "tcpSocket", "sleep"],
+                grace,
                 &path.child("lifecycle").child(hook),
             ));
         }
@@ -34,7 +35,7 @@ pub(super) fn all(container: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 fn one(probe: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
-    let mut errors = handlers(probe, &["exec", "httpGet", "tcpSocket", "grpc"], path);
+    let mut errors = handlers(probe, &["exec", "httpGet", "tcpSocket", "grpc"], None, path);
     for field in [
         "initialDelaySeconds",
         "timeoutSeconds",
@@ -63,7 +64,7 @@ fn one(probe: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
 }
 
 /// A probe or hook does exactly one thing, of `known` ones.
-fn handlers(object: &Value, known: &[&str], path: &Path) -> Vec<FieldError> {
+fn handlers(object: &Value, known: &[&str], grace: Option<i64>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut count = 0;
     for kind in HANDLERS.into_iter().filter(|kind| known.contains(kind)) {
@@ -79,9 +80,7 @@ fn handlers(object: &Value, known: &[&str], path: &Path) -> Vec<FieldError> {
         errors.extend(match kind {
             "exec" => exec(handler, &path),
             "httpGet" => http_get(handler, &path),
-            "sleep" => number::non_negative(handler, "seconds", &path)
-                .into_iter()
-                .collect(),
+            "sleep" => sleep(handler, grace, &path).into_iter().collect(),
             _ => port(handler, &path),
         });
     }
@@ -89,6 +88,13 @@ fn handlers(object: &Value, known: &[&str], path: &Path) -> Vec<FieldError> {
         errors.push(path.required("must specify a handler type"));
     }
     errors
+}
+
+/// A pause is no longer than the pod's grace.
+fn sleep(handler: &Value, grace: Option<i64>, path: &Path) -> Option<FieldError> {
+    let (seconds, grace) = (read::count(handler, "seconds"), grace?);
+    let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+    (!(0..=grace).contains(&seconds)).then(|| path.invalid(seconds, detail))
 }
 
 fn exec(handler: &Value, path: &Path) -> Vec<FieldError> {
@@ -110,17 +116,13 @@ fn http_get(handler: &Value, path: &Path) -> Vec<FieldError> {
     if !matches!(scheme, "HTTP" | "HTTPS") {
         errors.push(path.child("scheme").not_supported(scheme, &["HTTP", "HTTPS"]));
     }
-    for (index, header) in read::list(handler, "httpHeaders").iter().enumerate() {
+    // Upstream's path leaves index and member out.
+    for header in read::list(handler, "httpHeaders") {
         let name = read::text(header, "name");
         if !is_header_name(name) {
             let detail = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', \
                           regex used for validation is '[-A-Za-z0-9]+')";
-            errors.push(
-                path.child("httpHeaders")
-                    .index(index)
-                    .child("name")
-                    .invalid(name, detail),
-            );
+            errors.push(path.child("httpHeaders").invalid(name, detail));
         }
     }
     errors

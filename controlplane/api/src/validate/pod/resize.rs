@@ -2,18 +2,17 @@
 
 use serde_json::{Map, Value};
 
+use super::annotations;
 use crate::field::{FieldError, Path, quote};
 use crate::kinds::qos_class;
 use crate::meta;
 use crate::read;
 use crate::validate::difference::differences;
 
-/// By which a static pod is known: the agent's own, of which the server has a copy.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 const RESIZED: [&str; 2] = ["cpu", "memory"];
 
 fn is_static(pod: &Value) -> bool {
-    meta::annotations(pod).contains_key(MIRROR)
+    meta::annotations(pod).contains_key(annotations::MIRROR)
 }
 
 /// What is wrong with a change of a pod's ephemeral containers: those that are there stay as they are.
@@ -23,6 +22,7 @@ pub(crate) fn ephemeral(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     let path = Path::new("spec.ephemeralContainers");
     let mut errors = super::pod(new);
+    errors.extend(annotations::update(new, old));
     let list = |pod| read::list(pod, "spec.ephemeralContainers");
     for before in list(old) {
         let name = read::text(before, "name");

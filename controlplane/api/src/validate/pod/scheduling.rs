@@ -2,39 +2,38 @@
 
 use serde_json::Value;
 
-use super::label_map;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{node, workload};
+use crate::validate::{naming, node, workload};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-/// What is wrong with node selector, tolerations, affinity, spread and gates of a pod's spec.
-pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = label_map(spec, "nodeSelector", path);
-    errors.extend(tolerations(spec, &path.child("tolerations")));
-    if let Some(affinity) = spec.get("affinity").filter(|affinity| !affinity.is_null()) {
-        let path = path.child("affinity");
-        errors.extend(node_affinity(affinity, &path.child("nodeAffinity")));
-        for kind in ["podAffinity", "podAntiAffinity"] {
-            errors.extend(pod_affinity(affinity, kind, &path.child(kind)));
-        }
+/// What is wrong with the affinity of a pod's spec.
+pub(super) fn affinity(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let Some(affinity) = spec.get("affinity").filter(|affinity| !affinity.is_null()) else {
+        return Vec::new();
+    };
+    let path = path.child("affinity");
+    let mut errors = node_affinity(affinity, &path.child("nodeAffinity"));
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        errors.extend(pod_affinity(affinity, kind, &path.child(kind)));
     }
-    errors.extend(spread(spec, &path.child("topologySpreadConstraints")));
+    errors
+}
+
+/// What is wrong with the gates before scheduling. Upstream's paths leave the member out.
+pub(super) fn gates(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for (index, gate) in read::list(spec, "schedulingGates").iter().enumerate() {
-        let path = path.child("schedulingGates").index(index);
+        let path = path.index(index);
         let name = read::text(gate, "name");
-        errors.extend(
-            names::qualified_name(name)
-                .into_iter()
-                .map(|rule| path.child("name").invalid(name, rule)),
-        );
+        errors.extend(naming::broken(names::qualified_name, name, &path));
         if seen.contains(&name) {
-            errors.push(path.child("name").duplicate(name));
+            errors.push(path.duplicate(name));
         }
         seen.push(name);
     }
@@ -71,14 +70,14 @@ fn one_toleration(toleration: &Value, path: &Path) -> Vec<FieldError> {
     }
     match operator {
         "" | "Equal" => {
-            let rules = names::label_value(value).into_iter();
-            errors.extend(rules.map(|rule| path.child("operator").invalid(value, rule)));
+            let rules = names::label_value(value);
+            if !rules.is_empty() {
+                errors.push(path.child("operator").invalid(value, rules.join(";")));
+            }
         }
         "Exists" if !value.is_empty() => {
-            errors.push(path.child("operator").invalid(
-                toleration.clone(),
-                "value must be empty when `operator` is 'Exists'",
-            ));
+            let detail = "value must be empty when `operator` is 'Exists'";
+            errors.push(path.child("operator").invalid(value, detail));
         }
         "Exists" => {}
         other => errors.push(path.child("operator").not_supported(other, &["Equal", "Exists"])),
@@ -98,7 +97,7 @@ pub(crate) fn node_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
     }
     let terms = terms.iter().enumerate();
     terms
-        .flat_map(|(index, term)| node_term(term, &path.index(index)))
+        .flat_map(|(index, term)| node_term(term, true, &path.index(index)))
         .collect()
 }
 
@@ -114,7 +113,7 @@ fn node_affinity(affinity: &Value, path: &Path) -> Vec<FieldError> {
         let path = path.child(PREFERRED).index(index);
         errors.extend(weight(term, &path));
         let preference = term.get("preference").unwrap_or(&Value::Null);
-        errors.extend(node_term(preference, &path.child("preference")));
+        errors.extend(node_term(preference, false, &path.child("preference")));
     }
     errors
 }
@@ -124,20 +123,54 @@ fn weight(term: &Value, path: &Path) -> Option<FieldError> {
     (!(1..=100).contains(&weight)).then(|| path.child("weight").invalid(weight, "must be in the range 1-100"))
 }
 
-fn node_term(term: &Value, path: &Path) -> Vec<FieldError> {
+fn node_term(term: &Value, strict: bool, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, expression) in read::list(term, "matchExpressions").iter().enumerate() {
-        errors.extend(node_expression(
-            expression,
-            &path.child("matchExpressions").index(index),
-        ));
+        let path = path.child("matchExpressions").index(index);
+        errors.extend(node_expression(expression, &path));
+        if strict {
+            for (index, value) in read::texts(expression, "values").into_iter().enumerate() {
+                errors.extend(naming::broken(
+                    names::label_value,
+                    value,
+                    &path.child("values").index(index),
+                ));
+            }
+        }
     }
     for (index, field) in read::list(term, "matchFields").iter().enumerate() {
         let path = path.child("matchFields").index(index);
-        let key = read::text(field, "key");
-        if key != "metadata.name" {
-            errors.push(path.child("key").invalid(key, "not a valid field selector key"));
+        errors.extend(node_field(field, &path));
+    }
+    errors
+}
+
+/// The only field of a node that can be asked for is its name.
+fn node_field(field: &Value, path: &Path) -> Vec<FieldError> {
+    let values = read::texts(field, "values");
+    let mut errors = Vec::new();
+    match read::text(field, "operator") {
+        "In" | "NotIn" if values.len() != 1 => {
+            let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+            errors.push(path.child("values").required(detail));
         }
+        "In" | "NotIn" => {}
+        other => errors.push(
+            path.child("operator")
+                .invalid(other, "not a valid selector operator"),
+        ),
+    }
+    match read::text(field, "key") {
+        "metadata.name" => {
+            for (index, value) in values.into_iter().enumerate() {
+                errors.extend(naming::broken(
+                    names::dns_subdomain,
+                    value,
+                    &path.child("values").index(index),
+                ));
+            }
+        }
+        key => errors.push(path.child("key").invalid(key, "not a valid field selector key")),
     }
     errors
 }
@@ -199,41 +232,132 @@ fn pod_term(term: &Value, path: &Path) -> Vec<FieldError> {
             errors.extend(workload::label_selector_errors(selector, &path.child(field)));
         }
     }
-    match read::text(term, "topologyKey") {
-        "" => errors.push(path.child("topologyKey").required("can not be empty")),
-        key => {
-            let path = path.child("topologyKey");
-            errors.extend(
-                names::qualified_name(key)
-                    .into_iter()
-                    .map(|rule| path.invalid(key, rule)),
-            );
+    for name in read::texts(term, "namespaces") {
+        errors.extend(naming::broken(names::dns_label, name, &path.child("namespace")));
+    }
+    errors.extend(label_keys(term, path));
+    let key = read::text(term, "topologyKey");
+    let path = path.child("topologyKey");
+    if key.is_empty() {
+        errors.push(path.required("can not be empty"));
+    }
+    errors.extend(naming::broken(names::qualified_name, key, &path));
+    errors
+}
+
+/// The keys that a selector speaks of.
+fn selector_keys(selector: &Value) -> Vec<&str> {
+    let labels = read::map(selector, "matchLabels").map(|(key, _)| key.as_str());
+    let expressions = read::list(selector, "matchExpressions").iter();
+    labels
+        .chain(expressions.map(|expression| read::text(expression, "key")))
+        .collect()
+}
+
+/// What is wrong with keys whose values are the pod's own.
+fn label_keys(term: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let selects = read::present(term, "labelSelector");
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        let path = path.child(field);
+        let keys = read::texts(term, field);
+        if !keys.is_empty() && !selects {
+            errors.push(path.forbidden("must not be specified when labelSelector is not set"));
+            continue;
+        }
+        for (index, key) in keys.into_iter().enumerate() {
+            errors.extend(naming::broken(names::qualified_name, key, &path.index(index)));
+        }
+    }
+    let other = read::texts(term, "mismatchLabelKeys");
+    for (index, key) in read::texts(term, "matchLabelKeys").into_iter().enumerate() {
+        if other.contains(&key) {
+            let detail = "exists in both matchLabelKeys and mismatchLabelKeys";
+            errors.push(path.child("matchLabelKeys").index(index).invalid(key, detail));
         }
     }
     errors
 }
 
-fn spread(spec: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with how pods are spread.
+pub(super) fn spread(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let all = read::list(spec, "topologySpreadConstraints");
     let mut errors = Vec::new();
-    for (index, constraint) in read::list(spec, "topologySpreadConstraints").iter().enumerate() {
+    for (index, constraint) in all.iter().enumerate() {
+        let rest = all.get(index + 1..).unwrap_or_default();
+        errors.extend(one_spread(constraint, rest, &path.index(index)));
+    }
+    errors
+}
+
+const NOT_POSITIVE: &str = "must be greater than zero";
+
+fn one_spread(constraint: &Value, rest: &[Value], path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let (skew, domains) = (
+        read::count(constraint, "maxSkew"),
+        read::integer(constraint, "minDomains"),
+    );
+    let kind = |constraint: &Value| -> (String, String) {
+        let text = |field: &str| read::text(constraint, field).to_owned();
+        (text("topologyKey"), text("whenUnsatisfiable"))
+    };
+    let (key, action) = kind(constraint);
+    if skew <= 0 {
+        errors.push(path.child("maxSkew").invalid(skew, NOT_POSITIVE));
+    }
+    if key.is_empty() {
+        errors.push(path.child("topologyKey").required("can not be empty"));
+    }
+    let actions = ["DoNotSchedule", "ScheduleAnyway"];
+    if !actions.contains(&action.as_str()) {
+        errors.push(
+            path.child("whenUnsatisfiable")
+                .not_supported(action.as_str(), &actions),
+        );
+    }
+    if rest
+        .iter()
+        .any(|other| kind(other) == (key.clone(), action.clone()))
+    {
+        let path = path.child("{topologyKey, whenUnsatisfiable}");
+        errors.push(path.duplicate(format!("{{{key}, {action}}}")));
+    }
+    if let Some(domains) = domains.filter(|domains| *domains <= 0) {
+        errors.push(path.child("minDomains").invalid(domains, NOT_POSITIVE));
+    }
+    if let Some(domains) = domains.filter(|_| action != "DoNotSchedule") {
+        let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
+        errors.push(path.child("minDomains").invalid(domains, detail));
+    }
+    for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+        errors.extend(naming::choice(constraint, field, &["Honor", "Ignore"], path));
+    }
+    errors.extend(spread_keys(constraint, &path.child("matchLabelKeys")));
+    if let Some(selector) = constraint.get("labelSelector") {
+        errors.extend(workload::label_selector_errors(
+            selector,
+            &path.child("labelSelector"),
+        ));
+    }
+    errors
+}
+
+fn spread_keys(constraint: &Value, path: &Path) -> Vec<FieldError> {
+    let keys = read::texts(constraint, "matchLabelKeys");
+    let selector = constraint
+        .get("labelSelector")
+        .filter(|selector| !selector.is_null());
+    let mut errors = Vec::new();
+    if !keys.is_empty() && selector.is_none() {
+        errors.push(path.forbidden("must not be specified when labelSelector is not set"));
+    }
+    let selected = selector.map(selector_keys).unwrap_or_default();
+    for (index, key) in keys.into_iter().enumerate() {
         let path = path.index(index);
-        let skew = read::count(constraint, "maxSkew");
-        if skew <= 0 {
-            errors.push(path.child("maxSkew").invalid(skew, "must be greater than zero"));
-        }
-        if read::text(constraint, "topologyKey").is_empty() {
-            errors.push(path.child("topologyKey").required("can not be empty"));
-        }
-        let action = read::text(constraint, "whenUnsatisfiable");
-        if !matches!(action, "DoNotSchedule" | "ScheduleAnyway") {
-            let known = ["DoNotSchedule", "ScheduleAnyway"];
-            errors.push(path.child("whenUnsatisfiable").not_supported(action, &known));
-        }
-        if let Some(selector) = constraint.get("labelSelector") {
-            errors.extend(workload::label_selector_errors(
-                selector,
-                &path.child("labelSelector"),
-            ));
+        errors.extend(naming::broken(names::qualified_name, key, &path));
+        if selected.contains(&key) {
+            errors.push(path.invalid(key, "exists in both matchLabelKeys and labelSelector"));
         }
     }
     errors

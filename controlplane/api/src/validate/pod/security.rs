@@ -2,57 +2,67 @@
 
 use serde_json::Value;
 
+use super::platform;
 use crate::field::{FieldError, Path};
 use crate::read;
 use crate::resource::at;
+use crate::validate::naming;
 
-const SECCOMP: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
+const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 const ID_RULE: &str = "must be between 0 and 2147483647, inclusive";
 const ID_MAX: i64 = i32::MAX as i64;
 
 /// What is wrong with a pod's `securityContext` and what it shares with the host.
 pub(super) fn pod(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+    let context = spec.get("securityContext").unwrap_or(&Value::Null);
+    let path = path.child("securityContext");
+    let mut errors = ids(context, &["fsGroup", "runAsUser", "runAsGroup"], &path);
+    for (index, group) in read::list(context, "supplementalGroups").iter().enumerate() {
+        errors.extend(id(group, &path.child("supplementalGroups").index(index)));
+    }
     if read::flag(spec, "shareProcessNamespace") && read::flag(spec, "hostPID") {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
         errors.push(path.child("shareProcessNamespace").invalid(true, detail));
     }
-    errors.extend(user_namespace(spec, path));
-    let Some(context) = spec.get("securityContext").filter(|context| !context.is_null()) else {
-        return errors;
-    };
-    let path = path.child("securityContext");
-    errors.extend(ids(context, &["fsGroup", "runAsUser", "runAsGroup"], &path));
-    for (index, group) in read::list(context, "supplementalGroups").iter().enumerate() {
-        errors.extend(id(group, &path.child("supplementalGroups").index(index)));
-    }
-    errors.extend(profiles(context, &path));
     errors.extend(sysctls(spec, context, &path.child("sysctls")));
-    let policy = read::text(context, "fsGroupChangePolicy");
-    if !matches!(policy, "" | "OnRootMismatch" | "Always") {
-        errors.push(
-            path.child("fsGroupChangePolicy")
-                .not_supported(policy, &["OnRootMismatch", "Always"]),
-        );
-    }
+    let changes = ["Always", "OnRootMismatch"];
+    errors.extend(naming::choice(context, "fsGroupChangePolicy", &changes, &path));
+    errors.extend(profile(context, "seccompProfile", "seccomp", &path));
+    errors.extend(platform::windows_options(context, &path));
+    errors.extend(profile(context, "appArmorProfile", "AppArmor", &path));
+    errors.extend(naming::choice(
+        context,
+        "supplementalGroupsPolicy",
+        &["Merge", "Strict"],
+        &path,
+    ));
+    errors.extend(naming::choice(
+        context,
+        "seLinuxChangePolicy",
+        &["MountOption", "Recursive"],
+        &path,
+    ));
     errors
 }
 
-/// A pod with users of its own shares no namespace with the host.
-fn user_namespace(spec: &Value, path: &Path) -> Vec<FieldError> {
+/// A pod with users of its own shares no namespace with the host. Upstream's paths are spelled so.
+pub(super) fn user_namespace(spec: &Value, path: &Path) -> Vec<FieldError> {
     if spec.get("hostUsers") != Some(&Value::Bool(false)) {
         return Vec::new();
     }
-    let shared = ["hostNetwork", "hostPID", "hostIPC"]
-        .into_iter()
-        .filter(|field| read::flag(spec, field));
+    let shared = [
+        ("hostNetwork", "hostNetwork"),
+        ("hostPID", "HostPID"),
+        ("hostIPC", "HostIPC"),
+    ];
+    let shared = shared.into_iter().filter(|(field, _)| read::flag(spec, field));
     shared
-        .map(|field| path.child(field).forbidden("when `hostUsers` is false"))
+        .map(|(_, shown)| path.child(shown).forbidden("when `pod.Spec.HostUsers` is false"))
         .collect()
 }
 
 /// What is wrong with a container's `securityContext`.
-pub(super) fn container(container: &Value, path: &Path) -> Vec<FieldError> {
+pub(super) fn container(container: &Value, users: Users, path: &Path) -> Vec<FieldError> {
     let Some(context) = container
         .get("securityContext")
         .filter(|context| !context.is_null())
@@ -60,16 +70,37 @@ pub(super) fn container(container: &Value, path: &Path) -> Vec<FieldError> {
         return Vec::new();
     };
     let mut errors = ids(context, &["runAsUser", "runAsGroup"], path);
-    errors.extend(profiles(context, path));
-    let mount = read::text(context, "procMount");
-    if !matches!(mount, "" | "Default" | "Unmasked") {
-        errors.push(
-            path.child("procMount")
-                .not_supported(mount, &["Default", "Unmasked"]),
-        );
+    errors.extend(naming::choice(
+        context,
+        "procMount",
+        &["Default", "Unmasked"],
+        path,
+    ));
+    if users == Users::OfHost && read::text(context, "procMount") == "Unmasked" {
+        let detail = "`hostUsers` must be false to use `Unmasked`";
+        errors.push(path.child("procMount").invalid("Unmasked", detail));
     }
+    errors.extend(profile(context, "seccompProfile", "seccomp", path));
     errors.extend(escalation(context, path));
+    errors.extend(platform::windows_options(context, path));
+    errors.extend(profile(context, "appArmorProfile", "AppArmor", path));
     errors
+}
+
+/// Whose users a pod's are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Users {
+    OfHost,
+    Own,
+}
+
+impl Users {
+    pub(super) fn of(spec: &Value) -> Self {
+        match spec.get("hostUsers") {
+            Some(Value::Bool(false)) => Self::Own,
+            _ => Self::OfHost,
+        }
+    }
 }
 
 /// What needs privileges may not forbid gaining them.
@@ -103,38 +134,62 @@ fn id(value: &Value, path: &Path) -> Option<FieldError> {
     (!(0..=ID_MAX).contains(&number)).then(|| path.invalid(number, ID_RULE))
 }
 
-fn profiles(context: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with a profile, of which `name` is the words' name.
+fn profile(context: &Value, field: &str, name: &str, path: &Path) -> Vec<FieldError> {
+    let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else {
+        return Vec::new();
+    };
+    let path = path.child(field);
+    let file = at(profile, "localhostProfile").and_then(Value::as_str);
+    let local = path.child("localhostProfile");
+    let kind = read::text(profile, "type");
     let mut errors = Vec::new();
-    for (field, name) in [("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")] {
-        if let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) {
-            errors.extend(profile_errors(profile, name, &path.child(field)));
+    match kind {
+        "" => errors.push(
+            path.child("type")
+                .required(format!("type is required when {field} is set")),
+        ),
+        kind if !PROFILES.contains(&kind) => errors.push(path.child("type").not_supported(kind, &PROFILES)),
+        _ => {}
+    }
+    match (kind, file) {
+        // An empty one would be no profile at all (CVE-2023-2431); upstream leaves that to the node.
+        ("Localhost", None | Some("")) => {
+            errors.push(local.required(format!("must be set when {name} type is Localhost")))
         }
+        ("Localhost", Some(file)) if field == "seccompProfile" => errors.extend(descending(file, &local)),
+        ("Localhost", Some(file)) => errors.extend(loaded(file, &local)),
+        (_, Some(file)) if field == "seccompProfile" || PROFILES.contains(&kind) => {
+            let shown = if field == "seccompProfile" {
+                profile.clone()
+            } else {
+                file.into()
+            };
+            errors.push(local.invalid(shown, format!("can only be set when {name} type is Localhost")));
+        }
+        (_, _) => {}
     }
     errors
 }
 
-fn profile_errors(profile: &Value, name: &str, path: &Path) -> Vec<FieldError> {
-    let file = at(profile, "localhostProfile").and_then(Value::as_str);
-    let local = path.child("localhostProfile");
-    match (read::text(profile, "type"), file) {
-        ("Localhost", None | Some("")) => {
-            vec![local.required(format!("must be set when {name} type is Localhost"))]
-        }
-        ("Localhost", Some(file)) => descending(file, &local),
-        ("", _) => vec![
-            path.child("type")
-                .required(format!("type is required when {name}Profile is set")),
-        ],
-        (kind, _) if !SECCOMP.contains(&kind) => vec![path.child("type").not_supported(kind, &SECCOMP)],
-        (_, Some(file)) => {
-            vec![local.invalid(file, format!("can only be set when {name} type is Localhost"))]
-        }
-        (_, None) => Vec::new(),
+const MAX_PROFILE: usize = 4095;
+
+/// A profile that the node's kernel has loaded goes by its name.
+fn loaded(name: &str, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    match name.trim() {
+        trimmed if trimmed != name => errors.push(path.invalid(name, "must not be padded with whitespace")),
+        "" => errors.push(path.required("must be set when AppArmor type is Localhost")),
+        _ => {}
     }
+    if name.len() > MAX_PROFILE {
+        errors.push(path.too_long(MAX_PROFILE));
+    }
+    errors
 }
 
 /// A profile's file stays beneath the folder of profiles.
-fn descending(file: &str, path: &Path) -> Vec<FieldError> {
+pub(super) fn descending(file: &str, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if file.starts_with('/') {
         errors.push(path.invalid(file, "must be a relative path"));
@@ -168,16 +223,16 @@ fn sysctls(spec: &Value, context: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// A parameter of a namespace that the pod shares with the host is the host's.
-fn on_host(spec: &Value, name: &str, path: &Path) -> Option<FieldError> {
-    let name = name.replace('/', ".");
+fn on_host(spec: &Value, given: &str, path: &Path) -> Option<FieldError> {
+    let name = given.replace('/', ".");
     let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."];
     let flag = match () {
         () if name.starts_with("net.") => "hostNetwork",
         () if name == "kernel.sem" || ipc.iter().any(|prefix| name.starts_with(prefix)) => "hostIPC",
         () => return None,
     };
-    let detail = format!("may not be set when '{flag}' is set to true");
-    read::flag(spec, flag).then(|| path.invalid(name.as_str(), detail))
+    let detail = format!("may not be specified when '{flag}' is true");
+    read::flag(spec, flag).then(|| path.invalid(given, detail))
 }
 
 fn is_sysctl(name: &str) -> bool {

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::annotations;
 use crate::field::{FieldError, Path};
+use crate::meta;
 use crate::read;
 use crate::validate::difference::differences;
 
@@ -16,7 +18,8 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let null = Value::Null;
     let (after, before) = (new.get("spec").unwrap_or(&null), old.get("spec").unwrap_or(&null));
-    let mut errors = Vec::new();
+    let mut errors = super::pod(new);
+    errors.extend(annotations::update(new, old));
     for list in ["containers", "initContainers"] {
         let (after, before) = (read::list(after, list), read::list(before, list));
         if after.len() != before.len() {
@@ -26,27 +29,72 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
             );
             return errors;
         }
-        errors.extend(images(after, before, &path.child(list)));
     }
-    errors.extend(deadline(after, before, &path.child("activeDeadlineSeconds")));
+    if let Some(error) = deadline(after, before, &path.child("activeDeadlineSeconds")) {
+        let ends = read::present(after, "activeDeadlineSeconds");
+        errors.push(error);
+        if ends {
+            return errors;
+        }
+    }
     errors.extend(tolerations(after, before, &path.child("tolerations")));
     errors.extend(gates(after, before, &path.child("schedulingGates")));
-    errors.extend(rest(after, before, &path));
+    let mut fixed = after.clone();
+    if !read::list(before, "schedulingGates").is_empty() {
+        errors.extend(place(&mut fixed, before, &path));
+    }
+    errors.extend(rest(&fixed, before, &path));
     errors
 }
 
-fn images(after: &[Value], before: &[Value], path: &Path) -> Vec<FieldError> {
+/// What may change of where a gated pod may run: more conditions on its nodes.
+fn place(fixed: &mut Value, before: &Value, path: &Path) -> Vec<FieldError> {
+    const NODES: &str = "requiredDuringSchedulingIgnoredDuringExecution";
     let mut errors = Vec::new();
-    for (index, (after, before)) in after.iter().zip(before).enumerate() {
-        let image = read::text(after, "image");
-        if image.is_empty() && !read::text(before, "image").is_empty() {
-            errors.push(path.index(index).child("image").required(""));
-        } else if image.trim() != image {
-            let rule = "must not have leading or trailing whitespace";
-            errors.push(path.index(index).child("image").invalid(image, rule));
+    let lost = read::map(before, "nodeSelector")
+        .any(|(key, value)| fixed.pointer("/nodeSelector").and_then(|now| now.get(key)) != Some(value));
+    if lost {
+        let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        let now = fixed.get("nodeSelector").cloned().unwrap_or_default();
+        errors.push(path.child("nodeSelector").invalid(now, detail));
+    }
+    crate::strategy::keep(fixed, before, "nodeSelector");
+    let terms = format!("affinity.nodeAffinity.{NODES}.nodeSelectorTerms");
+    let at = path.child(&terms);
+    let (now, was) = (read::list(fixed, &terms).to_vec(), read::list(before, &terms));
+    if !was.is_empty() && now.len() != was.len() {
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        errors.push(at.invalid(now, detail));
+    } else {
+        for (index, (now, _)) in now
+            .iter()
+            .zip(was)
+            .enumerate()
+            .filter(|(_, (now, was))| !narrows(now, was))
+        {
+            let detail = "only additions are allowed (no mutations or deletions)";
+            errors.push(at.index(index).invalid((*now).clone(), detail));
         }
     }
+    restore_node_affinity(fixed, before);
     errors
+}
+
+/// Whether a term has all conditions of the other, and first.
+fn narrows(now: &Value, was: &Value) -> bool {
+    let lists = ["matchExpressions", "matchFields"];
+    let empty = |term: &Value| lists.iter().all(|list| read::list(term, list).is_empty());
+    let begins = |list: &&str| read::list(now, list).starts_with(read::list(was, list));
+    lists.iter().all(begins) && (!empty(was) || empty(now))
+}
+
+fn restore_node_affinity(fixed: &mut Value, before: &Value) {
+    let was = before.pointer("/affinity/nodeAffinity").cloned();
+    let affinity = meta::object_mut(meta::member_mut(fixed, "affinity"));
+    put(affinity, "nodeAffinity", was.as_ref());
+    if affinity.is_empty() && !read::present(before, "affinity") {
+        meta::object_mut(fixed).remove("affinity");
+    }
 }
 
 fn deadline(after: &Value, before: &Value, path: &Path) -> Option<FieldError> {
@@ -82,15 +130,13 @@ fn tolerations(after: &Value, before: &Value, path: &Path) -> Option<FieldError>
 
 fn gates(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
     let held = read::list(before, "schedulingGates");
-    let added = read::list(after, "schedulingGates")
-        .iter()
-        .filter(|gate| !held.contains(gate));
-    added
-        .map(|gate| {
+    let gates = read::list(after, "schedulingGates").iter().enumerate();
+    gates
+        .filter(|(_, gate)| !held.contains(gate))
+        .map(|(index, gate)| {
             let name = read::text(gate, "name");
-            path.forbidden(format!(
-                "only deletion is allowed, but found new scheduling gate '{name}'"
-            ))
+            let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            path.index(index).child("name").forbidden(detail)
         })
         .collect()
 }

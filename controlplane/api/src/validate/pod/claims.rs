@@ -1,0 +1,80 @@
+//! Rules for the devices that a pod claims.
+
+use serde_json::Value;
+
+use crate::field::{FieldError, Path};
+use crate::names;
+use crate::read;
+use crate::validate::naming;
+
+const KINDS: [&str; 2] = ["resourceClaimName", "resourceClaimTemplateName"];
+
+/// What is wrong with `resourceClaims` of a pod's spec.
+pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, claim) in read::list(spec, "resourceClaims").iter().enumerate() {
+        let path = path.index(index);
+        match read::text(claim, "name") {
+            name if !name.is_empty() && seen.contains(&name) => {
+                errors.push(path.child("name").duplicate(name))
+            }
+            name => {
+                errors.extend(naming::required(names::dns_label, name, &path.child("name")));
+                seen.push(name);
+            }
+        }
+        let given: Vec<&str> = KINDS
+            .into_iter()
+            .filter(|kind| read::present(claim, kind))
+            .collect();
+        let detail = match given.len() {
+            0 => Some("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+            1 => None,
+            _ => Some("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
+        };
+        errors.extend(detail.map(|detail| path.invalid(claim.clone(), detail)));
+        for kind in given {
+            errors.extend(naming::broken(
+                names::dns_subdomain,
+                read::text(claim, kind),
+                &path.child(kind),
+            ));
+        }
+    }
+    errors
+}
+
+/// What is wrong with the claims that a container uses.
+pub(super) fn used(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
+    let known: Vec<&str> = read::list(spec, "resourceClaims")
+        .iter()
+        .map(|claim| read::text(claim, "name"))
+        .collect();
+    let used = read::list(container, "resources.claims");
+    let mut errors = Vec::new();
+    for (index, claim) in used.iter().enumerate() {
+        let path = path.index(index);
+        let (name, request) = (read::text(claim, "name"), read::text(claim, "request"));
+        if name.is_empty() {
+            errors.push(path.child("name").required(""));
+            continue;
+        }
+        let earlier = used
+            .iter()
+            .take(index)
+            .filter(|other| read::text(other, "name") == name);
+        let overlaps = |other: &Value| {
+            let other = read::text(other, "request");
+            other == request || other.is_empty() || request.is_empty()
+        };
+        if earlier.clone().any(overlaps) {
+            errors.push(path.duplicate(name));
+        }
+        if !known.contains(&name) {
+            // The path is the claim's own, as upstream says it.
+            errors.push(path.not_found(claim.clone()));
+        }
+    }
+    errors
+}

@@ -1,0 +1,68 @@
+//! Rules for what a pod asks for as a whole, and for its overhead.
+
+use serde_json::{Value, json};
+
+use crate::admit::pod_resources::{amounts, of_containers};
+use crate::field::{FieldError, Path};
+use crate::quantity::Quantity;
+use crate::read;
+use crate::validate::resources;
+
+/// What is wrong with `resources` of a pod's spec.
+pub(super) fn check(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let Some(own) = spec.get("resources").filter(|own| !own.is_null()) else {
+        return Vec::new();
+    };
+    let mut errors = Vec::new();
+    if read::present(own, "claims") {
+        let detail = "claims cannot be set for Resources at pod-level";
+        errors.push(path.child("claims").forbidden(detail));
+    }
+    errors.extend(resources::requirements_of(own, pod_level, path));
+    errors.extend(consistency(spec, own, path));
+    errors
+}
+
+/// What a pod can ask for as a whole.
+fn pod_level(name: &str, path: &Path) -> Vec<FieldError> {
+    let known = matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
+    let error = || path.not_supported(name, &["cpu", "hugepages-", "memory"]);
+    (!known).then(error).into_iter().collect()
+}
+
+/// The containers together ask for no more, and none may use more, than the pod.
+fn consistency(spec: &Value, own: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let asked = amounts(own, "requests");
+    for (name, together) in of_containers(&json!({"spec": spec}), "requests") {
+        let asked = asked.get(&name).copied().unwrap_or(Quantity::ZERO);
+        if together > asked {
+            let detail =
+                format!("must be greater than or equal to aggregate container requests of {together}");
+            errors.push(
+                path.child("requests")
+                    .key(&name)
+                    .invalid(asked.to_string(), detail),
+            );
+        }
+    }
+    let limits = amounts(own, "limits");
+    for (index, container) in read::list(spec, "containers").iter().enumerate() {
+        for (name, limit) in amounts(container, "resources.limits") {
+            if let Some(whole) = limits.get(&name).filter(|whole| limit > **whole) {
+                let path = path.child("containers").index(index).key(&name).child("limits");
+                let detail = format!("must be less than or equal to pod limits of {whole}");
+                errors.push(path.invalid(limit.to_string(), detail));
+            }
+        }
+    }
+    errors
+}
+
+/// What is wrong with `overhead`, whose amounts are checked as limits are.
+pub(super) fn overhead(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let Some(overhead) = spec.get("overhead").filter(|overhead| !overhead.is_null()) else {
+        return Vec::new();
+    };
+    resources::requirements(&json!({"limits": overhead}), &path.child("overhead"))
+}
