@@ -5,6 +5,7 @@
 pub mod limits;
 pub mod pod_resources;
 pub mod pod_security;
+pub mod quota;
 pub mod runtime_class;
 
 /// Why an object is not admitted, in upstream's words.

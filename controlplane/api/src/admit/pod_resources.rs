@@ -18,7 +18,8 @@ pub fn amounts(object: &Value, path: &str) -> Amounts {
     read::map(object, path).filter_map(read).collect()
 }
 
-fn add(sum: &mut Amounts, more: &Amounts) {
+/// Adds amounts to a sum.
+pub fn add(sum: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
         let held = sum.entry(name.clone()).or_insert(Quantity::ZERO);
         *held = held.plus(*amount);

@@ -7,6 +7,7 @@ mod limits;
 mod lookup;
 mod namespace;
 mod priority;
+pub(crate) mod quota;
 mod runtime_class;
 mod security;
 

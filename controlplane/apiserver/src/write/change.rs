@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::auth::restrict;
 use crate::call::Call;
 use crate::reply;
-use crate::write::admission;
+use crate::write::admission::{self, quota};
 use crate::write::commit::{self, ATTEMPTS, Extra};
-use crate::write::create::Written;
+use crate::write::create::{self, Written};
 use crate::write::owners;
 use crate::write::services;
 
@@ -45,6 +45,10 @@ where
         heard.extend(admission::check_changed(call, part, &new, &old)?);
         let mut extra = Extra::default();
         services::allocate(call, Some(&old), &mut new, &mut extra)?;
+        quota::charge(call, Some(&old), Some(&new), &mut extra)?;
+        if part == Part::Main {
+            quota::measure(call, Some(&old), &mut new, &mut extra)?;
+        }
         owners::keep_times(&mut new, &old);
         if dry_run {
             warnings.extend(heard);
@@ -52,6 +56,12 @@ where
         }
         if let Some(written) = swap(call, &entry, &old, &new, extra).await? {
             warnings.extend(heard);
+            let measured = part == Part::Main && old.get("spec") != new.get("spec");
+            let written = if measured {
+                create::settled(call, written).await?
+            } else {
+                written
+            };
             return Ok(Written::Stored(written));
         }
     }
@@ -90,6 +100,7 @@ async fn swap(
     if gone {
         extra = Extra::default();
         services::release(call, old, &mut extra);
+        quota::charge(call, Some(old), None, &mut extra)?;
         txn.ops.push(Op::Delete {
             key: entry.key.clone(),
         });

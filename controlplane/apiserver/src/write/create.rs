@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::read::select;
 use crate::reply::{self, Reply};
 use crate::request::query::WriteOptions;
-use crate::write::admission;
+use crate::write::admission::{self, quota};
 use crate::write::commit::{self, ATTEMPTS, Extra};
 use crate::write::intake::{self, Expected, Intake};
 use crate::write::owners;
@@ -104,6 +104,8 @@ pub(crate) async fn store_new(
         heard.extend(admission::check_new(call, &candidate)?);
         let key = select::key(&call.resource, call.namespace.as_deref(), meta::name(&candidate))?;
         services::allocate(call, None, &mut candidate, &mut extra)?;
+        quota::charge(call, None, Some(&candidate), &mut extra)?;
+        quota::measure(call, None, &mut candidate, &mut extra)?;
         if options.dry_run {
             if call.store().get(&key).is_some() && !generated {
                 return Err(already_exists(&call.resource, &candidate));
@@ -123,7 +125,7 @@ pub(crate) async fn store_new(
                     mod_revision: revision,
                     expires_at,
                 };
-                return Ok(Written::Stored(entry));
+                return Ok(Written::Stored(settled(call, entry).await?));
             }
             Err(Refusal::Taken) if !generated => return Err(already_exists(&call.resource, &candidate)),
             Err(Refusal::Taken | Refusal::Raced) => {}
@@ -135,6 +137,18 @@ pub(crate) async fn store_new(
         "create",
         1,
     ))
+}
+
+/// The entry as it is in the end: a quota counts once more.
+///
+/// # Errors
+///
+/// As a write.
+pub(crate) async fn settled(call: &Call, entry: Entry) -> Result<Entry, ApiError> {
+    if quota::is_to_settle(call) {
+        return quota::settle(call, &entry).await;
+    }
+    Ok(entry)
 }
 
 /// Why a create did not go through.

@@ -13,8 +13,9 @@ use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::request::body;
 use crate::request::query::{Query, dry_run};
+use crate::write::admission::{self, quota};
 use crate::write::commit::{self, ATTEMPTS, Extra};
-use crate::write::{admission, services};
+use crate::write::services;
 
 /// Reads the options from the body, or, where that is empty, from the query.
 ///
@@ -146,9 +147,11 @@ async fn carry_out(
         Deletion::Remove => {
             let mut extra = Extra::default();
             services::release(call, &old, &mut extra);
+            quota::charge(call, Some(&old), None, &mut extra)?;
             txn.ops.push(Op::Delete {
                 key: entry.key.clone(),
             });
+            txn.compares.extend(extra.compares);
             txn.ops.extend(extra.ops);
             Deleted::Removed(old)
         }

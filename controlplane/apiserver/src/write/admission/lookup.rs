@@ -9,7 +9,12 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::reply;
 
-fn parsed(entry: &Entry) -> Result<Value, ApiError> {
+/// The object of an entry.
+///
+/// # Errors
+///
+/// As [`named`].
+pub(super) fn parsed(entry: &Entry) -> Result<Value, ApiError> {
     let object = entry.value.to_json(entry.mod_revision);
     object.map_err(|error| reply::bug("read what an object depends on", &error))
 }
@@ -24,7 +29,12 @@ fn contains(entry: &Entry, mark: &str) -> bool {
             .any(|window| window == mark)
 }
 
-fn entries(call: &Call, folder: &str) -> Result<Vec<Arc<Entry>>, ApiError> {
+/// The entries under `folder`.
+///
+/// # Errors
+///
+/// As [`named`].
+pub(super) fn entries(call: &Call, folder: &str) -> Result<Vec<Arc<Entry>>, ApiError> {
     let range = Range::prefix(format!("{}{folder}/", Key::ROOT));
     let listed = call.store().list(&range);
     let listed = listed.map_err(|error| reply::bug("list what an object depends on", &error))?;
