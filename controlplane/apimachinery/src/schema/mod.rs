@@ -5,7 +5,7 @@
 //!
 //! `check` finds what Go's decoder refuses (400), in its words; `missing` finds required fields, which
 //! Kubernetes leaves to validation. `null` is an absent field, in a list or map the zero value: `prune` does
-//! both. A table of defaults says of each whether `""` and `0` count as unset (no pointer in Go); [`Rule`]s for
+//! both, and spells scalars as Go's types write them. A table of defaults says of each whether `""` and `0` count as unset (no pointer in Go); [`Rule`]s for
 //! those that depend on other fields run after it. Depth is bounded at
 //! [`MAX_DEPTH`](model::MAX_DEPTH) (the JSON parser stops at 128), at most 100 problems are listed.
 
@@ -17,6 +17,7 @@ pub mod model;
 mod path;
 mod problem;
 mod schemas;
+mod spelling;
 mod table;
 mod type_ref;
 mod unknown;

@@ -61,7 +61,8 @@ impl<'a> TypeRef<'a> {
     }
 
     /// Removes the fields that the type does not know. A `null` field is removed too, a `null` in a list
-    /// or map becomes the zero value, as on the way through Go's types.
+    /// or map becomes the zero value, as on the way through Go's types, which spell quantities, times and bytes in one
+    /// way, too.
     pub fn prune(&self, object: &mut Value) {
         unknown::prune(self.schemas, self.definition, object);
     }

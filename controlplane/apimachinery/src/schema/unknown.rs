@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::schema::Schemas;
 use crate::schema::model::{Definition, MAX_DEPTH, Resolved, Shape};
 use crate::schema::path::{Path, Step};
+use crate::schema::spelling;
 
 /// Most fields that are named; Kubernetes' decoder stops there too.
 const LIMIT: usize = 100;
@@ -68,7 +69,7 @@ impl<'a> Finder<'a> {
 }
 
 /// Removes unknown fields and `null`s from `object`, as a way through Go's types would: a `null` field is
-/// an absent one, a `null` in a list or map is the zero value.
+/// an absent one, a `null` in a list or map is the zero value; scalars are spelled as those types write them.
 pub(crate) fn prune(schemas: &Schemas, definition: &Definition, object: &mut Value) {
     if let Value::Object(fields) = object {
         prune_fields(schemas, definition, fields, 0);
@@ -105,8 +106,9 @@ fn prune_value(schemas: &Schemas, shape: &Shape, value: &mut Value, depth: usize
                 .values_mut()
                 .for_each(|entry| prune_element(schemas, values, entry, depth));
         }
-        // Scalars, and values of a wrong type: those are for `check` to find.
-        (Resolved::Scalar(_) | Resolved::Object(_) | Resolved::List(_) | Resolved::Map(_), _) => {}
+        (Resolved::Scalar(scalar), value) => spelling::settle(scalar, value),
+        // Values of a wrong type: those are for `check` to find.
+        (Resolved::Object(_) | Resolved::List(_) | Resolved::Map(_), _) => {}
     }
 }
 

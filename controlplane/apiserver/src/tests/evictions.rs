@@ -83,3 +83,12 @@ async fn a_bad_eviction_is_refused_and_an_absent_pod_not_found() {
     assert_eq!(absent.code, 404);
     assert_eq!(api.post(&path, &pod("p")).await.code, 400);
 }
+
+#[tokio::test]
+async fn older_clients_evict_by_the_version_that_they_know() {
+    let api = Api::start().await;
+    bound_pod(&api, "p").await;
+    let mut wish = eviction("p", json!({"gracePeriodSeconds": 7}));
+    wish["apiVersion"] = "policy/v1beta1".into();
+    assert_eq!(api.post(&format!("{PODS}/p/eviction"), &wish).await.code, 201);
+}

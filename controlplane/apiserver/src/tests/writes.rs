@@ -366,3 +366,18 @@ async fn what_typed_kubectl_commands_send_in_protobuf_is_created_and_deleted() {
     let malformed = api.send("POST", CONFIG_MAPS, protobuf, b"{}".to_vec()).await;
     assert_eq!(malformed.code, 400);
 }
+
+#[tokio::test]
+async fn amounts_times_and_bytes_are_shown_in_one_spelling() {
+    let api = Api::start().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"pem": "YWJj\nZGVm\n"}});
+    let made = api.post("/api/v1/namespaces/default/secrets", &secret).await;
+    assert_eq!((made.code, &made.body["data"]["pem"]), (201, &json!("YWJjZGVm")));
+    let limits = json!({"cpu": 0.5, "memory": "1024Mi"});
+    let containers = json!([{"name": "c", "image": "i", "resources": {"limits": limits}}]);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": containers}});
+    let made = api.post(PODS, &pod).await;
+    let shown = &made.body["spec"]["containers"][0]["resources"];
+    let wanted = json!({"cpu": "500m", "memory": "1Gi"});
+    assert_eq!((&shown["limits"], &shown["requests"]), (&wanted, &wanted));
+}

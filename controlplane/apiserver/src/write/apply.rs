@@ -77,7 +77,9 @@ impl Wish {
     ///
     /// As an apply of that kind.
     pub(crate) fn fits(&self, call: &Call, expected: Expected<'_>) -> Result<(), ApiError> {
-        let Expected { group, version, kind } = expected;
+        let Expected {
+            group, version, kind, ..
+        } = expected;
         let schema = call
             .server
             .schemas

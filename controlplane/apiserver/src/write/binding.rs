@@ -16,6 +16,7 @@ const BINDING: Expected<'static> = Expected {
     group: "",
     version: "v1",
     kind: "Binding",
+    earlier: None,
 };
 
 /// Binds the pod that `call` names to the node that the `Binding` in `bytes` names.

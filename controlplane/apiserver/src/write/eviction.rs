@@ -15,6 +15,8 @@ const EVICTION: Expected<'static> = Expected {
     group: "policy",
     version: "v1",
     kind: "Eviction",
+    // What clients of before policy/v1 send, and upstream takes still.
+    earlier: Some("v1beta1"),
 };
 
 /// Why a pod that is evicted ends, as its condition `DisruptionTarget` says.

@@ -151,7 +151,7 @@ fn fit_kind(schemas: &Schemas, expected: Expected<'_>, object: &mut Value) -> Re
         or(text("apiVersion"), &api_version),
         or(text("kind"), expected.kind),
     );
-    if kind != expected.kind || version != api_version {
+    if kind != expected.kind || !expected.takes(&version) {
         return Err(expected.another(schemas, &version, &kind));
     }
     expected.name_in(object);

@@ -21,6 +21,7 @@ const SCALE: Expected<'static> = Expected {
     group: "autoscaling",
     version: "v1",
     kind: "Scale",
+    earlier: None,
 };
 
 /// Shows the scale of the object that `call` names.

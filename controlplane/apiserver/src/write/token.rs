@@ -16,6 +16,7 @@ const TOKEN_REQUEST: Expected<'static> = Expected {
     group: "authentication.k8s.io",
     version: "v1",
     kind: "TokenRequest",
+    earlier: None,
 };
 const SECONDS: std::ops::RangeInclusive<i64> = 600..=1 << 32;
 

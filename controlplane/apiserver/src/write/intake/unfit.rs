@@ -10,6 +10,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) group: &'a str,
     pub(crate) version: &'a str,
     pub(crate) kind: &'a str,
+    /// An earlier version with the same fields, which is taken for this one.
+    pub(crate) earlier: Option<&'a str>,
 }
 
 impl<'a> Expected<'a> {
@@ -19,6 +21,7 @@ impl<'a> Expected<'a> {
             group: &resource.group,
             version: &resource.version,
             kind: &resource.kind,
+            earlier: None,
         }
     }
 
@@ -29,6 +32,12 @@ impl<'a> Expected<'a> {
 
     pub(crate) fn api_version(&self) -> String {
         controlplane_api::resource::api_version(self.group, self.version)
+    }
+
+    /// Whether objects of `api_version` are taken.
+    pub(super) fn takes(&self, api_version: &str) -> bool {
+        let of = |version| controlplane_api::resource::api_version(self.group, version) == api_version;
+        of(self.version) || self.earlier.is_some_and(of)
     }
 
     /// 400, as upstream's decoder says it.
