@@ -134,7 +134,11 @@ impl Writer<'_> {
         if !attributes.allowed.is_empty() {
             schema.insert("enum".into(), json!(attributes.allowed));
         }
-        if let Some(default) = field.default.as_ref().filter(|default| !default.value.is_array()) {
+        // Upstream also says that a struct which is no pointer is `{}` by default; generators refuse that beside a reference.
+        let default = field.default.as_ref().filter(|default| !default.value.is_array());
+        if let Some(default) =
+            default.filter(|default| default.value.as_object().is_none_or(|map| !map.is_empty()))
+        {
             schema.insert("default".into(), default.value.clone());
         }
         let texts = [

@@ -244,7 +244,8 @@ impl<'d> Writer<'d, '_, '_> {
             _ if parameters::of_options(subject.kind).is_some() => None,
             Method::Post | Method::Put => {
                 let schema = self.schema(subject);
-                Some(json!({ "content": { "*/*": { "schema": schema } }, "required": true }))
+                // Upstream says `*/*`, which generated clients take at its word and send as the type of what they write.
+                Some(json!({ "content": { JSON: { "schema": schema } }, "required": true }))
             }
             Method::Patch => {
                 let schema = self.refs.named("io.k8s.apimachinery.pkg.apis.meta.v1.Patch");
@@ -257,7 +258,7 @@ impl<'d> Writer<'d, '_, '_> {
             }
             Method::Delete | Method::DeleteCollection => {
                 let schema = self.refs.kind("", "v1", "DeleteOptions")?;
-                Some(json!({ "content": { "*/*": { "schema": schema } } }))
+                Some(json!({ "content": { JSON: { "schema": schema } } }))
             }
         }
     }
