@@ -95,6 +95,30 @@ impl ApiServer {
         self.replace(slices, "kubernetes", &slice(at, port)).await
     }
 
+    /// Says by which authorities other servers know whom this one lets in: extension API servers, and upstream's scheduler and
+    /// controller manager, which do not start without. Both are certificates in PEM.
+    ///
+    /// # Errors
+    ///
+    /// Where the server itself refuses, such as on a full disk.
+    pub async fn publish_authorities(&self, clients: &str, front_proxy: &str) -> Result<(), BootstrapError> {
+        let name = "extension-apiserver-authentication";
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+            "data": {
+                "client-ca-file": clients,
+                "requestheader-allowed-names": "[\"front-proxy-client\"]",
+                "requestheader-client-ca-file": front_proxy,
+                "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+                "requestheader-group-headers": "[\"X-Remote-Group\"]",
+                "requestheader-uid-headers": "[\"X-Remote-Uid\"]",
+                "requestheader-username-headers": "[\"X-Remote-User\"]",
+            },
+        });
+        self.replace("/api/v1/namespaces/kube-system/configmaps", name, &object)
+            .await
+    }
+
     fn service(&self, wanted: &Bootstrap) -> Result<Value, BootstrapError> {
         let first: IpAddr = self
             .0
@@ -165,7 +189,7 @@ impl ApiServer {
     }
 
     /// Sends a request to the server itself; answers with code and body.
-    async fn send(&self, method: &str, path: &str, object: &Value) -> (u16, Value) {
+    pub(crate) async fn send(&self, method: &str, path: &str, object: &Value) -> (u16, Value) {
         let groups = vec!["system:masters".to_owned()];
         let user = UserInfo {
             username: "system:apiserver".to_owned(),

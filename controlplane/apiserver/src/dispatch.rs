@@ -169,17 +169,25 @@ async fn main(call: Call, verb: Verb, request: Request) -> Reply {
 }
 
 /// Reads without a resource version show everything that any server has acknowledged (Kubernetes API Concepts, "Resource
-/// versions"): "0" and others are content with what this server knows.
+/// versions"); "0" and others are content with what this server knows, and one that it has not reached yet, because another
+/// server was asked before, is waited for.
 async fn up_to_date(call: &Call, verb: Verb) -> Result<(), ApiError> {
-    let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch);
-    if reads
-        && call.query.get("resourceVersion").is_none_or(str::is_empty)
-        && call.query.get("continue").is_none()
-    {
-        let barrier = call.store().read_barrier().await;
-        return barrier.map_err(|error| ApiError::service_unavailable(error.to_string()));
+    if !matches!(verb, Verb::Get | Verb::List | Verb::Watch) {
+        return Ok(());
     }
-    Ok(())
+    let (store, asked) = (call.store(), call.query.get("resourceVersion"));
+    let version = asked.and_then(|version| version.parse::<u64>().ok());
+    let is_ahead = || version.filter(|version| *version > store.revision().get());
+    let is_newest = asked.is_none() && call.query.get("continue").is_none();
+    if is_newest || is_ahead().is_some() {
+        let barrier = store.read_barrier().await;
+        barrier.map_err(|error| ApiError::service_unavailable(error.to_string()))?;
+    }
+    match is_ahead() {
+        // Lists say so themselves, and a watch by an event.
+        Some(version) if verb == Verb::Get => Err(list::from_the_future(version, store.revision())),
+        _ => Ok(()),
+    }
 }
 
 async fn read_list(call: &Call) -> Reply {

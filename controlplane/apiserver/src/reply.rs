@@ -165,9 +165,9 @@ pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
 }
 
 /// The `Status` of a success without an object to show.
-pub(crate) fn success(code: StatusCode) -> Reply {
+pub(crate) fn success(code: StatusCode, encoding: Encoding) -> Reply {
     let status: Value = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
     });
-    json(code, &status)
+    encoded(code, &status, encoding)
 }

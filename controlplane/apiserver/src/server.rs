@@ -187,6 +187,7 @@ impl ApiServer {
             .route("/api/{version}/", get(discovery::core_resources))
             .route("/apis/{group}/{version}", get(discovery::resources))
             .route("/apis/{group}/{version}/", get(discovery::resources))
+            .route(discovery::CUSTOM_KINDS, get(discovery::custom_kinds))
             .route("/backup", get(backup::download))
             .route("/metrics", get(metrics::exposition))
             .route("/openapi/v2", get(openapi::v2))
@@ -206,14 +207,7 @@ impl ApiServer {
 
     /// Lets the objects of priority and fairness decide from here on, until [`ApiServer::drain`].
     pub(crate) fn follow_flow_control(&self) {
-        let Inner {
-            flow,
-            store,
-            stop,
-            tasks,
-            ..
-        } = &*self.0;
-        tasks.spawn(flow::follow(flow.clone(), store.clone(), stop.clone()));
+        self.0.tasks.spawn(flow::follow(self.clone()));
     }
 
     /// Ends watches, waits for the writes in progress. Requests after this still work.

@@ -27,6 +27,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Identities {
     pub(crate) authority: Arc<CertificateAuthority>,
+    /// The certificate of the authority for proxies before extension API servers.
+    pub(crate) front_proxy_pem: String,
     /// For the API's own port.
     pub(crate) serving: ServingCertificate,
     /// For calls to nodes.
@@ -63,7 +65,7 @@ pub(crate) fn prepare(config: &Config, server: ServerId, now: Timestamp) -> anyh
             .with_context(|| format!("prepare the certificate authority in {}", dir.display()))
     };
     let authority = load("ca", &format!("{}-ca", config.cluster_name))?;
-    load(
+    let front_proxy = load(
         "front-proxy-ca",
         &format!("{}-front-proxy-ca", config.cluster_name),
     )?;
@@ -87,6 +89,7 @@ pub(crate) fn prepare(config: &Config, server: ServerId, now: Timestamp) -> anyh
         )?,
         to_servers,
         accounts,
+        front_proxy_pem: front_proxy.certificate_pem().to_owned(),
         renew_at: pair.renew_at()?,
         authority: Arc::new(authority),
         names,

@@ -65,6 +65,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .bootstrap(&bootstrap)
         .await
         .context("make the cluster's first objects")?;
+    server
+        .publish_authorities(
+            identities.authority.certificate_pem(),
+            &identities.front_proxy_pem,
+        )
+        .await
+        .context("publish the cluster's authorities")?;
     let parts = Serving {
         server,
         backups: backups::Source {

@@ -72,6 +72,19 @@ fn group_value(group: &Group) -> Value {
     json!({"name": group.name, "versions": versions, "preferredVersion": group.versions.first().map(version)})
 }
 
+/// Where kubectl looks for custom kinds.
+pub(crate) const CUSTOM_KINDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// No custom kinds are served yet, and kubectl asks for them before it checks the manifest of a kind that cannot be patched,
+/// such as a review: it goes on only if it is told that there are none.
+pub(crate) async fn custom_kinds(State(server): State<Arc<Inner>>, headers: HeaderMap) -> Response {
+    let list = json!({
+        "kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1",
+        "metadata": {"resourceVersion": server.store.revision().to_string()}, "items": [],
+    });
+    send(&list, &headers)
+}
+
 /// `/apis/<group>`.
 pub(crate) async fn group(
     State(server): State<Arc<Inner>>,

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::serve::Limits;
+use crate::serve::stalled::Stalling;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -54,6 +55,7 @@ impl Connection {
     /// Serves one connection to its end.
     pub(super) async fn run(self, stream: TcpStream, acceptor: TlsAcceptor) -> Result<(), BoxError> {
         stream.set_nodelay(true)?;
+        let stream = Stalling::new(stream, self.limits.stalled);
         let stream = timeout(self.limits.handshake, acceptor.accept(stream)).await??;
         let peer = peer(&stream)?.map(Arc::new);
         let router = self.router.clone();
@@ -99,7 +101,7 @@ impl Connection {
 }
 
 /// Who showed a certificate; it has been verified by the handshake.
-fn peer(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> Result<Option<PeerIdentity>, BoxError> {
+fn peer<S>(stream: &tokio_rustls::server::TlsStream<S>) -> Result<Option<PeerIdentity>, BoxError> {
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(<[_]>::first);
     Ok(shown

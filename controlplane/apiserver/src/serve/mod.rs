@@ -1,6 +1,7 @@
 //! The way in over the network: TLS, connections and their limits.
 
 mod connection;
+mod stalled;
 mod tls;
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub header: Duration,
     /// Requests at one time on one HTTP/2 connection.
     pub streams: u32,
+    /// Time for which a client may read nothing of what is sent.
+    pub stalled: Duration,
     /// Bytes of a request's head.
     pub header_bytes: u32,
     /// Time for connections to end after the server has stopped accepting.
@@ -41,6 +44,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(30),
             streams: 250,
+            // Longer than people hold up a terminal.
+            stalled: Duration::from_secs(15 * 60),
             header_bytes: 64 * 1024,
             drain: Duration::from_secs(10),
         }

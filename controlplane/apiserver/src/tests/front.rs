@@ -121,6 +121,20 @@ async fn objects_of_priority_and_fairness_decide_who_is_turned_away() {
         .unwrap();
     assert_eq!(answer.code, 200);
     assert_eq!(answer.headers["x-kubernetes-pf-prioritylevel-uid"], level);
+    let told = async {
+        loop {
+            let schema = api.get(&format!("{SCHEMAS}/crowd")).await.body;
+            if let Some(condition) = schema.pointer("/status/conditions/0") {
+                return condition.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let condition = tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    assert_eq!(
+        (&condition["type"], &condition["status"], &condition["reason"]),
+        (&json!("Dangling"), &json!("False"), &json!("Found"))
+    );
     let endless = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let request = Request::builder()
         .method("POST")

@@ -18,6 +18,7 @@ mod reads;
 mod resources;
 mod reviews;
 mod services;
+mod upstream;
 mod watches;
 mod writes;
 

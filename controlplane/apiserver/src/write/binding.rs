@@ -73,7 +73,7 @@ async fn carry_out(call: Call, read: Intake) -> Reply {
         },
     )
     .await?;
-    let mut response = reply::success(StatusCode::CREATED)?;
+    let mut response = reply::success(StatusCode::CREATED, call.accepted.encoding)?;
     reply::add_warnings(&mut response, &warnings);
     Ok(response)
 }

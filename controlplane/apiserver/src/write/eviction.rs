@@ -41,7 +41,7 @@ pub(crate) async fn evict(call: Call, media_type: String, bytes: Bytes) -> Reply
         condition::set_true(pod, "DisruptionTarget", Some(WORDS), &now);
     })
     .await?;
-    let mut response = reply::success(StatusCode::CREATED)?;
+    let mut response = reply::success(StatusCode::CREATED, call.accepted.encoding)?;
     reply::add_warnings(&mut response, &warnings);
     Ok(response)
 }
