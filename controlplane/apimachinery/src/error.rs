@@ -82,6 +82,13 @@ impl ApiError {
         self
     }
 
+    /// Adds what a program can act on, such as that a namespace is going away.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Cause) -> Self {
+        self.0.details.get_or_insert_default().causes.push(cause);
+        self
+    }
+
     /// 404: `pods "web" not found`.
     #[must_use]
     pub fn not_found(group: &str, resource: &str, name: &str) -> Self {

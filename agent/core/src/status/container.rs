@@ -59,7 +59,8 @@ pub(super) fn of(input: &Input<'_>, container: &Container) -> ContainerStatus {
         restart_count: i32::try_from(restarts(&state, &facts)).unwrap_or(i32::MAX),
         last_state: last.as_ref().map(terminated),
         state: Some(state),
-        resources: container.resources.clone(),
+        // Not `resources`: by them the API server knows that a node resizes running containers, which this one does not
+        // yet. Without, it refuses a resize in upstream's words.
         ..ContainerStatus::default()
     }
 }

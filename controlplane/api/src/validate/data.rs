@@ -94,13 +94,15 @@ fn typed(object: &Value, path: &Path) -> Vec<FieldError> {
     };
     let mut errors: Vec<FieldError> = needed(kind)
         .iter()
-        .filter(|key| value(key).is_none())
+        .filter(|key| value(key).is_none_or(|text| kind == "kubernetes.io/ssh-auth" && text.is_empty()))
         .map(|key| path.key(key).required(""))
         .collect();
     if matches!(kind, "kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson") {
         for key in needed(kind) {
             let decoded = value(key).and_then(|text| STANDARD.decode(text).ok());
-            if decoded.is_some_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_err()) {
+            let is_object =
+                |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes).is_ok();
+            if decoded.is_some_and(|bytes| !is_object(bytes)) {
                 errors.push(
                     path.key(key)
                         .invalid("<secret contents redacted>", "invalid character in JSON"),

@@ -1,6 +1,6 @@
 //! Rules for pods and the templates they are made from.
 
-mod annotations;
+pub(crate) mod annotations;
 mod claims;
 mod container;
 mod env;
@@ -69,7 +69,7 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
                 .forbidden("cannot be set until all schedulingGates have been cleared"),
         );
     }
-    errors.extend(annotations::agree(object));
+    errors.extend(annotations::agree(object, &path));
     errors
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
 pub fn pod(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let value = object.get("spec").unwrap_or(&Value::Null);
-    let mut errors = annotations::check(object);
+    let mut errors = annotations::check(object, &Path::new("metadata.annotations"));
     errors.extend(spec(value, Owner::Pod(meta::name(object)), &path));
     errors.extend(account_tokens(value, &path.child("volumes")));
     errors.extend(container::images(value, &path));

@@ -27,7 +27,8 @@ const MAX_STICKY_SECONDS: i64 = 86_400;
 /// What is wrong with a Service.
 pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let mut errors = ports::any(object, &path);
+    let mut errors: Vec<FieldError> = topology(object).into_iter().collect();
+    errors.extend(ports::any(object, &path));
     errors.extend(by_type(object, &path));
     errors.extend(ports::each(object, &path.child("ports")));
     let selector = read::map(object, "spec.selector")
@@ -47,6 +48,20 @@ pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
     errors.extend(policies::load_balancer(object, &path));
     errors.extend(policies::traffic(object, &path));
     errors
+}
+
+/// The old annotation for topology and the one that took its place say the same.
+fn topology(object: &Value) -> Option<FieldError> {
+    const OLD: &str = "service.kubernetes.io/topology-aware-hints";
+    const NEW: &str = "service.kubernetes.io/topology-mode";
+    let annotations = crate::meta::annotations(object);
+    let (old, new) = (annotations.get(OLD)?, annotations.get(NEW)?);
+    let detail = format!("must match annotations[{OLD}] when both are specified");
+    (old != new).then(|| {
+        Path::new("metadata.annotations")
+            .key(NEW)
+            .invalid(new.as_str(), detail)
+    })
 }
 
 /// The type of a Service.

@@ -61,7 +61,9 @@ pub(crate) fn pods(spec: &Value, path: &Path) -> Vec<FieldError> {
 pub(crate) fn one(template: &Value, path: &Path) -> Vec<FieldError> {
     let pod_spec = template.get("spec").unwrap_or(&Value::Null);
     let mut errors = labels(template, path);
+    errors.extend(pod::annotations::check(template, &path.child("annotations")));
     errors.extend(pod::spec(pod_spec, pod::Owner::Template, &path.child("spec")));
+    errors.extend(pod::annotations::agree(template, &path.child("spec")));
     if !read::list(pod_spec, "ephemeralContainers").is_empty() {
         errors.push(
             path.child("spec.ephemeralContainers")

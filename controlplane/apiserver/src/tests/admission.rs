@@ -487,3 +487,89 @@ async fn many_at_once_use_no_more_than_there_is() {
     assert_eq!(codes, [vec![201; 5], vec![403; 7]].concat());
     assert_eq!(used(&api, "q").await["configmaps"], "5");
 }
+
+#[tokio::test]
+async fn nobody_asks_for_an_administrators_certificate() {
+    let api = Api::start().await;
+    let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let request = |name: &str, group: &str| {
+        let wanted = controlplane_pki::Request::client("ann", Some(group));
+        let pem = controlplane_pki::KeyAndRequest::generate(&wanted)
+            .unwrap()
+            .csr_pem;
+        json!({
+            "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+            "spec": {
+                "request": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, pem),
+                "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
+            },
+        })
+    };
+    assert_eq!(api.post(path, &request("plain", "developers")).await.code, 201);
+    let why = "certificatesigningrequests.certificates.k8s.io \"master\" is forbidden: use of kubernetes.io/kube-apiserver-client \
+               signer with system:masters group is not allowed";
+    assert_eq!(
+        refusal(&api.post(path, &request("master", "system:masters")).await),
+        (403, why)
+    );
+}
+
+#[tokio::test]
+async fn a_namespace_that_ends_says_so_to_programs() {
+    let api = Api::start().await;
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ending", "finalizers": ["example.com/hold"]},
+    });
+    assert_eq!(api.post("/api/v1/namespaces", &namespace).await.code, 201);
+    assert_eq!(api.delete("/api/v1/namespaces/ending").await.code, 200);
+    let refused = api
+        .post("/api/v1/namespaces/ending/configmaps", &config_map("m"))
+        .await;
+    let cause = json!([{
+        "reason": "NamespaceTerminating", "message": "namespace ending is being terminated", "field": "metadata.namespace",
+    }]);
+    assert_eq!((refused.code, &refused.body["details"]["causes"]), (403, &cause));
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_run_yet_is_resized_and_gets_a_container_for_debugging() {
+    let api = Api::start().await;
+    let mut object = pod("p");
+    object["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "100m"}});
+    assert_eq!(api.post(PODS, &object).await.code, 201);
+    let wish = json!({"spec": {"containers": [{"name": "c", "image": "other", "resources": {"requests": {"cpu": "200m"}}}]}});
+    let resized = api
+        .patch(&format!("{PODS}/p/resize"), "strategic-merge-patch+json", &wish)
+        .await;
+    let container = &resized.body["spec"]["containers"][0];
+    assert_eq!(
+        (resized.code, &container["resources"]["requests"]["cpu"]),
+        (200, &json!("200m"))
+    );
+    assert_eq!(container["image"], "nginx");
+    let more = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "300m"}}}]}});
+    let refused = api
+        .patch(&format!("{PODS}/p"), "strategic-merge-patch+json", &more)
+        .await;
+    assert_eq!(refused.code, 422, "only the subresource resizes");
+    let wish = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox", "targetContainerName": "c"}]}});
+    let debugged = api
+        .patch(
+            &format!("{PODS}/p/ephemeralcontainers"),
+            "strategic-merge-patch+json",
+            &wish,
+        )
+        .await;
+    assert_eq!(
+        (
+            debugged.code,
+            &debugged.body["spec"]["ephemeralContainers"][0]["name"]
+        ),
+        (200, &json!("debug"))
+    );
+    let part = api.get(&format!("{PODS}/p/ephemeralcontainers")).await;
+    assert_eq!(
+        (part.code, &part.body["metadata"]["generation"]),
+        (200, &json!(3))
+    );
+}

@@ -2,6 +2,7 @@
 //! already. Filling in comes before an object is checked by its kind's rules, refusing after.
 
 mod account;
+mod certificates;
 mod classes;
 mod limits;
 mod lookup;
@@ -67,6 +68,9 @@ pub(crate) fn check_new(call: &Call, object: &Value) -> Result<Vec<String>, ApiE
         ("", "namespaces") => security::check_namespace(call, object, None),
         ("", "persistentvolumeclaims") => limits::check(call, object).map(|()| Vec::new()),
         ("scheduling.k8s.io", "priorityclasses") => priority::check_class(call, object).map(|()| Vec::new()),
+        ("certificates.k8s.io", "certificatesigningrequests") => {
+            certificates::check(call, object).map(|()| Vec::new())
+        }
         _ => security::warn(call, object),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
-use controlplane_api::{ApiError, Resource, meta, rest};
+use controlplane_api::{ApiError, Cause, Resource, meta, rest};
 use controlplane_store::{Compare, Entry, Key, Outcome, Revision, Txn};
 use http::StatusCode;
 use serde_json::Value;
@@ -202,12 +202,13 @@ fn namespace_holds(call: &Call, name: &str) -> Result<Option<Compare>, ApiError>
     if meta::deletion_timestamp(&object).is_some() {
         let why =
             format!("unable to create new content in namespace {namespace} because it is being terminated");
-        return Err(ApiError::forbidden(
-            &call.resource.group,
-            &call.resource.plural,
-            name,
-            &why,
-        ));
+        let cause = Cause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: format!("namespace {namespace} is being terminated"),
+            field: "metadata.namespace".to_owned(),
+        };
+        let Resource { group, plural, .. } = &*call.resource;
+        return Err(ApiError::forbidden(group, plural, name, &why).with_cause(cause));
     }
     Ok(Some(Compare::ModRevision(key, entry.mod_revision)))
 }

@@ -45,35 +45,46 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the claims that a container uses.
+/// What is wrong with the claims that a container uses: each names one of the pod's, and no device twice.
 pub(super) fn used(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
-    let known: Vec<&str> = read::list(spec, "resourceClaims")
+    let mut known: Vec<&str> = read::list(spec, "resourceClaims")
         .iter()
         .map(|claim| read::text(claim, "name"))
         .collect();
+    known.sort_unstable();
     let used = read::list(container, "resources.claims");
     let mut errors = Vec::new();
     for (index, claim) in used.iter().enumerate() {
         let path = path.index(index);
         let (name, request) = (read::text(claim, "name"), read::text(claim, "request"));
         if name.is_empty() {
-            errors.push(path.child("name").required(""));
+            errors.push(path.required(""));
             continue;
         }
+        errors.extend(naming::optional(names::dns_label, claim, "request", &path));
         let earlier = used
             .iter()
             .take(index)
             .filter(|other| read::text(other, "name") == name);
-        let overlaps = |other: &Value| {
-            let other = read::text(other, "request");
-            other == request || other.is_empty() || request.is_empty()
-        };
-        if earlier.clone().any(overlaps) {
-            errors.push(path.duplicate(name));
+        let mut earlier = earlier.map(|other| read::text(other, "request"));
+        if let Some(other) = earlier.find(|other| other.is_empty() || request.is_empty() || *other == request)
+        {
+            let both = !other.is_empty() && !request.is_empty();
+            errors.push(path.duplicate(if both {
+                format!("{name}/{request}")
+            } else {
+                name.to_owned()
+            }));
         }
         if !known.contains(&name) {
-            // The path is the claim's own, as upstream says it.
-            errors.push(path.not_found(claim.clone()));
+            let mut error = path.not_found(name);
+            let names = if known.is_empty() {
+                " which is empty".to_owned()
+            } else {
+                format!(": {}", known.join(", "))
+            };
+            error.detail = format!("must be one of the names in pod.spec.resourceClaims{names}");
+            errors.push(error);
         }
     }
     errors

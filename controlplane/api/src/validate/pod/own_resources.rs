@@ -6,7 +6,7 @@ use crate::admit::pod_resources::{amounts, of_containers};
 use crate::field::{FieldError, Path};
 use crate::quantity::Quantity;
 use crate::read;
-use crate::validate::resources;
+use crate::validate::{resource_names, resources};
 
 /// What is wrong with `resources` of a pod's spec.
 pub(super) fn check(spec: &Value, path: &Path) -> Vec<FieldError> {
@@ -25,9 +25,12 @@ pub(super) fn check(spec: &Value, path: &Path) -> Vec<FieldError> {
 
 /// What a pod can ask for as a whole.
 fn pod_level(name: &str, path: &Path) -> Vec<FieldError> {
+    let errors = resource_names::any(name, path);
     let known = matches!(name, "cpu" | "memory") || name.starts_with("hugepages-");
-    let error = || path.not_supported(name, &["cpu", "hugepages-", "memory"]);
-    (!known).then(error).into_iter().collect()
+    if known || !errors.is_empty() {
+        return errors;
+    }
+    vec![path.not_supported(name, &["cpu", "hugepages-", "memory"])]
 }
 
 /// The containers together ask for no more, and none may use more, than the pod.

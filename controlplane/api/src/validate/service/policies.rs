@@ -37,20 +37,38 @@ pub(super) fn load_balancer(object: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// The annotation that named ranges before there was a field.
+const OLD_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
 fn source_ranges(object: &Value, balanced: bool, path: &Path) -> Vec<FieldError> {
     let ranges = read::texts(object, "spec.loadBalancerSourceRanges");
     let mut errors = Vec::new();
-    if !ranges.is_empty() && !balanced {
+    let annotations = crate::meta::annotations(object);
+    let Some(old) = annotations.get(OLD_RANGES).filter(|_| ranges.is_empty()) else {
+        if !ranges.is_empty() && !balanced {
+            errors.push(path.forbidden(BALANCED_ONLY));
+        }
+        for (index, range) in ranges.into_iter().enumerate() {
+            errors.extend(range_error(range, &path.index(index)));
+        }
+        return errors;
+    };
+    let path = Path::new("metadata.annotations").key(OLD_RANGES);
+    if !balanced {
         errors.push(path.forbidden(BALANCED_ONLY));
     }
-    for (index, range) in ranges.into_iter().enumerate() {
-        // Blanks around it were always let through.
-        let range = range.trim();
-        if range.parse::<IpNet>().is_err() {
-            errors.push(path.index(index).invalid(range, endpoints::CIDR_RULE));
-        }
-    }
+    let ranges = old.split(',').filter(|_| !old.trim().is_empty());
+    errors.extend(ranges.filter_map(|range| range_error(range, &path)));
     errors
+}
+
+/// Blanks around a range were always let through.
+fn range_error(range: &str, path: &Path) -> Option<FieldError> {
+    let range = range.trim();
+    range
+        .parse::<IpNet>()
+        .is_err()
+        .then(|| path.invalid(range, endpoints::CIDR_RULE))
 }
 
 /// What is wrong with the traffic policies.
