@@ -216,10 +216,10 @@ fn version_2_says_the_same_in_its_own_words() {
     let body = json!({ "name": "body", "in": "body", "required": true,
         "schema": { "$ref": "#/definitions/io.k8s.api.apps.v1.Deployment" } });
     assert_eq!(at(post, "/parameters/0"), &body);
-    assert_eq!(
-        at(post, "/parameters/1"),
-        &json!({ "name": "dryRun", "in": "query", "type": "string", "uniqueItems": true })
-    );
+    let dry_run = at(post, "/parameters/1");
+    let words = ["name", "in", "type", "description"].map(|word| dry_run[word].as_str().unwrap_or_default());
+    assert_eq!(&words[..3], ["dryRun", "query", "string"]);
+    assert!(words[3].starts_with("With the value All"), "{dry_run}");
     assert_eq!(
         at(post, "/responses/201/schema/$ref"),
         "#/definitions/io.k8s.api.apps.v1.Deployment"
