@@ -21,15 +21,27 @@ impl ApiServer {
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
             "spec": {"cidrs": [self.0.service_cidr.trunc().to_string()]},
         });
-        let all: [(&str, Vec<Value>); 7] = [
+        self.ensure_all(vec![
             (CLASSES, system_priority_classes().to_vec()),
+            (RANGES, vec![range]),
+            (SERVICES, local_api_services(&self.0.registry)),
+        ])
+        .await?;
+        self.ensure_flow_control().await
+    }
+
+    /// Makes the objects of priority and fairness that are missing; those that are deleted come back, as upstream's.
+    pub(crate) async fn ensure_flow_control(&self) -> Result<(), BootstrapError> {
+        self.ensure_all(vec![
             (LEVELS, flow_defaults::mandatory_levels()),
             (LEVELS, flow_defaults::suggested_levels()),
             (SCHEMAS, flow_defaults::mandatory_schemas()),
             (SCHEMAS, flow_defaults::suggested_schemas()),
-            (RANGES, vec![range]),
-            (SERVICES, local_api_services(&self.0.registry)),
-        ];
+        ])
+        .await
+    }
+
+    async fn ensure_all(&self, all: Vec<(&str, Vec<Value>)>) -> Result<(), BootstrapError> {
         for (folder, objects) in all {
             // The kinds of a smaller registry are not missed.
             if let (404, _) = self.send("GET", folder, &Value::Null).await {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use controlplane_api::kinds::flow_defaults;
 use controlplane_api::{meta, time};
 use controlplane_store::{Entry, Key, Range, WatchError};
 use jiff::Timestamp;
@@ -54,6 +55,14 @@ async fn take(server: &ApiServer, entries: &[Arc<Entry>]) {
         .0
         .flow
         .configure(Config::of(TOTAL_SEATS, &schemas, &levels));
+    if is_incomplete(&schemas, &levels)
+        && let Err(error) = server.ensure_flow_control().await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "flow control lacks objects that every cluster has"
+        );
+    }
     let known: BTreeSet<&str> = levels.iter().map(meta::name).collect();
     let now = server.0.clock.now();
     for schema in schemas
@@ -71,6 +80,22 @@ async fn take(server: &ApiServer, entries: &[Arc<Entry>]) {
             );
         }
     }
+}
+
+/// Whether an object is missing that every cluster has.
+fn is_incomplete(schemas: &[Value], levels: &[Value]) -> bool {
+    let lacks = |found: &[Value], wanted: Vec<Value>| {
+        let is_there = |wanted: &Value| {
+            found
+                .iter()
+                .any(|object| meta::name(object) == meta::name(wanted))
+        };
+        !wanted.iter().all(is_there)
+    };
+    lacks(levels, flow_defaults::mandatory_levels())
+        || lacks(levels, flow_defaults::suggested_levels())
+        || lacks(schemas, flow_defaults::mandatory_schemas())
+        || lacks(schemas, flow_defaults::suggested_schemas())
 }
 
 /// The schema with its condition `Dangling` as it should be; none where it is so already.

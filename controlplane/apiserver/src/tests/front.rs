@@ -161,6 +161,27 @@ async fn objects_of_priority_and_fairness_decide_who_is_turned_away() {
     api.server.drain().await;
 }
 
+#[tokio::test]
+async fn what_every_cluster_has_of_priority_and_fairness_comes_back_when_it_is_deleted() {
+    let api = Api::start().await;
+    api.server.follow_flow_control();
+    for path in [format!("{SCHEMAS}/catch-all"), format!("{LEVELS}/workload-low")] {
+        let uid = api.get(&path).await.body["metadata"]["uid"].clone();
+        assert_eq!(api.delete(&path).await.code, 200);
+        let back = async {
+            loop {
+                let found = api.get(&path).await;
+                if found.code == 200 && found.body["metadata"]["uid"] != uid {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), back).await.unwrap();
+    }
+    api.server.drain().await;
+}
+
 /// As upstream, whose routes know GET, POST, PUT, PATCH and DELETE alone.
 #[tokio::test]
 async fn methods_that_a_path_does_not_have_are_answered_with_405() {

@@ -149,7 +149,9 @@ async fn versions_from_the_past_and_the_future_are_told_apart() {
     let one = api.get(&format!("{CONFIG_MAPS}/a?resourceVersion=999999")).await;
     assert_eq!(one.code, 504);
     assert_eq!(
-        api.get(&format!("{CONFIG_MAPS}/a?resourceVersion={version}")).await.code,
+        api.get(&format!("{CONFIG_MAPS}/a?resourceVersion={version}"))
+            .await
+            .code,
         200
     );
 }
