@@ -121,6 +121,7 @@ fn access(call: &Call, object: &Value, kind: &str) -> Result<Value, ApiError> {
             plural: text(found, "resource"),
             name: given("name"),
             subresource: given("subresource"),
+            watch: false,
         };
         let verb = text(found, "verb");
         let selector = part(found, "fieldSelector");

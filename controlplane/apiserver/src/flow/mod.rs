@@ -66,6 +66,8 @@ pub(crate) struct Seat {
     flow: Flow,
     ticket: Option<Ticket>,
     begun: Instant,
+    /// How long it had to be waited for.
+    pub(crate) waited: Duration,
     /// Whether it is more than a place in a queue.
     runs: bool,
     /// What the request was classified as.
@@ -143,9 +145,12 @@ impl Flow {
     ) -> Result<Seat, Rejected> {
         let measure = &self.0.measure;
         let came = Instant::now();
-        let outcome = self.wait(Arc::clone(&schema), asked, seats, patience).await;
-        match &outcome {
-            Ok(_) => measure.let_in(&schema, came.elapsed()),
+        let mut outcome = self.wait(Arc::clone(&schema), asked, seats, patience).await;
+        match &mut outcome {
+            Ok(seat) => {
+                seat.waited = came.elapsed();
+                measure.let_in(&schema, seat.waited);
+            }
             Err(why) => measure.turned_away(&schema, *why),
         }
         outcome
@@ -162,6 +167,7 @@ impl Flow {
             flow: self.clone(),
             ticket: None,
             begun: Instant::now(),
+            waited: Duration::ZERO,
             runs: false,
             schema,
         };

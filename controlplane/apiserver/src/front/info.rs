@@ -52,18 +52,20 @@ impl Info {
     /// 400 for a query that cannot be read.
     pub(crate) fn of(server: &Inner, request: &Request) -> Result<Self, ApiError> {
         let (method, uri) = (request.method(), request.uri());
-        let query = Query::parse(uri)?;
-        let target = match ResourcePath::parse(uri.path()) {
-            None => None,
-            Some(path) => Some(Target {
-                verb: verb(method, &path, &query),
+        let mut query = Query::parse(uri)?;
+        let target = ResourcePath::parse(uri.path()).map(|mut path| {
+            if path.watch && method == Method::GET {
+                query.ask_for_watch(path.name.take().as_deref());
+            }
+            Target {
+                verb: verb(method, &path, &query).filter(|verb| !path.watch || *verb == Verb::Watch),
                 resource: server
                     .registry
                     .find(&path.group, &path.version, &path.plural)
                     .cloned(),
                 path,
-            }),
-        };
+            }
+        });
         Ok(Self {
             length: length(target.as_ref(), uri.path()),
             query,

@@ -18,6 +18,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::auth::authenticate;
 use crate::flow::{Asked, Rejected, Schema, Seat};
+use crate::measure::Waited;
 use crate::reply;
 use crate::server::{Inner, Request};
 use form::Form;
@@ -74,7 +75,10 @@ async fn timed(server: &Arc<Inner>, mut request: Request, info: Info, next: Next
         Err((schema, error)) => return marked(reply::failure(error), schema.as_deref()),
     };
     request.extensions_mut().insert(info);
-    let response = deadline::hold(allowed, next.run(request)).await;
+    let mut response = deadline::hold(allowed, next.run(request)).await;
+    if let Some(seat) = &seat {
+        response.extensions_mut().insert(Waited(seat.waited));
+    }
     // A stream that begins here is not counted any longer, as upstream.
     drop(seat);
     marked(response, schema.as_deref())

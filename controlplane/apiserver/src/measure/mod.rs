@@ -5,6 +5,8 @@
 mod labels;
 mod objects;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use controlplane_api::Resource;
@@ -28,6 +30,7 @@ type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
 pub(crate) struct Measure {
     answered: Family<Counted, Counter>,
     took: Timings<Timed>,
+    worked: Timings<Named>,
     sizes: Timings<Named>,
     terminated: Family<Terminated, Counter>,
     long: Family<Named, Gauge>,
@@ -45,6 +48,10 @@ pub(crate) struct Ongoing {
     begun: Instant,
     in_flight: Option<Held>,
 }
+
+/// How long a request has waited for its seat; on its response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waited(pub(crate) Duration);
 
 /// Counts one for as long as it lives.
 #[derive(Debug)]
@@ -82,6 +89,7 @@ impl Measure {
         let mut measure = Self {
             answered: Family::default(),
             took: Family::new_with_constructor(seconds),
+            worked: Family::new_with_constructor(seconds),
             sizes: Family::new_with_constructor(bytes),
             terminated: Family::default(),
             long: Family::default(),
@@ -92,6 +100,12 @@ impl Measure {
         metrics.register("apiserver_request", help, measure.answered.clone());
         let help = "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component";
         metrics.register("apiserver_request_duration_seconds", help, measure.took.clone());
+        let help = "Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds for each verb, group, version, resource, subresource, scope and component.";
+        metrics.register(
+            "apiserver_request_sli_duration_seconds",
+            help,
+            measure.worked.clone(),
+        );
         let help = "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component";
         metrics.register("apiserver_response_sizes", help, measure.sizes.clone());
         let help = "Number of requests which apiserver terminated in self-defense";
@@ -179,8 +193,17 @@ impl Ongoing {
             named: self.named.clone(),
             dry_run: self.dry_run,
         };
-        let took = self.begun.elapsed().as_secs_f64();
-        self.measure.took.get_or_create(&timed).observe(took);
+        let took = self.begun.elapsed();
+        self.measure
+            .took
+            .get_or_create(&timed)
+            .observe(took.as_secs_f64());
+        let waited = response
+            .extensions()
+            .get()
+            .map_or(Duration::ZERO, |Waited(time)| *time);
+        let worked = took.saturating_sub(waited).as_secs_f64();
+        self.measure.worked.get_or_create(&self.named).observe(worked);
         let size = response
             .body()
             .size_hint()

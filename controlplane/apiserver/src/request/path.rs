@@ -15,6 +15,8 @@ pub(crate) struct ResourcePath {
     pub(crate) name: Option<String>,
     /// Subresource, such as `status`.
     pub(crate) subresource: Option<String>,
+    /// Whether the path is one of the old ones for watches, such as `/api/v1/watch/pods`.
+    pub(crate) watch: bool,
 }
 
 impl ResourcePath {
@@ -32,12 +34,17 @@ impl ResourcePath {
             _ => return None,
         };
         let rest: Vec<String> = rest.collect();
+        let (watch, rest) = match rest.as_slice() {
+            [word, rest @ ..] if word == "watch" && !rest.is_empty() => (true, rest),
+            rest => (false, rest),
+        };
         Self {
             group,
             version,
+            watch,
             ..Self::default()
         }
-        .with_rest(&rest)
+        .with_rest(rest)
     }
 
     fn with_rest(mut self, rest: &[String]) -> Option<Self> {

@@ -38,6 +38,18 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Makes the query one of a watch, of one object where there is a name.
+    pub(crate) fn ask_for_watch(&mut self, name: Option<&str>) {
+        self.0.retain(|(key, _)| key != "watch");
+        self.0.push(("watch".to_owned(), "true".to_owned()));
+        if let Some(name) = name {
+            let others = self.get("fieldSelector").map(|others| format!(",{others}"));
+            let only = format!("metadata.name={name}{}", others.unwrap_or_default());
+            self.0.retain(|(key, _)| key != "fieldSelector");
+            self.0.push(("fieldSelector".to_owned(), only));
+        }
+    }
+
     /// All parameters.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0

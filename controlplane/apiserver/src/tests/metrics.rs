@@ -61,6 +61,8 @@ async fn requests_are_counted_by_what_they_ask_and_how_they_are_answered() {
         &[pods, &named("LIST")],
     );
     assert_eq!(took, 3.0);
+    let name = "apiserver_request_sli_duration_seconds_count";
+    assert_eq!(value(&text, name, &[pods, &named("LIST")]), 3.0);
     assert!(value(&text, "apiserver_response_sizes_sum", &[pods, &named("LIST")]) > 1000.0);
     assert_eq!(value(&text, "apiserver_watch_events_total", &[pods]), 1.0);
     // The one that asks for the numbers.

@@ -178,6 +178,34 @@ async fn a_watch_from_before_history_is_told_410_by_an_event_after_which_clients
     assert_eq!(events.next().await, None);
 }
 
+/// Deprecated for long, and still served upstream.
+#[tokio::test]
+async fn the_old_paths_for_watches_are_watches() {
+    let api = Api::start().await;
+    for name in ["a", "b"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await;
+    }
+    let folder = "/api/v1/watch/namespaces/default/configmaps";
+    let mut all = api.watch(folder).await;
+    assert_eq!([all.words().await, all.words().await], ["ADDED a", "ADDED b"]);
+    let mut one = api.watch(&format!("{folder}/b?labelSelector=app&watch=0")).await;
+    assert_eq!(one.words().await, "ADDED b");
+    api.patch(
+        &format!("{CONFIG_MAPS}/a"),
+        "merge-patch+json",
+        &json!({"data": {"k": "2"}}),
+    )
+    .await;
+    api.patch(
+        &format!("{CONFIG_MAPS}/b"),
+        "merge-patch+json",
+        &json!({"data": {"k": "2"}}),
+    )
+    .await;
+    assert_eq!(one.words().await, "MODIFIED b");
+    assert_eq!(api.post(folder, &config_map("c")).await.code, 405);
+}
+
 /// The watch queues nothing: what it has not read it reads from the store's history, and is closed once that is gone.
 #[tokio::test]
 async fn a_reader_who_falls_behind_is_told_410_and_closed() {
