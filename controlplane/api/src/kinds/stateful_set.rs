@@ -10,7 +10,7 @@ use crate::meta;
 use crate::names::{self, NameCheck};
 use crate::read;
 use crate::resource::Resource;
-use crate::strategy::{Context, Strategy};
+use crate::strategy::{Context, Strategy, keep};
 use crate::validate::{pod, stateful_set, volume_claim};
 
 pub(super) fn resource() -> Resource {
@@ -44,6 +44,14 @@ fn ready(object: &Value, _: Timestamp) -> Value {
     format!("{}/{}", count("status.readyReplicas"), count("spec.replicas")).into()
 }
 
+/// The templates of claims, which say what they are, as upstream's do.
+fn claims(object: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let list = object
+        .pointer_mut("/spec/volumeClaimTemplates")
+        .and_then(Value::as_array_mut);
+    list.into_iter().flatten()
+}
+
 #[derive(Debug)]
 struct Rules;
 
@@ -60,6 +68,20 @@ impl Strategy for Rules {
     fn prepare_create(&self, object: &mut Value, _: &Context) {
         let empty = json!({"replicas": 0, "availableReplicas": 0});
         meta::object_mut(object).insert("status".to_owned(), empty);
+        for claim in claims(object) {
+            let claim = meta::object_mut(claim);
+            claim.insert("apiVersion".to_owned(), "v1".into());
+            claim.insert("kind".to_owned(), "PersistentVolumeClaim".into());
+        }
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        keep(new, old, "status");
+        // A set that was made before claims named their kind still has none to lose or to gain.
+        for (claim, stored) in claims(new).zip(read::list(old, "spec.volumeClaimTemplates")) {
+            keep(claim, stored, "apiVersion");
+            keep(claim, stored, "kind");
+        }
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
