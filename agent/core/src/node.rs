@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use controlplane_apimachinery::condition;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::NodeCondition;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -205,21 +206,16 @@ fn scarcity(type_: &'static str, what: &str, words: &str, scarce: bool) -> Fact 
 
 fn dated(fact: Fact, previous: &[NodeCondition], now: Timestamp) -> NodeCondition {
     let status = if fact.holds { "True" } else { "False" };
-    let before = previous
-        .iter()
-        .find(|old| old.type_ == fact.type_ && old.status == status);
     let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let since = before
-        .and_then(|old| old.last_transition_time.clone())
-        .unwrap_or(Time(seconds));
-    NodeCondition {
+    let wanted = NodeCondition {
         type_: fact.type_.to_owned(),
         status: status.to_owned(),
         reason: Some(fact.reason),
         message: Some(fact.message),
         last_heartbeat_time: Some(Time(seconds)),
-        last_transition_time: Some(since),
-    }
+        last_transition_time: None,
+    };
+    condition::dated(wanted, previous, now)
 }
 
 #[cfg(test)]

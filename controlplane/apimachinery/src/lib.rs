@@ -6,8 +6,12 @@
 //! [`schema::TypeRef`], by which objects are checked, pruned, defaulted and patched. Nothing here knows a
 //! built-in kind: those are `controlplane-api` and `controlplane-schema`, and enter by the same doors as
 //! anybody else's.
+//!
+//! `examples/` has two clients: `untyped` knows no kind, `typed` applies one and keeps a condition. The feature
+//! `k8s-openapi` lets [`condition`]'s rules work on the typed conditions of the built-in kinds.
 
 pub mod codec;
+pub mod condition;
 pub mod define;
 pub mod error;
 pub mod field;

@@ -38,9 +38,9 @@ pub(crate) async fn remove(
 
 /// The condition that tells why: whoever counts pods, such as a Job, must not take it for a failure of
 /// the pod's own.
-pub(crate) fn disrupted(reason: &str, message: &str) -> Value {
+pub(crate) fn disrupted(pod: &Pod, reason: &str, message: &str) -> Value {
     json!([{
         "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
-        "lastTransitionTime": Time(Timestamp::now()),
+        "lastTransitionTime": Time(Timestamp::now()), "observedGeneration": pod.metadata.generation,
     }])
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use controlplane_apimachinery::condition::dated;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -42,17 +42,18 @@ pub(crate) fn condition(pod: &PodFacts, reason: &str, message: &str, now: Timest
     if standing && told {
         return None;
     }
-    let since = old
-        .filter(|_| standing)
-        .and_then(|old| old.last_transition_time.clone());
-    Some(PodCondition {
+    let wanted = PodCondition {
         type_: "PodScheduled".to_owned(),
         status: "False".to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
-        last_transition_time: Some(since.unwrap_or(Time(now))),
         ..PodCondition::default()
-    })
+    };
+    Some(dated(
+        wanted,
+        old.map(std::slice::from_ref).unwrap_or_default(),
+        now,
+    ))
 }
 
 /// Writes a condition of a pod.
@@ -77,6 +78,8 @@ fn api(client: &Client, pod: &PodFacts) -> Api<Pod> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
     use crate::testing::pod;
 

@@ -1,11 +1,10 @@
 //! The pod's conditions.
 
+use controlplane_apimachinery::condition;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::phase::Phase;
-use super::whole_seconds;
 use crate::observation::{Observation, Sandbox};
 use crate::plan::{is_initialized, passed};
 use crate::policy::{Role, containers};
@@ -63,31 +62,19 @@ pub(super) fn of(input: &Input<'_>) -> Vec<PodCondition> {
         containers_ready(input, "ContainersReady"),
         Fact::yes("PodScheduled"),
     ];
-    let mut all: Vec<PodCondition> = facts.into_iter().map(|fact| dated(fact, input)).collect();
-    let foreign = input
-        .previous
-        .iter()
-        .filter(|old| all.iter().all(|ours| ours.type_ != old.type_));
-    let foreign: Vec<PodCondition> = foreign.cloned().collect();
-    all.extend(foreign);
-    all
+    let wanted = facts.into_iter().map(|fact| stated(fact, input)).collect();
+    condition::merged(wanted, input.previous, input.now)
 }
 
-fn dated(fact: Fact, input: &Input<'_>) -> PodCondition {
+fn stated(fact: Fact, input: &Input<'_>) -> PodCondition {
     let status = if fact.holds { "True" } else { "False" };
-    let before = input
-        .previous
-        .iter()
-        .find(|old| old.type_ == fact.type_ && old.status == status);
-    let since = before.and_then(|old| old.last_transition_time.clone());
     PodCondition {
         type_: fact.type_.to_owned(),
         status: status.to_owned(),
         reason: fact.reason.map(ToOwned::to_owned),
         message: fact.message,
-        last_transition_time: Some(since.unwrap_or(Time(whole_seconds(input.now)))),
-        last_probe_time: None,
         observed_generation: input.pod.metadata.generation,
+        ..PodCondition::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use controlplane_api::rest::Part;
-use controlplane_api::{ApiError, meta, time};
+use controlplane_api::{ApiError, meta};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -130,7 +130,7 @@ fn bound(call: &Call, old: &Value, node: &str) -> Result<Value, ApiError> {
     let mut new = old.clone();
     let spec = meta::object_mut(meta::member_mut(&mut new, "spec"));
     spec.insert("nodeName".to_owned(), node.into());
-    let now = time::format(call.server.clock.now());
-    condition::set_true(&mut new, "PodScheduled", None, &now);
+    let now = call.server.clock.now();
+    condition::set_true(&mut new, "PodScheduled", None, now);
     Ok(new)
 }

@@ -1,7 +1,7 @@
 //! Eviction of a pod: a delete that disruption budgets may refuse, once there are any.
 
 use bytes::Bytes;
-use controlplane_api::{ApiError, DeleteOptions, meta, time};
+use controlplane_api::{ApiError, DeleteOptions, meta};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -37,8 +37,8 @@ pub(crate) async fn evict(call: Call, media_type: String, bytes: Bytes) -> Reply
     } = intake::read(&call, EVICTION, &media_type, &bytes)?;
     let wishes = wishes(&call, &object, options)?;
     delete::run(&call, &wishes, |pod| {
-        let now = time::format(call.server.clock.now());
-        condition::set_true(pod, "DisruptionTarget", Some(WORDS), &now);
+        let now = call.server.clock.now();
+        condition::set_true(pod, "DisruptionTarget", Some(WORDS), now);
     })
     .await?;
     let mut response = reply::success(StatusCode::CREATED, call.accepted.encoding)?;

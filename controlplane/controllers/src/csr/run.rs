@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use controlplane_apimachinery::condition;
 use controlplane_pki::{CertificateAuthority, CsrFacts, SigningPolicy};
 use futures::StreamExt;
 use k8s_openapi::ByteString;
@@ -137,19 +138,17 @@ fn with_condition(
     reason: &str,
     message: String,
 ) -> CertificateSigningRequest {
-    let now = Time(Timestamp::now());
+    let now = Timestamp::now();
     let mut body = csr.clone();
-    body.status
-        .get_or_insert_default()
-        .conditions
-        .get_or_insert_default()
-        .push(CertificateSigningRequestCondition {
-            type_: type_.to_owned(),
-            status: "True".to_owned(),
-            reason: Some(reason.to_owned()),
-            message: Some(message),
-            last_update_time: Some(now.clone()),
-            last_transition_time: Some(now),
-        });
+    let status = body.status.get_or_insert_default();
+    let wanted = CertificateSigningRequestCondition {
+        type_: type_.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message),
+        last_update_time: Some(Time(now)),
+        last_transition_time: None,
+    };
+    condition::set(status.conditions.get_or_insert_default(), wanted, now);
     body
 }

@@ -1,5 +1,6 @@
 //! The status a Deployment should show.
 
+use controlplane_apimachinery::condition;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -271,7 +272,7 @@ struct Conditions {
 
 impl Conditions {
     fn find(&self, type_: &str) -> Option<&DeploymentCondition> {
-        self.list.iter().find(|condition| condition.type_ == type_)
+        condition::find(&self.list, type_)
     }
 
     fn reason(&self, type_: &str) -> Option<&str> {
@@ -279,7 +280,7 @@ impl Conditions {
     }
 
     fn remove(&mut self, type_: &str) {
-        self.list.retain(|condition| condition.type_ != type_);
+        condition::remove(&mut self.list, type_);
     }
 
     /// Writes a condition, unless its status and reason stand already.
@@ -294,20 +295,18 @@ impl Conditions {
 
     /// Writes a condition with a new update time; the transition time moves only with the status.
     fn renew(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
-        let since = self
-            .find(type_)
-            .filter(|condition| condition.status == status)
-            .and_then(|condition| condition.last_transition_time.clone());
-        let condition = DeploymentCondition {
+        let wanted = DeploymentCondition {
             type_: type_.to_owned(),
             status: status.to_owned(),
             reason: Some(reason.to_owned()),
             message: Some(message.to_owned()),
             last_update_time: Some(Time(self.now)),
-            last_transition_time: Some(since.unwrap_or(Time(self.now))),
+            last_transition_time: None,
         };
+        let wanted = condition::dated(wanted, &self.list, self.now);
+        // The newest comes last, as upstream has it.
         self.remove(type_);
-        self.list.push(condition);
+        self.list.push(wanted);
     }
 }
 

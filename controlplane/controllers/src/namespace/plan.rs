@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use controlplane_apimachinery::condition;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 /// The finalizer this controller stands for.
@@ -89,11 +89,11 @@ fn conditions(namespace: &Namespace, rest: &Rest, now: Timestamp) -> Vec<Namespa
         .collect();
     for statement in troubles(rest).into_iter().chain(remains(rest)) {
         let (idle_reason, idle_message) = statement.otherwise;
-        let condition = match &statement.message {
-            Some(message) => condition(statement.type_, "True", statement.reason, message),
-            None => condition(statement.type_, "False", idle_reason, idle_message),
+        let wanted = match &statement.message {
+            Some(message) => stated(statement.type_, "True", statement.reason, message),
+            None => stated(statement.type_, "False", idle_reason, idle_message),
         };
-        merge(&mut conditions, condition, now);
+        condition::set(&mut conditions, wanted, now);
     }
     conditions
 }
@@ -163,7 +163,7 @@ fn sum(all: &[String]) -> String {
     format!("{} remaining: {}", all.len(), all.join(", "))
 }
 
-fn condition(type_: &str, status: &str, reason: &str, message: &str) -> NamespaceCondition {
+fn stated(type_: &str, status: &str, reason: &str, message: &str) -> NamespaceCondition {
     NamespaceCondition {
         type_: type_.to_owned(),
         status: status.to_owned(),
@@ -173,28 +173,10 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Namespac
     }
 }
 
-/// The transition time moves only with the status.
-fn merge(conditions: &mut Vec<NamespaceCondition>, mut new: NamespaceCondition, now: Timestamp) {
-    let old = conditions.iter_mut().find(|old| old.type_ == new.type_);
-    match old {
-        Some(old) if old.status == new.status => {
-            new.last_transition_time = old.last_transition_time.take();
-            *old = new;
-        }
-        Some(old) => {
-            new.last_transition_time = Some(Time(now));
-            *old = new;
-        }
-        None => {
-            new.last_transition_time = Some(Time(now));
-            conditions.push(new);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{NamespaceSpec, NamespaceStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::api::ObjectMeta;
 
     use super::*;

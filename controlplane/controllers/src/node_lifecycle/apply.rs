@@ -60,6 +60,7 @@ pub(super) async fn mark_not_ready(
         "metadata": { "uid": meta::uid(&pod.metadata) },
         "status": { "conditions": [{
             "type": "Ready", "status": "False", "lastTransitionTime": Time(Timestamp::now()),
+            "observedGeneration": pod.metadata.generation,
         }] },
     });
     let patch = Patch::Strategic(patch);

@@ -120,14 +120,17 @@ async fn node_exists(client: &Client, name: &str) -> Result<bool, kube::Error> {
 
 async fn call(client: &Client, pod: &Pod, reason: Reason) -> Result<(), kube::Error> {
     // Whoever counts pods, such as a Job, must see that this one did not succeed.
-    let status = (!pods::is_finished(pod)).then(|| failed(reason));
+    let status = (!pods::is_finished(pod)).then(|| failed(pod, reason));
     pod_removal::remove(client, pod, status, DeleteParams::default().grace_period(0)).await
 }
 
-fn failed(reason: Reason) -> Value {
+fn failed(pod: &Pod, reason: Reason) -> Value {
     let mut status = json!({ "phase": "Failed" });
     if let (Some((reason, message)), Some(map)) = (reason.condition(), status.as_object_mut()) {
-        map.insert("conditions".to_owned(), pod_removal::disrupted(reason, message));
+        map.insert(
+            "conditions".to_owned(),
+            pod_removal::disrupted(pod, reason, message),
+        );
     }
     status
 }

@@ -1,8 +1,8 @@
 //! The status a `ReplicaSet` should show.
 
+use controlplane_apimachinery::condition;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::pods;
@@ -83,19 +83,20 @@ fn conditions(
 ) -> Option<Vec<ReplicaSetCondition>> {
     let observed = set.status.as_ref().and_then(|status| status.conditions.as_ref());
     let mut conditions: Vec<ReplicaSetCondition> = observed.into_iter().flatten().cloned().collect();
-    let standing = conditions
-        .iter()
-        .any(|condition| condition.type_ == REPLICA_FAILURE);
     match failure {
-        Some(failure) if !standing => conditions.push(ReplicaSetCondition {
-            type_: REPLICA_FAILURE.to_owned(),
-            status: "True".to_owned(),
-            reason: Some(failure.reason.to_owned()),
-            message: Some(failure.message.clone()),
-            last_transition_time: Some(Time(now)),
-        }),
-        Some(_) => {}
-        None => conditions.retain(|condition| condition.type_ != REPLICA_FAILURE),
+        // The first failure stands until it is over.
+        Some(_) if condition::find(&conditions, REPLICA_FAILURE).is_some() => {}
+        Some(failure) => {
+            let wanted = ReplicaSetCondition {
+                type_: REPLICA_FAILURE.to_owned(),
+                status: "True".to_owned(),
+                reason: Some(failure.reason.to_owned()),
+                message: Some(failure.message.clone()),
+                last_transition_time: None,
+            };
+            condition::set(&mut conditions, wanted, now);
+        }
+        None => condition::remove(&mut conditions, REPLICA_FAILURE),
     }
     Some(conditions).filter(|conditions| !conditions.is_empty())
 }
@@ -104,6 +105,7 @@ fn conditions(
 mod tests {
     use k8s_openapi::api::apps::v1::ReplicaSetSpec;
     use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::api::ObjectMeta;
 
     use super::*;

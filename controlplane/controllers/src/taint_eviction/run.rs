@@ -130,6 +130,6 @@ async fn call(pod: &Pod, context: &Context) -> Result<(), kube::Error> {
         "DeletionByTaintManager",
         "Taint manager: deleting due to NoExecute taint",
     );
-    let status = json!({ "conditions": pod_removal::disrupted(why.0, why.1) });
+    let status = json!({ "conditions": pod_removal::disrupted(pod, why.0, why.1) });
     pod_removal::remove(&context.shared.client, pod, Some(status), DeleteParams::default()).await
 }
