@@ -41,3 +41,10 @@ pub use meta_api::metrics::Metrics;
 pub use node::client::{NodeClient, NodeClientError};
 pub use serve::{Limits, ServeError, ServingCertificate, server_config};
 pub use server::{ApiServer, Parts, Trouble};
+
+/// The key at which a list goes on by a client's `continue` token, if that is one; for fuzz targets.
+#[must_use]
+pub fn continue_key(token: &str, folder: &str) -> Option<String> {
+    let token = read::token::Token::decode(token, folder).ok()?;
+    Some(token.after.as_str().to_owned())
+}

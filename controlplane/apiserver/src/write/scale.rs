@@ -1,15 +1,19 @@
 //! The subresource `scale`: the number of replicas as an `autoscaling/v1` `Scale`.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use controlplane_api::field::Path;
 use controlplane_api::rest::Part;
-use controlplane_api::{ApiError, LabelSelector, meta};
+use controlplane_api::{ApiError, LabelSelector, Resource, meta};
 use controlplane_apimachinery::codec::Document;
+use controlplane_apimachinery::define;
 use controlplane_apimachinery::patch::{APPLY, Patch};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::call::Call;
+use crate::read::render::Form;
 use crate::reply::{self, Reply};
 use crate::request::query::WriteOptions;
 use crate::write::apply;
@@ -35,7 +39,34 @@ pub(crate) fn get(call: &Call) -> Reply {
         .value
         .to_json(entry.mod_revision)
         .map_err(|e| reply::bug("read a stored object", &e))?;
-    reply::encoded(StatusCode::OK, &of(&object), call.accepted.encoding)
+    shown(call, &object)
+}
+
+/// A scale as a kind, for what shows one.
+static KIND: LazyLock<Resource> = LazyLock::new(|| {
+    let desired = "replicas is the desired number of instances for the scaled object.";
+    let available = "replicas is the actual number of observed instances of the scaled object.";
+    let columns = vec![
+        define::name(),
+        define::number("Desired", desired, |scale, _| count(scale, "spec")),
+        define::number("Available", available, |scale, _| count(scale, "status")),
+        define::age(),
+    ];
+    define::kind("autoscaling", "v1", "Scale", "scales").shown_by(columns)
+});
+
+fn count(scale: &Value, part: &str) -> Value {
+    let part = scale.get(part).and_then(|part| part.get("replicas"));
+    part.cloned().unwrap_or_else(|| 0.into())
+}
+
+/// The answer that shows the scale of an object, in the form that the client accepts.
+fn shown(call: &Call, object: &Value) -> Reply {
+    let form = Form {
+        resource: &KIND,
+        ..call.form()
+    };
+    form.reply_value(StatusCode::OK, of(object))
 }
 
 /// Replaces the scale.
@@ -96,11 +127,7 @@ where
         Ok(new)
     })
     .await?;
-    reply::encoded(
-        StatusCode::OK,
-        &of(&written.into_value()?),
-        call.accepted.encoding,
-    )
+    shown(call, &written.into_value()?)
 }
 
 /// Applies a `Scale`: the number of replicas is a field of the object itself, and owned there.
@@ -123,11 +150,7 @@ async fn apply_scale(call: &Call, wish: &apply::Wish) -> Reply {
         apply::applied(call, "scale", Some(old), &wish)
     })
     .await?;
-    let mut response = reply::encoded(
-        StatusCode::OK,
-        &of(&written.into_value()?),
-        call.accepted.encoding,
-    )?;
+    let mut response = shown(call, &written.into_value()?)?;
     reply::add_warnings(&mut response, &warnings);
     Ok(response)
 }
