@@ -15,6 +15,7 @@ mod killed;
 mod kubectl;
 mod lifecycle;
 mod manifests;
+mod ownership;
 mod pods;
 mod servers;
 mod terminals;
@@ -59,6 +60,10 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "label_annotate_edit_diff_and_wait_change_what_they_say",
         kubectl::edits,
+    ),
+    (
+        "fields_change_owners_as_kubectl_applies_forces_labels_and_sets",
+        ownership::moves,
     ),
     ("a_list_is_checked_and_applied_as_its_items", kubectl::lists),
     ("describe_and_get_show_the_pod_and_its_events", kubectl::shows),
