@@ -180,6 +180,53 @@ async fn stopping_ends_watches_and_returns() {
         .unwrap();
 }
 
+/// What informers do: many watches and requests share one connection.
+#[tokio::test]
+async fn watches_and_requests_share_one_http_2_connection() {
+    let pki = Pki::new();
+    let served = serve(&pki).await;
+    let admin = pki.client(&pki, "admin", "system:masters");
+    let stream = hyper_util::rt::TokioIo::new(admin.connect(HERE, served.port).await.unwrap());
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, stream)
+        .await
+        .unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let mut ask = async |path: &str| {
+        let request = Request::get(format!("https://x{path}"))
+            .body(Body::empty())
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.version()),
+            (200, http::Version::HTTP_2)
+        );
+        Body::new(response.into_body())
+    };
+    let mut watches = Vec::new();
+    for _ in 0..20 {
+        let body = ask(&format!("{CONFIG_MAPS}?watch=true")).await;
+        let buffer = Vec::new();
+        watches.push(Events { body, buffer });
+    }
+    served.api.post(CONFIG_MAPS, &config_map("a")).await;
+    let list = ask(CONFIG_MAPS).await.collect().await.unwrap().to_bytes();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    for events in &mut watches {
+        assert_eq!(events.words().await, "ADDED a");
+    }
+    served.stop.cancel();
+    for events in &mut watches {
+        assert_eq!(
+            events.next().await,
+            None,
+            "a watch ends with its stream, not with an error"
+        );
+    }
+}
+
 /// Asks for a WebSocket and reads `count` messages: whether each is text, and what it says.
 async fn messages(
     client: &NodeClient,
