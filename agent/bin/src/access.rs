@@ -86,15 +86,17 @@ impl Access {
             (true, None) => past.nth(1).map(|id| (id, true)),
         };
         chosen.ok_or_else(|| {
-            let reason = if previous {
-                "previous terminated container not found".to_owned()
-            } else {
-                format!("is waiting to start: {}", waiting_reason(pod, &path.container))
-            };
-            AccessError::NotReady {
-                pod: path.pod.pod.clone(),
-                container: path.container.clone(),
-                reason,
+            let (pod_name, container) = (path.pod.pod.clone(), path.container.clone());
+            match previous {
+                true => AccessError::NoPrevious {
+                    pod: pod_name,
+                    container,
+                },
+                false => AccessError::NotReady {
+                    reason: format!("is waiting to start: {}", waiting_reason(pod, &container)),
+                    pod: pod_name,
+                    container,
+                },
             }
         })
     }
@@ -115,9 +117,14 @@ fn waiting_reason(pod: &Pod, container: &str) -> String {
         init.chain(status.container_statuses.iter().flatten())
     });
     let reason = |status: &ContainerStatus| status.state.as_ref()?.waiting.as_ref()?.reason.clone();
-    all.find(|status| status.name == container)
-        .and_then(reason)
-        .unwrap_or_else(|| "ContainerCreating".to_owned())
+    let reason = all.find(|status| status.name == container).and_then(reason);
+    // The kubelet's words (`validateContainerLogStatus`).
+    match reason.as_deref() {
+        None => "ContainerCreating".to_owned(),
+        Some("ErrImagePull") => "image can't be pulled".to_owned(),
+        Some("ImagePullBackOff") => "trying and failing to pull image".to_owned(),
+        Some(other) => other.to_owned(),
+    }
 }
 
 impl PodAccess for Access {

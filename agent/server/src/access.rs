@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+pub use agent_streams::remote_command::TerminalSize;
 use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -82,15 +83,6 @@ pub struct ExecOptions {
     pub stderr: bool,
     /// Run on a terminal.
     pub tty: bool,
-}
-
-/// Size of a terminal in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TerminalSize {
-    /// Columns.
-    pub width: u16,
-    /// Rows.
-    pub height: u16,
 }
 
 /// How a process ended.
@@ -186,6 +178,14 @@ pub enum AccessError {
         container: String,
         /// Completes the sentence, such as `is waiting to start: ContainerCreating`.
         reason: String,
+    },
+    /// 400: the container has not run before.
+    #[error("previous terminated container \"{container}\" in pod \"{pod}\" not found")]
+    NoPrevious {
+        /// Name of the pod.
+        pod: String,
+        /// Name of the container.
+        container: String,
     },
     /// 501: this node cannot do that.
     #[error("{what} is not supported by this node")]

@@ -3,28 +3,42 @@
 use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::warn;
 
 use crate::access::AccessError;
+
+/// What a server would have taken, where it takes nothing that a SPDY client offers (apimachinery, `httpstream`).
+const ACCEPTED_PROTOCOLS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
 
 /// An HTTP answer that says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: StatusCode,
     message: String,
+    /// Protocols that would have been taken.
+    accepted: &'static [&'static str],
 }
 
 impl Refusal {
     /// `message` goes to the caller as it is.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, message }
+        Self {
+            status,
+            message,
+            accepted: &[],
+        }
     }
 
     /// 400.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The same, and which protocols would have been taken.
+    pub(crate) fn accepting(self, accepted: &'static [&'static str]) -> Self {
+        Self { accepted, ..self }
     }
 }
 
@@ -40,7 +54,12 @@ impl From<AccessError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, format!("{}\n", self.message)).into_response()
+        let mut response = (self.status, format!("{}\n", self.message)).into_response();
+        for protocol in self.accepted {
+            let value = HeaderValue::from_static(protocol);
+            response.headers_mut().append(ACCEPTED_PROTOCOLS, value);
+        }
+        response
     }
 }
 
@@ -48,7 +67,7 @@ impl IntoResponse for Refusal {
 pub(crate) fn status_of(error: &AccessError) -> StatusCode {
     match error {
         AccessError::PodNotFound { .. } | AccessError::ContainerNotFound { .. } => StatusCode::NOT_FOUND,
-        AccessError::NotReady { .. } => StatusCode::BAD_REQUEST,
+        AccessError::NotReady { .. } | AccessError::NoPrevious { .. } => StatusCode::BAD_REQUEST,
         AccessError::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
         AccessError::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }

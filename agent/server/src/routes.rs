@@ -20,7 +20,7 @@ use crate::exec::{self, Kind};
 use crate::forward;
 use crate::query::{self, Pairs};
 use crate::refusal::Refusal;
-use crate::upgrade::Upgrade;
+use crate::upgrade::{Agreed, Upgrade, form};
 
 /// What every request needs.
 pub(crate) struct Endpoint<A> {
@@ -114,7 +114,7 @@ async fn logs<A: PodAccess>(
     Ok(response)
 }
 
-/// Exec and attach: GET as WebSocket clients must, POST so that others learn what is missing.
+/// Exec and attach: GET as WebSocket clients must, POST as SPDY clients do.
 fn stream<A: PodAccess>(kind: Kind) -> MethodRouter<Endpoint<A>> {
     let handler = async move |State(endpoint), Path(path), Query(pairs), request| {
         converse::<A>(kind, endpoint, path, pairs, request)
@@ -132,18 +132,18 @@ fn converse<A: PodAccess>(
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let options = query::exec_options(&pairs)?;
-    let upgrade = Upgrade::negotiate(&mut request, &exec::PROTOCOLS)?;
-    let terms = exec::Terms::new(kind, upgrade.protocol(), &options);
+    let upgrade = Upgrade::negotiate(&mut request, &exec::SPOKEN)?;
+    let terms = exec::Terms::new(kind, upgrade.agreed(), &options);
     let container = path.container();
-    let (response, socket) = upgrade.accept();
+    let (response, link) = upgrade.accept();
     let Endpoint {
         access,
         sessions,
         stop,
     } = endpoint;
     sessions.spawn(async move {
-        let socket = match socket.await {
-            Ok(socket) => socket,
+        let link = match link.await {
+            Ok(link) => link,
             Err(error) => {
                 return debug!(
                     error = &error as &dyn std::error::Error,
@@ -157,7 +157,7 @@ fn converse<A: PodAccess>(
                 Kind::Attach => access.attach(&container, &options).await,
             }
         };
-        exec::serve(socket, terms, start, stop).await;
+        exec::serve(link, terms, start, stop).await;
     });
     Ok(response)
 }
@@ -170,16 +170,24 @@ fn forwarding<A: PodAccess>() -> MethodRouter<Endpoint<A>> {
 async fn forward<A: PodAccess>(
     State(endpoint): State<Endpoint<A>>,
     Path(path): Path<Segments>,
+    Query(pairs): Query<Pairs>,
     mut request: Request,
 ) -> Result<Response, Refusal> {
-    let upgrade = Upgrade::negotiate(&mut request, &forward::PROTOCOLS)?;
+    let upgrade = Upgrade::negotiate(&mut request, &forward::SPOKEN)?;
+    let by_channels = match upgrade.agreed() {
+        Agreed::WebSocket(forward::TUNNEL) | Agreed::Spdy(_) => None,
+        Agreed::WebSocket(protocol) => Some((form(protocol), forward::channels::ports(&pairs)?)),
+    };
     let network = endpoint.access.network(&path.container().pod).await?;
-    let (response, socket) = upgrade.accept();
+    let (response, link) = upgrade.accept();
     let Endpoint { sessions, stop, .. } = endpoint;
     sessions.spawn(async move {
-        match socket.await {
-            Ok(socket) => forward::serve(socket, network, stop).await,
-            Err(error) => debug!(
+        match (link.await, by_channels) {
+            (Ok(link), None) => forward::tunnel::serve(link, network, stop).await,
+            (Ok(link), Some((form, ports))) => {
+                forward::channels::serve(link, form, ports, network, stop).await;
+            }
+            (Err(error), _) => debug!(
                 error = &error as &dyn std::error::Error,
                 "upgrade did not come about"
             ),

@@ -2,16 +2,14 @@
 
 use std::io;
 
+use agent_streams::remote_command::Input;
 use bytes::Bytes;
-use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::tungstenite::Message;
 use tracing::debug;
 
 use crate::access::{BoxWrite, TerminalSize};
-use crate::exec::channel::{Input, Protocol, decode};
-use crate::wire::Incoming;
+use crate::exec::ear::Ear;
 
 /// Messages that wait for the process to read; when it is full the client is not read any further. Messages may
 /// be large, so this is small.
@@ -48,25 +46,10 @@ pub(crate) fn inlet() -> (Inlet, Outlet) {
     (inlet, outlet)
 }
 
-/// Reads the client until it is gone: a Close, the end of the connection, or an error. Pings are answered
-/// beneath, by tungstenite.
-pub(crate) async fn read(incoming: &mut Incoming, protocol: Protocol, mut inlet: Inlet) {
-    loop {
-        let bytes = match incoming.next().await {
-            Some(Ok(Message::Binary(bytes))) => bytes,
-            Some(Ok(Message::Text(text))) => Bytes::from(text),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Ok(Message::Close(_))) | None => return,
-            Some(Err(error)) => {
-                return debug!(
-                    error = &error as &dyn std::error::Error,
-                    "client of a session is gone"
-                );
-            }
-        };
-        if let Some(input) = decode(protocol, bytes) {
-            inlet.take(input).await;
-        }
+/// Reads the client until it is gone: a Close, the end of the connection, or an error.
+pub(crate) async fn read(ear: &mut Ear, mut inlet: Inlet) {
+    while let Some(input) = ear.next().await {
+        inlet.take(input).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_streams::remote_command::Channel;
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
@@ -9,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::access::BoxRead;
-use crate::exec::channel::Channel;
-use crate::wire::Outbox;
+use crate::exec::voice::Speaker;
 
 /// Largest piece of output in one message, in bytes.
 const PIECE: usize = 32 * 1024;
@@ -39,15 +39,23 @@ impl Wanted {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sink<'a> {
     /// To the client.
-    pub(crate) outbox: &'a Outbox,
+    pub(crate) speaker: &'a Speaker,
     /// Cancelled when the process has ended.
     pub(crate) exited: &'a CancellationToken,
 }
 
-/// Sends what comes out of `from` as messages of `channel`, until its end, the client's, or silence after the
-/// end of the process.
+/// Sends what comes out of `from` on `channel`, until its end, the client's, or silence after the end of the
+/// process; then that nothing more comes.
 pub(crate) async fn pump(channel: Channel, wanted: Wanted, from: Option<BoxRead>, to: Sink<'_>) {
-    let Some(mut from) = from else { return };
+    if let Some(from) = from {
+        copy(channel, wanted, from, to).await;
+    }
+    if to.speaker.end(channel).await.is_err() {
+        debug!(?channel, "client left before the end of an output");
+    }
+}
+
+async fn copy(channel: Channel, wanted: Wanted, mut from: BoxRead, to: Sink<'_>) {
     let mut piece = BytesMut::with_capacity(PIECE);
     loop {
         piece.clear();
@@ -61,7 +69,7 @@ pub(crate) async fn pump(channel: Channel, wanted: Wanted, from: Option<BoxRead>
         match read {
             Ok(0) => return,
             Ok(_) if wanted == Wanted::No => {}
-            Ok(_) if to.outbox.send(channel.message(&piece)).await.is_err() => return,
+            Ok(_) if to.speaker.say(channel, &piece).await.is_err() => return,
             Ok(_) => {}
             // A terminal whose last process is gone reads EIO (pty(7)).
             Err(error) => return debug!(error = &error as &dyn std::error::Error, ?channel, "output ended"),

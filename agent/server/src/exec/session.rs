@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use agent_streams::remote_command::{Channel, Dialect, Version};
+use agent_streams::spdy::Encoder;
 use futures::future::join3;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use tokio::sync::watch;
@@ -12,11 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::access::{AccessError, ExecOptions, Exit, ProcessControl, Session, TerminalSize};
-use crate::exec::channel::{Channel, Protocol};
+use crate::exec::ear::Ear;
 use crate::exec::input::{Outlet, feed, inlet, read};
 use crate::exec::output::{Sink, Wanted, pump};
 use crate::exec::status;
-use crate::wire::{self, Gone, Incoming, Outbox, Socket};
+use crate::exec::streams::{Role, Streams};
+use crate::exec::voice::{Speaker, Voice};
+use crate::upgrade::Agreed;
+use crate::wire::{self, Gone, Incoming, Link, Outbox};
 
 /// How long a client that reads nothing may keep a stopping server from telling it so.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -31,22 +36,27 @@ pub(crate) enum Kind {
 }
 
 /// What was agreed on before the conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Terms {
     kind: Kind,
-    protocol: Protocol,
+    dialect: Dialect,
     stdout: Wanted,
     stderr: Wanted,
+    /// What a SPDY client has to open.
+    streams: Vec<Role>,
 }
 
 impl Terms {
-    /// `protocol` is one of [`PROTOCOLS`](crate::exec::PROTOCOLS).
-    pub(crate) fn new(kind: Kind, protocol: &str, options: &ExecOptions) -> Self {
+    /// `agreed` names one of [`SPOKEN`](crate::exec::SPOKEN).
+    pub(crate) fn new(kind: Kind, agreed: Agreed, options: &ExecOptions) -> Self {
+        let (Agreed::WebSocket(protocol) | Agreed::Spdy(protocol)) = agreed;
+        let dialect = Dialect::of(protocol);
         Self {
             kind,
-            protocol: Protocol::of(protocol),
+            dialect,
             stdout: Wanted::of(options.stdout),
             stderr: Wanted::of(options.stderr),
+            streams: Role::expected(options, dialect.version),
         }
     }
 
@@ -63,17 +73,55 @@ impl Terms {
 
 /// Serves the session that `start` yields, until its process ends, the client leaves, or `stop`. In the last
 /// two cases the session is dropped, which ends an exec's process.
-pub(crate) async fn serve<F>(socket: Socket, terms: Terms, start: F, stop: CancellationToken)
+pub(crate) async fn serve<F>(link: Link, terms: Terms, start: F, stop: CancellationToken)
 where
     F: Future<Output = Result<Session, AccessError>>,
 {
-    let talk = |incoming, outbox| converse(incoming, outbox, terms, start, stop);
-    wire::drive(socket, talk).await;
+    let spdy = matches!(link, Link::Spdy(_));
+    wire::drive(link, async move |incoming, outbox| {
+        let met = if spdy {
+            stop.run_until_cancelled(meet(incoming, outbox, &terms)).await
+        } else {
+            let voice = Voice::Channels(terms.dialect.form);
+            Some(Ok((
+                Ear::Channels(incoming, terms.dialect),
+                Speaker { voice, outbox },
+            )))
+        };
+        match met {
+            Some(Ok((ear, speaker))) => Some(converse(ear, speaker, terms, start, stop).await),
+            Some(Err(incoming)) => Some(incoming),
+            None => None,
+        }
+    })
+    .await;
+}
+
+/// Waits for the streams of a SPDY client; where they do not come, it is told that this is the end.
+async fn meet(incoming: Incoming, outbox: Outbox, terms: &Terms) -> Result<(Ear, Speaker), Incoming> {
+    let encoder = match Encoder::new() {
+        Ok(encoder) => encoder,
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "cannot speak SPDY");
+            return Err(incoming);
+        }
+    };
+    let mut streams = Streams::new(incoming, outbox.clone(), encoder, terms.streams.clone());
+    match streams.opened().await {
+        Ok(heard) => {
+            let voice = Voice::Streams(heard);
+            Ok((Ear::Streams(Box::new(streams)), Speaker { voice, outbox }))
+        }
+        Err(error) => {
+            streams.send_away(&error).await;
+            Err(streams.into_incoming())
+        }
+    }
 }
 
 async fn converse<F>(
-    mut incoming: Incoming,
-    outbox: Outbox,
+    mut ear: Ear,
+    speaker: Speaker,
     terms: Terms,
     start: F,
     stop: CancellationToken,
@@ -84,25 +132,26 @@ where
     let (inlet, outlet) = inlet();
     let process = async {
         let last = match start.await {
-            Ok(session) => run(session, outlet, &outbox, &terms).await,
-            Err(refusal) => Ok(refused(&refusal)),
+            Ok(session) => run(session, outlet, &speaker, &terms).await?,
+            Err(refusal) => {
+                speaker.end(Channel::Stdout).await?;
+                speaker.end(Channel::Stderr).await?;
+                refused(&refusal)
+            }
         };
-        match last {
-            Ok(last) => tell(&outbox, &last).await,
-            Err(Gone) => Err(Gone),
-        }
+        tell(&speaker, &terms, &last).await
     };
     tokio::select! {
         told = process => if told.is_err() { debug!("client left before it was told how the process ended") },
         // Dropping the session ends its process: nobody is there to use it.
-        () = read(&mut incoming, terms.protocol, inlet) => debug!("client left a session"),
+        () = read(&mut ear, inlet) => debug!("client left a session"),
         // As above.
         () = stop.cancelled() => {
-            let told = timeout(LAST_WORD, tell(&outbox, &status::stopped())).await;
+            let told = timeout(LAST_WORD, tell(&speaker, &terms, &status::stopped())).await;
             debug!(told = matches!(told, Ok(Ok(()))), "session ended because the server stops");
         }
     }
-    incoming
+    ear.into_incoming()
 }
 
 fn refused(refusal: &AccessError) -> Status {
@@ -115,8 +164,8 @@ fn refused(refusal: &AccessError) -> Status {
     status::refused(refusal)
 }
 
-async fn run(session: Session, outlet: Outlet, outbox: &Outbox, terms: &Terms) -> Result<Status, Gone> {
-    outbox.send(terms.greeting().message(b"")).await?;
+async fn run(session: Session, outlet: Outlet, speaker: &Speaker, terms: &Terms) -> Result<Status, Gone> {
+    speaker.greet(terms.greeting()).await?;
     let Session {
         stdin,
         stdout,
@@ -125,7 +174,7 @@ async fn run(session: Session, outlet: Outlet, outbox: &Outbox, terms: &Terms) -
     } = session;
     let exited = CancellationToken::new();
     let sink = Sink {
-        outbox,
+        speaker,
         exited: &exited,
     };
     let outputs = async {
@@ -169,7 +218,13 @@ async fn wait(
     }
 }
 
-async fn tell(outbox: &Outbox, last: &Status) -> Result<(), Gone> {
-    let json = serde_json::to_vec(last).unwrap_or_else(|_| br#"{"status":"Failure"}"#.to_vec());
-    outbox.send(Channel::Error.message(&json)).await
+/// The last word: a Status, or for clients older than that its message, where there is something to complain of.
+async fn tell(speaker: &Speaker, terms: &Terms, last: &Status) -> Result<(), Gone> {
+    if terms.dialect.version >= Version::V4 {
+        let json = serde_json::to_vec(last).unwrap_or_else(|_| br#"{"status":"Failure"}"#.to_vec());
+        speaker.say(Channel::Error, &json).await?;
+    } else if let Some(message) = &last.message {
+        speaker.say(Channel::Error, message.as_bytes()).await?;
+    }
+    speaker.end(Channel::Error).await
 }

@@ -45,7 +45,7 @@ pub(crate) fn refused(error: &AccessError) -> Status {
     let (status, text) = (status_of(error), chain(error));
     let (reason, message) = match error {
         AccessError::PodNotFound { .. } | AccessError::ContainerNotFound { .. } => ("NotFound", text),
-        AccessError::NotReady { .. } => ("BadRequest", text),
+        AccessError::NotReady { .. } | AccessError::NoPrevious { .. } => ("BadRequest", text),
         AccessError::Unsupported { .. } => ("NotImplemented", text),
         AccessError::Failed { .. } => ("InternalError", internal(&text)),
     };

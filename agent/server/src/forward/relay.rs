@@ -1,8 +1,11 @@
-//! One forwarded connection: a TCP connection in the pod on one side, two streams on the other.
+//! One forwarded connection: a TCP connection in the pod on one side, two streams or channels on the other.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use futures::future::{Either, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -11,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::dial::dial;
-use super::spdy::{self, ResetReason, StreamId};
+use super::queue::Piece;
+use super::voice::Voice;
 use crate::access::PodNetwork;
 use crate::refusal::chain;
 use crate::wire::{Gone, Outbox};
@@ -19,17 +23,18 @@ use crate::wire::{Gone, Outbox};
 /// Bytes of one DATA frame at most.
 const PIECE: usize = 32 * 1024;
 
-/// A connection to make, and the streams it is for.
+/// How long a reader in the pod may hold up its client before its connection is reset.
+pub(crate) const STALL: Duration = Duration::from_secs(30);
+
+/// A connection to make, and whom it is for.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    /// The stream that carries the bytes.
-    pub(crate) data: StreamId,
-    /// The stream that carries what went wrong.
-    pub(crate) error: StreamId,
+    /// How the client is told.
+    pub(crate) voice: Voice,
     /// Port in the pod.
     pub(crate) port: u16,
     /// What the client sends; its end is the client's end of the connection.
-    pub(crate) from_client: mpsc::Receiver<Bytes>,
+    pub(crate) from_client: mpsc::Receiver<Piece>,
     /// The client has no more use for the connection.
     pub(crate) reset: CancellationToken,
 }
@@ -69,10 +74,10 @@ impl Relay {
                     port = self.port,
                     "forwarded connection broke"
                 );
-                to.send(spdy::reset(self.data, ResetReason::Internal)).await?;
+                to.send_any(self.voice.broken()).await?;
             }
         }
-        to.send(spdy::finish(self.error)).await
+        to.send_any(self.voice.end_of_failures()).await
     }
 
     async fn forward(&mut self, network: &PodNetwork, to: &Outbox) -> Result<(), Failure> {
@@ -81,8 +86,8 @@ impl Relay {
             Err(error) => {
                 let message = format!("error forwarding port {} to pod: {}", self.port, chain(&error));
                 debug!(port = self.port, "{message}");
-                to.send(spdy::data(self.error, message.as_bytes())).await?;
-                return Ok(to.send(spdy::finish(self.data)).await?);
+                to.send(self.voice.failure(&message)).await?;
+                return Ok(to.send_any(self.voice.end()).await?);
             }
         };
         self.copy(stream, to).await
@@ -90,36 +95,41 @@ impl Relay {
 
     async fn copy(&mut self, stream: TcpStream, to: &Outbox) -> Result<(), Failure> {
         let (from_pod, to_pod) = stream.into_split();
-        let up = upwards(self.data, &mut self.from_client, to_pod, to);
-        let down = downwards(self.data, from_pod, to);
-        futures::try_join!(up, down)?;
-        Ok(())
+        let up = upwards(self.voice, &mut self.from_client, to_pod, to);
+        let down = downwards(self.voice, from_pod, to);
+        match self.voice {
+            Voice::Streams { .. } => futures::try_join!(up, down).map(drop),
+            // A client of channels has no way to end its side: the pod's end is the connection's.
+            Voice::Channels { .. } => match select(pin!(down), pin!(up)).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right((fed, down)) => fed.and(down.await),
+            },
+        }
     }
 }
 
 /// From the client to the pod. What the pod has taken is given back to the client's window.
 async fn upwards(
-    stream: StreamId,
-    from: &mut mpsc::Receiver<Bytes>,
+    voice: Voice,
+    from: &mut mpsc::Receiver<Piece>,
     mut pod: OwnedWriteHalf,
     to: &Outbox,
 ) -> Result<(), Failure> {
-    while let Some(bytes) = from.recv().await {
-        pod.write_all(&bytes).await?;
-        let delta = u32::try_from(bytes.len()).unwrap_or_default();
-        to.send(spdy::window_update(stream, delta)).await?;
+    while let Some(piece) = from.recv().await {
+        pod.write_all(&piece.bytes).await?;
+        to.send_any(voice.taken(piece.bytes.len())).await?;
     }
     Ok(pod.shutdown().await?)
 }
 
 /// From the pod to the client.
-async fn downwards(stream: StreamId, mut pod: OwnedReadHalf, to: &Outbox) -> Result<(), Failure> {
+async fn downwards(voice: Voice, mut pod: OwnedReadHalf, to: &Outbox) -> Result<(), Failure> {
     let mut piece = BytesMut::with_capacity(PIECE);
     loop {
         piece.clear();
         if pod.read_buf(&mut piece).await? == 0 {
-            return Ok(to.send(spdy::finish(stream)).await?);
+            return Ok(to.send_any(voice.end()).await?);
         }
-        to.send(spdy::data(stream, &piece)).await?;
+        to.send(voice.data(&piece)).await?;
     }
 }

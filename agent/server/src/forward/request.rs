@@ -2,7 +2,7 @@
 //!
 //! Source: core/v1 `StreamType`, `PortHeader`, `PortForwardRequestIDHeader`; kubelet, `portforward/httpstream.go`.
 
-use super::spdy::{Headers, StreamId};
+use agent_streams::spdy::{Headers, StreamId};
 
 /// The two streams of a forwarded connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

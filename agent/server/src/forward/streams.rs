@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use agent_streams::spdy::StreamId;
 use tokio_util::sync::CancellationToken;
 
+use super::queue::{Inlet, queue};
 use super::relay::Relay;
 use super::request::{Role, StreamRequest};
-use super::spdy::StreamId;
+use super::voice::Voice;
 
 /// Streams at a time; a browser at work has some dozens.
 const MAX_STREAMS: usize = 512;
 
-/// Pieces a connection's slow reader in the pod may be behind. client-go knows no windows, so its streams are
-/// held back by not reading the tunnel: all of them, by the slowest.
-const QUEUE: usize = 32;
-
-/// Where the client's bytes of a data stream go.
+/// An open data stream.
 #[derive(Debug, Clone)]
-struct Inlet {
+struct Open {
     /// `None` after the client's end.
-    queue: Option<mpsc::Sender<Bytes>>,
+    inlet: Option<Inlet>,
     reset: CancellationToken,
 }
 
@@ -48,7 +44,7 @@ pub(crate) enum Refused {
 pub(crate) struct Streams {
     last: StreamId,
     /// `None` for error streams, on which clients have nothing to say.
-    open: BTreeMap<StreamId, Option<Inlet>>,
+    open: BTreeMap<StreamId, Option<Open>>,
     waiting: BTreeMap<String, Half>,
 }
 
@@ -84,14 +80,11 @@ impl Streams {
         match (wanted.role, other) {
             (Role::Error, Some(Half::Data(relay))) => {
                 self.open.insert(stream, None);
-                Ok(Some(Relay {
-                    error: stream,
-                    ..relay
-                }))
+                Ok(Some(paired(relay, stream)))
             }
             (Role::Data, Some(Half::Error(error))) => {
                 let relay = self.connection(stream, wanted.port);
-                Ok(Some(Relay { error, ..relay }))
+                Ok(Some(paired(relay, error)))
             }
             (Role::Error, None) => {
                 self.open.insert(stream, None);
@@ -110,17 +103,17 @@ impl Streams {
         }
     }
 
+    /// A connection whose error stream is yet to be told.
     fn connection(&mut self, data: StreamId, port: u16) -> Relay {
-        let (queue, from_client) = mpsc::channel(QUEUE);
+        let (inlet, from_client) = queue();
         let reset = CancellationToken::new();
-        let inlet = Inlet {
-            queue: Some(queue),
+        let open = Open {
+            inlet: Some(inlet),
             reset: reset.clone(),
         };
-        self.open.insert(data, Some(inlet));
+        self.open.insert(data, Some(open));
         Relay {
-            data,
-            error: 0,
+            voice: Voice::Streams { data, error: 0 },
             port,
             from_client,
             reset,
@@ -128,25 +121,25 @@ impl Streams {
     }
 
     /// Where bytes of `stream` go; `None` where they are of no use any more.
-    pub(crate) fn queue(&self, stream: StreamId) -> Option<mpsc::Sender<Bytes>> {
-        self.open.get(&stream)?.as_ref()?.queue.clone()
+    pub(crate) fn inlet(&self, stream: StreamId) -> Option<Inlet> {
+        self.open.get(&stream)?.as_ref()?.inlet.clone()
     }
 
     /// The client has ended its direction of `stream`.
     pub(crate) fn finish(&mut self, stream: StreamId) {
-        if let Some(Some(inlet)) = self.open.get_mut(&stream) {
-            inlet.queue = None;
+        if let Some(Some(open)) = self.open.get_mut(&stream) {
+            open.inlet = None;
         }
     }
 
     /// `stream` is no more, both ways.
     pub(crate) fn reset(&mut self, stream: StreamId) {
-        if let Some(Some(inlet)) = self.open.remove(&stream) {
-            inlet.reset.cancel();
+        if let Some(Some(open)) = self.open.remove(&stream) {
+            open.reset.cancel();
         }
         self.waiting.retain(|_, half| match half {
             Half::Error(waiting) => *waiting != stream,
-            Half::Data(relay) => relay.data != stream,
+            Half::Data(relay) => !matches!(relay.voice, Voice::Streams { data, .. } if data == stream),
         });
     }
 
@@ -156,4 +149,13 @@ impl Streams {
             self.open.remove(&stream);
         }
     }
+}
+
+/// The connection with its error stream.
+fn paired(relay: Relay, error: StreamId) -> Relay {
+    let voice = match relay.voice {
+        Voice::Streams { data, .. } => Voice::Streams { data, error },
+        channels @ Voice::Channels { .. } => channels,
+    };
+    Relay { voice, ..relay }
 }

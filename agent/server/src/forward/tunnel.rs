@@ -1,33 +1,23 @@
 //! The tunnel: reads the client's frames and hands each to the stream it is for.
 
-use std::ops::ControlFlow;
-use std::time::Duration;
-
+use agent_streams::spdy::{self, Decoder, Encoder, Frame, Headers, ResetReason, SpdyError, StreamId};
 use bytes::Bytes;
-use futures::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::relay::Relay;
+use super::relay::{Relay, STALL};
 use super::request::StreamRequest;
-use super::spdy::{self, Decoder, Encoder, Frame, Headers, ResetReason, SpdyError, StreamId};
 use super::streams::{Refused, Streams};
+use super::voice::Voice;
 use crate::access::PodNetwork;
-use crate::wire::{self, Gone, Incoming, Outbox, Socket};
-
-/// The subprotocol, as client-go names it.
-pub(crate) const PROTOCOLS: [&str; 1] = ["SPDY/3.1+portforward.k8s.io"];
-
-/// How long a reader in the pod may hold up the whole tunnel before its connection is reset.
-const STALL: Duration = Duration::from_secs(30);
+use crate::wire::{self, Gone, Incoming, Link, Outbox};
 
 /// Forwards connections into `network` until the client leaves or `stop`.
-pub(crate) async fn serve(socket: Socket, network: PodNetwork, stop: CancellationToken) {
-    wire::drive(socket, |incoming, outbox| {
-        converse(incoming, outbox, network, stop)
+pub(crate) async fn serve(link: Link, network: PodNetwork, stop: CancellationToken) {
+    wire::drive(link, async move |incoming, outbox| {
+        Some(converse(incoming, outbox, network, stop).await)
     })
     .await;
 }
@@ -98,11 +88,11 @@ impl Tunnel {
                     self.streams.forget(streams);
                 },
                 // Cancel-safe: the next message stays in the socket until it is returned.
-                message = incoming.next() => match read(message) {
-                    ControlFlow::Break(()) => return Ok(()),
-                    ControlFlow::Continue(bytes) => {
+                piece = incoming.next() => match piece {
+                    None => return Ok(()),
+                    Some(bytes) => {
                         decoder.feed(&bytes);
-                        while let Some(frame) = decoder.next()? {
+                        while let Some(frame) = decoder.next_frame()? {
                             self.take(frame).await?;
                         }
                     }
@@ -163,7 +153,10 @@ impl Tunnel {
     fn start(&mut self, relay: Relay) {
         let (network, outbox) = (self.network.clone(), self.outbox.clone());
         self.connections.spawn(async move {
-            let streams = [relay.data, relay.error];
+            let streams = match relay.voice {
+                Voice::Streams { data, error } => [data, error],
+                Voice::Channels { .. } => [0; 2],
+            };
             if relay.run(&network, &outbox).await.is_err() {
                 debug!("port-forward client left a connection");
             }
@@ -172,9 +165,9 @@ impl Tunnel {
     }
 
     async fn data(&mut self, stream: StreamId, fin: bool, bytes: Bytes) -> Result<(), TunnelError> {
-        if let Some(queue) = self.streams.queue(stream)
+        if let Some(inlet) = self.streams.inlet(stream)
             && !bytes.is_empty()
-            && timeout(STALL, queue.send(bytes)).await.is_err()
+            && timeout(STALL, inlet.put(bytes)).await.is_err()
         {
             debug!(stream, "nobody reads a forwarded connection; reset");
             self.streams.reset(stream);
@@ -186,16 +179,5 @@ impl Tunnel {
             self.streams.finish(stream);
         }
         Ok(())
-    }
-}
-
-/// The bytes of a message; ends with the client.
-fn read(message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> ControlFlow<(), Bytes> {
-    match message {
-        Some(Ok(Message::Binary(bytes))) => ControlFlow::Continue(bytes),
-        Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-            ControlFlow::Continue(Bytes::new())
-        }
-        Some(Ok(Message::Close(_)) | Err(_)) | None => ControlFlow::Break(()),
     }
 }

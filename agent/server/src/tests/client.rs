@@ -8,6 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -134,12 +135,42 @@ impl Endpoint {
         self.get_as(Some(API_SERVER), path).await
     }
 
+    /// Asks for SPDY as the API server, with the headers of a client; the answer where it is no upgrade.
+    pub(super) async fn open_spdy(
+        &mut self,
+        path: &str,
+        protocols: &[&str],
+    ) -> Result<(String, Upgraded), Response<Incoming>> {
+        let stream = TokioIo::new(self.connect(Some(API_SERVER)).await);
+        let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+        self.tasks
+            .spawn(async move { drop(connection.with_upgrades().await) });
+        let mut request = Request::post(path)
+            .header("host", "node")
+            .header("connection", "Upgrade")
+            .header("upgrade", "SPDY/3.1");
+        for protocol in protocols {
+            request = request.header("x-stream-protocol-version", *protocol);
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(response);
+        }
+        assert_eq!(response.headers()["upgrade"], "SPDY/3.1");
+        let protocol = response.headers()["x-stream-protocol-version"].to_str().unwrap();
+        let protocol = protocol.to_owned();
+        Ok((protocol, hyper::upgrade::on(response).await.unwrap()))
+    }
+
     /// Opens a WebSocket as the API server.
     pub(super) async fn open(&self, path: &str, protocol: &str) -> Result<WebSocket, (StatusCode, String)> {
         use tokio_tungstenite::tungstenite::Error;
         let mut request = format!("wss://node{path}").into_client_request().unwrap();
-        let offer = protocol.parse().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", offer);
+        if !protocol.is_empty() {
+            let offer = protocol.parse().unwrap();
+            request.headers_mut().insert("sec-websocket-protocol", offer);
+        }
         let stream = self.connect(Some(API_SERVER)).await;
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(socket),

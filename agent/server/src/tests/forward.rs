@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::client::Endpoint;
 use super::spdy_client::SpdyClient;
-use crate::forward::spdy::{Frame, Headers};
+use agent_streams::spdy::{Frame, Headers};
 
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 

@@ -2,9 +2,11 @@
 
 mod callers;
 mod client;
+mod dialects;
 mod forward;
 mod logs;
 mod process;
 mod session;
 mod spdy_client;
+mod spdy_session;
 mod twin;

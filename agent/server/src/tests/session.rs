@@ -236,5 +236,5 @@ async fn a_request_that_makes_no_sense_is_refused_before_the_upgrade() {
     );
     let path = "/exec/default/web/app?command=cat&output=1";
     let (status, text) = endpoint.open(path, "v9.channel.k8s.io").await.unwrap_err();
-    assert!(status == 400 && text.contains("server accepts"), "{text}");
+    assert!(status == 403 && text.contains("server accepts"), "{text}");
 }

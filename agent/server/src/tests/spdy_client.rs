@@ -1,11 +1,14 @@
-//! A port-forward client: client-go's `handleConnection`, with the frames of the server's own code.
+//! A SPDY client: client-go's `handleConnection` and its exec, with the frames of the server's own code.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client::WebSocket;
-use crate::forward::spdy::{Decoder, Encoder, Frame, Headers, StreamId};
+use agent_streams::spdy::{Decoder, Encoder, Frame, Headers, StreamId};
 
 /// What came on a stream, or everything else.
 #[derive(Debug, Default)]
@@ -14,8 +17,14 @@ pub(super) struct Received {
     pub(super) fin: bool,
 }
 
+/// Beneath the frames.
+enum Wire {
+    WebSocket(Box<WebSocket>),
+    Bytes(TokioIo<Upgraded>),
+}
+
 pub(super) struct SpdyClient {
-    socket: WebSocket,
+    wire: Wire,
     encoder: Encoder,
     decoder: Decoder,
     next: StreamId,
@@ -25,8 +34,17 @@ pub(super) struct SpdyClient {
 
 impl SpdyClient {
     pub(super) fn new(socket: WebSocket) -> Self {
+        Self::over(Wire::WebSocket(Box::new(socket)))
+    }
+
+    /// Without a WebSocket.
+    pub(super) fn plain(io: Upgraded) -> Self {
+        Self::over(Wire::Bytes(TokioIo::new(io)))
+    }
+
+    fn over(wire: Wire) -> Self {
         Self {
-            socket,
+            wire,
             encoder: Encoder::new().unwrap(),
             decoder: Decoder::new(),
             next: 1,
@@ -36,11 +54,20 @@ impl SpdyClient {
 
     /// Sends a frame, cut in two to show that messages are no frames.
     pub(super) async fn send(&mut self, frame: Frame) {
-        let mut bytes = self.encoder.encode(&frame);
+        let bytes = self.encoder.encode(&frame).unwrap();
+        self.send_raw(bytes).await.unwrap();
+    }
+
+    /// Sends any bytes.
+    pub(super) async fn send_raw(&mut self, mut bytes: Bytes) -> Option<()> {
         let first = bytes.split_to(bytes.len() / 2);
         for part in [first, bytes] {
-            self.socket.send(Message::Binary(part)).await.unwrap();
+            match &mut self.wire {
+                Wire::WebSocket(socket) => socket.send(Message::Binary(part)).await.ok()?,
+                Wire::Bytes(io) => io.write_all(&part).await.ok()?,
+            }
         }
+        Some(())
     }
 
     pub(super) async fn data(&mut self, stream: StreamId, bytes: &[u8], fin: bool) {
@@ -50,23 +77,41 @@ impl SpdyClient {
 
     pub(super) async fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some(frame) = self.decoder.next().unwrap() {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
                 return Some(frame);
             }
-            match self.socket.next().await?.ok()? {
-                Message::Binary(bytes) => self.decoder.feed(&bytes),
-                Message::Close(_) => return None,
-                _ => {}
+            match &mut self.wire {
+                Wire::WebSocket(socket) => match socket.next().await?.ok()? {
+                    Message::Binary(bytes) => self.decoder.feed(&bytes),
+                    Message::Close(_) => return None,
+                    _ => {}
+                },
+                Wire::Bytes(io) => {
+                    let mut bytes = BytesMut::new();
+                    if io.read_buf(&mut bytes).await.ok()? == 0 {
+                        return None;
+                    }
+                    self.decoder.feed(&bytes);
+                }
             }
         }
     }
 
+    /// Opens a stream of exec or attach, whose only header is its type.
+    pub(super) async fn stream(&mut self, role: &str) -> Result<StreamId, Frame> {
+        self.syn(Headers::from([("streamtype", role)])).await
+    }
+
     /// Opens one stream and waits for its reply, as client-go does; the frame that came instead otherwise.
     pub(super) async fn open(&mut self, role: &str, port: u16, request: &str) -> Result<StreamId, Frame> {
-        let stream = self.next;
-        self.next += 2;
         let port = port.to_string();
         let headers = Headers::from([("streamtype", role), ("port", &port), ("requestid", request)]);
+        self.syn(headers).await
+    }
+
+    async fn syn(&mut self, headers: Headers) -> Result<StreamId, Frame> {
+        let stream = self.next;
+        self.next += 2;
         let fin = false;
         self.send(Frame::SynStream { stream, fin, headers }).await;
         match self.next().await.unwrap() {

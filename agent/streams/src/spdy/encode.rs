@@ -2,15 +2,13 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-#[cfg(test)]
-use super::Frame;
 use super::headers::Deflater;
-use super::{FLAG_FIN, Headers, ResetReason, SpdyError, StreamId, VERSION, kind};
+use super::{FLAG_FIN, Frame, Headers, ResetReason, SpdyError, StreamId, VERSION, kind};
 
 /// Writes the frames that carry headers. These depend on all before them, so there is one encoder, and its
 /// frames are sent in the order they were made. Every other frame is a free function.
 #[derive(Debug)]
-pub(crate) struct Encoder(Deflater);
+pub struct Encoder(Deflater);
 
 impl Encoder {
     /// For a new connection.
@@ -18,7 +16,7 @@ impl Encoder {
     /// # Errors
     ///
     /// Where the compression cannot be set up.
-    pub(crate) fn new() -> Result<Self, SpdyError> {
+    pub fn new() -> Result<Self, SpdyError> {
         Deflater::new().map(Self)
     }
 
@@ -27,7 +25,7 @@ impl Encoder {
     /// # Errors
     ///
     /// Where the headers cannot be compressed.
-    pub(crate) fn syn_reply(&mut self, stream: StreamId, headers: &Headers) -> Result<Bytes, SpdyError> {
+    pub fn syn_reply(&mut self, stream: StreamId, headers: &Headers) -> Result<Bytes, SpdyError> {
         let block = self.0.deflate(headers)?;
         Ok(control(kind::SYN_REPLY, 0, &[&stream.to_be_bytes(), &block]))
     }
@@ -37,13 +35,7 @@ impl Encoder {
     /// # Errors
     ///
     /// Where the headers cannot be compressed.
-    #[cfg(test)]
-    pub(crate) fn syn_stream(
-        &mut self,
-        stream: StreamId,
-        fin: bool,
-        headers: &Headers,
-    ) -> Result<Bytes, SpdyError> {
+    pub fn syn_stream(&mut self, stream: StreamId, fin: bool, headers: &Headers) -> Result<Bytes, SpdyError> {
         let block = self.0.deflate(headers)?;
         let flags = if fin { FLAG_FIN } else { 0 };
         // No associated stream, highest priority, no credential.
@@ -55,12 +47,15 @@ impl Encoder {
         ))
     }
 
-    /// Any frame, for tests.
-    #[cfg(test)]
-    pub(crate) fn encode(&mut self, frame: &Frame) -> Bytes {
-        match frame {
-            Frame::SynStream { stream, fin, headers } => self.syn_stream(*stream, *fin, headers).unwrap(),
-            Frame::SynReply { stream, headers } => self.syn_reply(*stream, headers).unwrap(),
+    /// Any frame.
+    ///
+    /// # Errors
+    ///
+    /// Where the headers cannot be compressed.
+    pub fn encode(&mut self, frame: &Frame) -> Result<Bytes, SpdyError> {
+        Ok(match frame {
+            Frame::SynStream { stream, fin, headers } => self.syn_stream(*stream, *fin, headers)?,
+            Frame::SynReply { stream, headers } => self.syn_reply(*stream, headers)?,
             Frame::RstStream { stream, reason } => control(
                 kind::RST_STREAM,
                 0,
@@ -69,33 +64,30 @@ impl Encoder {
             Frame::Ping(id) => ping(*id),
             Frame::GoAway { last, status } => go_away(*last, *status),
             Frame::WindowUpdate { stream, delta } => window_update(*stream, *delta),
-            Frame::Data {
-                stream,
-                fin: true,
-                bytes,
-            } if bytes.is_empty() => finish(*stream),
             Frame::Data { stream, fin, bytes } => {
-                let mut frame = BytesMut::from(data(*stream, bytes));
-                frame[4] = u8::from(*fin);
-                frame.freeze()
+                let flags = if *fin { FLAG_FIN } else { 0 };
+                framed(*stream, flags, &[bytes])
             }
             Frame::Other(kind) => control(*kind, 0, &[]),
-        }
+        })
     }
 }
 
 /// DATA, §2.2.2.
-pub(crate) fn data(stream: StreamId, bytes: &[u8]) -> Bytes {
+#[must_use]
+pub fn data(stream: StreamId, bytes: &[u8]) -> Bytes {
     framed(stream, 0, &[bytes])
 }
 
 /// An empty DATA that ends our direction of `stream`.
-pub(crate) fn finish(stream: StreamId) -> Bytes {
+#[must_use]
+pub fn finish(stream: StreamId) -> Bytes {
     framed(stream, FLAG_FIN, &[])
 }
 
 /// RST_STREAM, §2.6.3.
-pub(crate) fn reset(stream: StreamId, reason: ResetReason) -> Bytes {
+#[must_use]
+pub fn reset(stream: StreamId, reason: ResetReason) -> Bytes {
     control(
         kind::RST_STREAM,
         0,
@@ -104,17 +96,20 @@ pub(crate) fn reset(stream: StreamId, reason: ResetReason) -> Bytes {
 }
 
 /// PING, §2.6.5.
-pub(crate) fn ping(id: u32) -> Bytes {
+#[must_use]
+pub fn ping(id: u32) -> Bytes {
     control(kind::PING, 0, &[&id.to_be_bytes()])
 }
 
 /// GOAWAY, §2.6.6; `status` 0 is a regular end, 1 a protocol error.
-pub(crate) fn go_away(last: StreamId, status: u32) -> Bytes {
+#[must_use]
+pub fn go_away(last: StreamId, status: u32) -> Bytes {
     control(kind::GOAWAY, 0, &[&last.to_be_bytes(), &status.to_be_bytes()])
 }
 
 /// WINDOW_UPDATE, §2.6.8.
-pub(crate) fn window_update(stream: StreamId, delta: u32) -> Bytes {
+#[must_use]
+pub fn window_update(stream: StreamId, delta: u32) -> Bytes {
     control(
         kind::WINDOW_UPDATE,
         0,

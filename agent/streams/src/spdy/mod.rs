@@ -11,9 +11,9 @@ mod tests;
 
 use bytes::Bytes;
 
-pub(crate) use decode::Decoder;
-pub(crate) use encode::{Encoder, data, finish, go_away, ping, reset, window_update};
-pub(crate) use headers::Headers;
+pub use decode::Decoder;
+pub use encode::{Encoder, data, finish, go_away, ping, reset, window_update};
+pub use headers::Headers;
 
 /// The version in every control frame; 3.1 differs from 3 in flow control only.
 const VERSION: u16 = 3;
@@ -25,7 +25,7 @@ const MAX_FRAME: usize = 1024 * 1024;
 const FLAG_FIN: u8 = 1;
 
 /// Number of a stream: odd where the client opened it.
-pub(crate) type StreamId = u32;
+pub type StreamId = u32;
 
 /// Numbers of the control frames, §2.6.
 mod kind {
@@ -40,7 +40,7 @@ mod kind {
 
 /// Why a stream is reset, §2.6.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResetReason {
+pub enum ResetReason {
     /// The stream breaks a rule.
     Protocol = 1,
     /// It was not taken on.
@@ -53,7 +53,7 @@ pub(crate) enum ResetReason {
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Frame {
+pub enum Frame {
     /// Opens a stream.
     SynStream {
         /// Its number.
@@ -108,7 +108,7 @@ pub(crate) enum Frame {
 
 /// Why a peer's bytes are no SPDY; the connection cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SpdyError {
+pub enum SpdyError {
     /// Not version 3.
     #[error("read a SPDY frame: version {0} instead of {VERSION}")]
     Version(u16),

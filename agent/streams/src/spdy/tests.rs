@@ -5,7 +5,7 @@ use super::*;
 
 fn decode_all(decoder: &mut Decoder, bytes: &[u8]) -> Vec<Frame> {
     decoder.feed(bytes);
-    std::iter::from_fn(|| decoder.next().unwrap()).collect()
+    std::iter::from_fn(|| decoder.next_frame().unwrap()).collect()
 }
 
 /// SYN_STREAM of stream 1 with `port: 80`, `requestid: 0`, `streamtype: error`, made by Python's zlib, which
@@ -49,10 +49,13 @@ fn frames_are_laid_out_as_the_draft_draws_them() {
 fn another_version_and_a_frame_too_large_are_refused() {
     let mut decoder = Decoder::new();
     decoder.feed(b"\x80\x02\0\x06\0\0\0\x04\0\0\0\x01");
-    assert!(matches!(decoder.next(), Err(SpdyError::Version(2))));
+    assert!(matches!(decoder.next_frame(), Err(SpdyError::Version(2))));
     let mut decoder = Decoder::new();
     decoder.feed(b"\0\0\0\x01\0\xff\xff\xff");
-    assert!(matches!(decoder.next(), Err(SpdyError::TooLarge(0xff_ffff))));
+    assert!(matches!(
+        decoder.next_frame(),
+        Err(SpdyError::TooLarge(0xff_ffff))
+    ));
 }
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
@@ -88,7 +91,7 @@ proptest! {
     #[test]
     fn frames_survive_the_wire_however_it_is_cut(frames in frames(), piece in 1_usize..64) {
         let mut encoder = Encoder::new().unwrap();
-        let wire: Vec<u8> = frames.iter().flat_map(|frame| encoder.encode(frame)).collect();
+        let wire: Vec<u8> = frames.iter().flat_map(|frame| encoder.encode(frame).unwrap()).collect();
         let mut decoder = Decoder::new();
         let read: Vec<Frame> = wire.chunks(piece).flat_map(|bytes| decode_all(&mut decoder, bytes)).collect();
         prop_assert_eq!(read, frames);
@@ -101,6 +104,6 @@ proptest! {
         }
         let mut decoder = Decoder::new();
         decoder.feed(&wire);
-        while let Ok(Some(_)) = decoder.next() {}
+        while let Ok(Some(_)) = decoder.next_frame() {}
     }
 }

@@ -18,11 +18,12 @@ const STEP: usize = 4096;
 
 /// The headers of a frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Headers(BTreeMap<String, String>);
+pub struct Headers(BTreeMap<String, String>);
 
 impl Headers {
     /// The value of `name`, which is lower case.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 

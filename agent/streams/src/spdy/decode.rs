@@ -13,14 +13,21 @@ const CONTROL: u32 = 1 << 31;
 
 /// Reads a peer's frames from pieces of any size.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     buffer: BytesMut,
     inflater: Inflater,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
     /// For a new connection.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             buffer: BytesMut::new(),
             inflater: Inflater::new(),
@@ -28,7 +35,7 @@ impl Decoder {
     }
 
     /// Takes what came.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -37,7 +44,7 @@ impl Decoder {
     /// # Errors
     ///
     /// What is not SPDY; the connection is then of no further use.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>, SpdyError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, SpdyError> {
         let Some(mut head) = self.buffer.get(..HEAD) else {
             return Ok(None);
         };
