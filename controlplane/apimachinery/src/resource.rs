@@ -115,7 +115,7 @@ pub enum Role {
     Eviction,
     /// Issues a token for a service account.
     Token,
-    /// Answered by the pod's node: `log`, `exec`, `attach`, `portforward`.
+    /// Answered by others: `log`, `exec`, `attach` and `portforward` by a pod's node, `proxy` by what it leads to.
     Connect,
 }
 

@@ -18,6 +18,7 @@ use crate::auth::review;
 use crate::call::Call;
 use crate::front::info::{Info, Target};
 use crate::node;
+use crate::proxy;
 use crate::read::select::Selection;
 use crate::read::{list, watch, websocket};
 use crate::reply::{self, Reply};
@@ -83,7 +84,10 @@ async fn handle(call: Call, path: &ResourcePath, verb: Verb, request: Request) -
                     verb.as_str(),
                 ));
             }
-            part(call, subresource.role, name, verb, request).await
+            match &path.proxied {
+                Some(rest) => proxy::connect(call, rest, request).await,
+                None => part(call, subresource.role, name, verb, request).await,
+            }
         }
     }
 }
@@ -129,17 +133,32 @@ fn manager(query: &Query, request: &Request) -> String {
 /// Logs and streams are no objects; whatever their clients accept is fine.
 fn connect_takes_anything(path: &ResourcePath, error: ApiError) -> Result<accept::Accepted, ApiError> {
     match path.subresource.as_deref() {
-        Some("log" | "exec" | "attach" | "portforward") => Ok(accept::Accepted::default()),
+        Some("log" | "exec" | "attach" | "portforward" | "proxy") => Ok(accept::Accepted::default()),
         _ => Err(error),
     }
 }
 
-/// Running something in a pod needs `create`, whatever the HTTP method.
+/// Running something in a pod needs `create`, whatever the HTTP method, also by way of its node's agent.
 fn authorization_verb(path: &ResourcePath, verb: Verb) -> &'static str {
-    match path.subresource.as_deref() {
-        Some("exec" | "attach" | "portforward" | "proxy") => Verb::Create.as_str(),
-        _ => verb.as_str(),
+    let runs = match (path.subresource.as_deref(), &path.proxied) {
+        (Some("exec" | "attach" | "portforward"), _) => true,
+        (_, Some(proxied)) => path.plural == "nodes" && runs_something(proxied),
+        _ => false,
+    };
+    if runs {
+        Verb::Create.as_str()
+    } else {
+        verb.as_str()
     }
+}
+
+/// Whether an agent may take a path for one that runs something; what hides behind percent signs is taken for that.
+fn runs_something(path: &str) -> bool {
+    let running = ["exec", "attach", "portforward", "run", "cri"];
+    path.contains('%')
+        || path
+            .split('/')
+            .any(|segment| running.iter().any(|word| segment.eq_ignore_ascii_case(word)))
 }
 
 /// Whether the path names a namespace exactly where the resource wants one; reads of collections may

@@ -24,6 +24,7 @@ mod in_process;
 mod measure;
 mod meta_api;
 mod node;
+mod proxy;
 mod read;
 mod reply;
 mod request;

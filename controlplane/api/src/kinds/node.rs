@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::cells::or_none;
-use super::define::{age, field, kind, name, text};
+use super::define::{age, body, field, kind, name, text};
+use super::pod::PROXY;
 use crate::field::FieldError;
 use crate::meta;
 use crate::read;
-use crate::resource::{Column, Resource, SelectableField};
+use crate::resource::{Column, Resource, Role, SelectableField};
 use crate::strategy::{Context, Strategy, keep};
 use crate::validate::node;
 
@@ -22,6 +23,7 @@ pub(super) fn resource() -> Resource {
         .cluster_wide()
         .short(&["no"])
         .with_status()
+        .with_subresource("proxy", Role::Connect, &PROXY, body("", "v1", "NodeProxyOptions"))
         .shown_by(columns())
         .selected_by(vec![SelectableField::computed("spec.unschedulable", |node| {
             read::flag(node, "spec.unschedulable").to_string()

@@ -22,6 +22,8 @@ use crate::validate::pod;
 
 /// What can be done with a part of a pod that is updated by itself.
 const PART: [Verb; 3] = [Verb::Get, Verb::Patch, Verb::Update];
+/// What a proxy hands on.
+pub(super) const PROXY: [Verb; 5] = [Verb::Create, Verb::Delete, Verb::Get, Verb::Patch, Verb::Update];
 const STREAM: [Verb; 2] = [Verb::Create, Verb::Get];
 
 pub(super) fn resource() -> Resource {
@@ -51,6 +53,7 @@ pub(super) fn resource() -> Resource {
     let resource = connect(resource, "exec", "PodExecOptions");
     let resource = connect(resource, "attach", "PodAttachOptions");
     connect(resource, "portforward", "PodPortForwardOptions")
+        .with_subresource("proxy", Role::Connect, &PROXY, body("", "v1", "PodProxyOptions"))
         .shown_by(columns::columns())
         .selected_by(selectable())
         .ruled_by(Rules)

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::cells::{NONE, map_selector, or_none};
-use super::define::{age, field, kind, name, text};
+use super::define::{age, body, field, kind, name, text};
+use super::pod::PROXY;
 use crate::field::FieldError;
 use crate::names::{self, NameCheck};
 use crate::read;
-use crate::resource::{Resource, SelectableField};
+use crate::resource::{Resource, Role, SelectableField};
 use crate::strategy::Strategy;
 use crate::validate::service;
 
@@ -20,6 +21,12 @@ pub(super) fn resource() -> Resource {
         .in_category("all")
         .showing_deleted()
         .with_status()
+        .with_subresource(
+            "proxy",
+            Role::Connect,
+            &PROXY,
+            body("", "v1", "ServiceProxyOptions"),
+        )
         .shown_by(vec![
             name(),
             field("Type", "spec.type", "type determines how the Service is exposed."),

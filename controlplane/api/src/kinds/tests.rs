@@ -119,7 +119,7 @@ fn names_of_kinds_are_unique_and_complete() {
     };
     assert_eq!(
         names("", "pods"),
-        "status binding eviction log ephemeralcontainers resize exec attach portforward"
+        "status binding eviction log ephemeralcontainers resize exec attach portforward proxy"
     );
     assert_eq!(names("", "namespaces"), "status finalize");
     assert_eq!(names("apps", "deployments"), "status scale");

@@ -11,6 +11,7 @@ use http::header::AUTHORIZATION;
 use serde_json::Value;
 
 use crate::auth::account_token::{self, ISSUER, TokenError};
+use crate::auth::websocket_token;
 use crate::server::{Inner, Request};
 
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
@@ -45,7 +46,7 @@ pub(crate) fn anonymous() -> UserInfo {
     }
 }
 
-fn user(server: &Inner, request: &Request) -> Option<UserInfo> {
+fn user(server: &Inner, request: &mut Request) -> Option<UserInfo> {
     if let Some(header) = request.headers().get(AUTHORIZATION) {
         let text = header.to_str().ok()?;
         let (scheme, token) = text.split_once(' ')?;
@@ -53,6 +54,10 @@ fn user(server: &Inner, request: &Request) -> Option<UserInfo> {
             return None;
         }
         let (user, _) = by_token(server, token.trim(), &[ISSUER.to_owned()]).ok()?;
+        return Some(user);
+    }
+    if let Some(token) = websocket_token::take(request.headers_mut()) {
+        let (user, _) = by_token(server, &token, &[ISSUER.to_owned()]).ok()?;
         return Some(user);
     }
     request

@@ -7,3 +7,4 @@ pub(crate) mod node;
 pub(crate) mod pod_network;
 pub(crate) mod restrict;
 pub(crate) mod review;
+mod websocket_token;

@@ -122,6 +122,7 @@ fn access(call: &Call, object: &Value, kind: &str) -> Result<Value, ApiError> {
             name: given("name"),
             subresource: given("subresource"),
             watch: false,
+            proxied: None,
         };
         let verb = text(found, "verb");
         let selector = part(found, "fieldSelector");

@@ -129,10 +129,11 @@ fn small(method: &Method) -> &'static str {
     }
 }
 
-/// What a method asks of a resource; upstream routes no HEAD and no OPTIONS to resources.
+/// What a method asks of a resource; upstream routes HEAD and OPTIONS to proxies only.
 fn verb(method: &Method, path: &ResourcePath, query: &Query) -> Option<Verb> {
     Some(match (method.as_str(), &path.name) {
         ("GET", Some(_)) => Verb::Get,
+        ("HEAD" | "OPTIONS", Some(_)) if path.proxied.is_some() => Verb::Get,
         ("GET", None) if query.flag("watch").unwrap_or(false) => Verb::Watch,
         ("GET", None) => Verb::List,
         ("POST", _) => Verb::Create,

@@ -1,8 +1,9 @@
 //! Logs, exec, attach and port-forward: handed on to the agent of the pod's node.
 
 pub(crate) mod client;
-mod target;
-mod tunnel;
+mod log_options;
+pub(crate) mod target;
+pub(crate) mod tunnel;
 
 use controlplane_api::ApiError;
 
@@ -14,8 +15,11 @@ use crate::server::Request;
 ///
 /// # Errors
 ///
-/// 400 where pod or container cannot be streamed from, 404, 503 where the node does not answer.
+/// 400 where pod or container cannot be streamed from, 422 for what a log cannot be asked, 404, 503 where the node does not answer.
 pub(crate) async fn connect(call: Call, subresource: &str, request: Request) -> Reply {
+    if subresource == "log" {
+        log_options::check(call.name(), &call.query)?;
+    }
     let nodes = call.server.nodes.as_ref();
     let nodes =
         nodes.ok_or_else(|| ApiError::service_unavailable("this server has no way to reach nodes"))?;

@@ -118,7 +118,11 @@ fn container<'a>(call: &'a Call, pod: &'a Value) -> Result<&'a str, ApiError> {
 }
 
 /// Address and port of a node's agent, from its status.
-fn endpoint(call: &Call, node: &str) -> Result<(IpAddr, u16), ApiError> {
+///
+/// # Errors
+///
+/// 404 without the node, 503 where it has not told its address.
+pub(crate) fn endpoint(call: &Call, node: &str) -> Result<(IpAddr, u16), ApiError> {
     let missing = || ApiError::not_found("", "nodes", node);
     let key = Key::parse(&format!("{}nodes/{node}", Key::ROOT)).map_err(|_| missing())?;
     let entry = call.store().get(&key).ok_or_else(missing)?;
@@ -158,6 +162,7 @@ fn translated(subresource: &str, query: &Query) -> String {
             (true, "stdin") => "input",
             (true, "stdout") => "output",
             (true, "stderr") => "error",
+            (false, "ports") => "port",
             (_, name) => name,
         };
         let value = match (streams, value.as_str()) {

@@ -38,7 +38,7 @@ pub(crate) async fn hand_on(
     target: &Target,
     mut request: Request,
 ) -> Reply {
-    let upgrade = match (target.upgrades, websocket(&mut request)) {
+    let upgrade = match (target.upgrades, upgrade(&mut request)) {
         (false, _) => None,
         (true, Ok(upgrade)) => Some(upgrade),
         (true, Err(error)) => {
@@ -49,7 +49,7 @@ pub(crate) async fn hand_on(
             return Err(error);
         }
     };
-    let outgoing = outgoing(target, request.headers())?;
+    let outgoing = outgoing(target, request.method(), request.headers())?;
     let stream = nodes
         .connect(target.address, target.port)
         .await
@@ -76,16 +76,29 @@ pub(crate) async fn hand_on(
     }
 }
 
-/// Takes the client's side of an upgrade. SPDY over HTTP is not spoken; clients fall back to it, not from it.
-fn websocket(request: &mut Request) -> Result<OnUpgrade, ApiError> {
+/// What of an upgrade's request and answer is handed on: the handshakes of WebSockets (RFC 6455) and of SPDY as
+/// Kubernetes asks for it. The agent speaks both.
+const HANDSHAKE: [HeaderName; 7] = [
+    UPGRADE,
+    HeaderName::from_static("sec-websocket-key"),
+    HeaderName::from_static("sec-websocket-version"),
+    HeaderName::from_static("sec-websocket-protocol"),
+    HeaderName::from_static("sec-websocket-accept"),
+    HeaderName::from_static("x-stream-protocol-version"),
+    HeaderName::from_static("x-accepted-stream-protocol-versions"),
+];
+
+/// Takes the client's side of an upgrade.
+fn upgrade(request: &mut Request) -> Result<OnUpgrade, ApiError> {
     let wants = request
         .headers()
         .get(UPGRADE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if request.method() != Method::GET || !wants.eq_ignore_ascii_case("websocket") {
+    let known = ["websocket", "spdy/3.1"];
+    if !known.iter().any(|name| wants.eq_ignore_ascii_case(name)) {
         return Err(ApiError::bad_request(
-            "Upgrade request required: connect with GET and Upgrade: websocket",
+            "Upgrade request required: connect with Upgrade: websocket, or SPDY/3.1",
         ));
     }
     request
@@ -95,32 +108,33 @@ fn websocket(request: &mut Request) -> Result<OnUpgrade, ApiError> {
 }
 
 /// The request as it goes to the agent: the client's identity and credentials stay here.
-fn outgoing(target: &Target, headers: &HeaderMap) -> Result<http::Request<Body>, ApiError> {
+fn outgoing(target: &Target, method: &Method, headers: &HeaderMap) -> Result<http::Request<Body>, ApiError> {
     let mut request = http::Request::new(Body::empty());
     *request.uri_mut() = target
         .path_and_query
         .parse()
         .map_err(|error| ApiError::bad_request(format!("cannot make a request to the node: {error}")))?;
     let host = std::net::SocketAddr::new(target.address, target.port).to_string();
-    let out = request.headers_mut();
     if let Ok(host) = HeaderValue::from_str(&host) {
-        out.insert(HOST, host);
+        request.headers_mut().insert(HOST, host);
     }
     if target.upgrades {
-        out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        out.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let names = [
-            "sec-websocket-key",
-            "sec-websocket-version",
-            "sec-websocket-protocol",
-        ];
-        for name in names.map(HeaderName::from_static) {
-            for value in headers.get_all(&name) {
-                out.append(name.clone(), value.clone());
-            }
-        }
+        request.method_mut().clone_from(method);
+        request
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        shake(headers, request.headers_mut());
     }
     Ok(request)
+}
+
+/// Copies what belongs to a handshake.
+fn shake(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in &HANDSHAKE {
+        for value in from.get_all(name) {
+            to.append(name, value.clone());
+        }
+    }
 }
 
 fn unreachable(target: &Target, error: &(dyn std::error::Error + 'static)) -> ApiError {
@@ -142,23 +156,15 @@ fn pass_through(response: http::Response<hyper::body::Incoming>) -> Response {
     out
 }
 
-/// Answers 101 and copies bytes both ways until one side ends or the server stops.
-fn switch(
-    server: &Arc<Inner>,
-    client: OnUpgrade,
-    mut response: http::Response<hyper::body::Incoming>,
-) -> Response {
-    let agent = hyper::upgrade::on(&mut response);
+/// Copies bytes both ways, once both upgrades have come about, until one side ends or the server stops.
+pub(crate) fn join(server: &Arc<Inner>, client: OnUpgrade, far: OnUpgrade) {
     let stop = server.stop.clone();
     server.tasks.spawn(async move {
         let copied = async {
-            let (client, agent) = tokio::try_join!(client, agent)?;
-            let (mut client, mut agent) = (TokioIo::new(client), TokioIo::new(agent));
-            if let Err(error) = copy_bidirectional(&mut client, &mut agent).await {
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "stream to a node broke off"
-                );
+            let (client, far) = tokio::try_join!(client, far)?;
+            let (mut client, mut far) = (TokioIo::new(client), TokioIo::new(far));
+            if let Err(error) = copy_bidirectional(&mut client, &mut far).await {
+                debug!(error = &error as &dyn std::error::Error, "stream broke off");
             }
             Ok::<(), hyper::Error>(())
         };
@@ -170,16 +176,20 @@ fn switch(
             },
         }
     });
+}
+
+/// Answers 101 and joins both connections.
+fn switch(
+    server: &Arc<Inner>,
+    client: OnUpgrade,
+    mut response: http::Response<hyper::body::Incoming>,
+) -> Response {
+    join(server, client, hyper::upgrade::on(&mut response));
     let mut out = Response::new(Body::empty());
     *out.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let names = [CONNECTION, UPGRADE]
-        .into_iter()
-        .chain(["sec-websocket-accept", "sec-websocket-protocol"].map(HeaderName::from_static));
-    for name in names {
-        if let Some(value) = response.headers().get(&name) {
-            out.headers_mut().insert(name, value.clone());
-        }
-    }
+    out.headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    shake(response.headers(), out.headers_mut());
     out
 }
 
@@ -194,6 +204,7 @@ async fn refused(
     let text = text.trim();
     match status.as_u16() {
         400 => ApiError::bad_request(text),
+        403 => ApiError::forbidden("", "", "", text),
         404 => ApiError::not_found("", "pods", text),
         300..400 => ApiError::service_unavailable(format!("node {} answered with a redirect", target.node)),
         code => ApiError::internal(&format!("node {} answered {code}: {text}", target.node)),

@@ -17,7 +17,13 @@ pub(crate) struct ResourcePath {
     pub(crate) subresource: Option<String>,
     /// Whether the path is one of the old ones for watches, such as `/api/v1/watch/pods`.
     pub(crate) watch: bool,
+    /// What follows a `proxy` subresource, as it came: empty, or with its first slash. It is the path of somebody
+    /// else's server.
+    pub(crate) proxied: Option<String>,
 }
+
+/// The segment that ends the part of a path which is ours.
+const PROXY: &str = "/proxy";
 
 impl ResourcePath {
     /// Parses a URI path; `None` where it does not name a resource.
@@ -25,6 +31,25 @@ impl ResourcePath {
     /// Segments are percent-decoded one by one, so an encoded slash never makes a new segment; it
     /// makes the path name nothing instead.
     pub(crate) fn parse(path: &str) -> Option<Self> {
+        Self::parse_proxied(path).or_else(|| Self::parse_whole(path))
+    }
+
+    /// A path with a `proxy` subresource, and what follows it.
+    fn parse_proxied(path: &str) -> Option<Self> {
+        path.match_indices(PROXY).find_map(|(at, _)| {
+            let (own, rest) = path.split_at_checked(at.saturating_add(PROXY.len()))?;
+            if !rest.is_empty() && !rest.starts_with('/') {
+                return None;
+            }
+            let found = Self::parse_whole(own)?;
+            (found.subresource.as_deref() == Some("proxy") && !found.watch).then(|| Self {
+                proxied: Some(rest.to_owned()),
+                ..found
+            })
+        })
+    }
+
+    fn parse_whole(path: &str) -> Option<Self> {
         let segments = path.strip_prefix('/')?.trim_end_matches('/').split('/');
         let segments: Vec<String> = segments.map(decode).collect::<Option<_>>()?;
         let mut rest = segments.into_iter();
@@ -154,6 +179,45 @@ mod tests {
         for (path, expected) in table {
             assert_eq!(words(path).as_deref(), Some(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn what_follows_a_proxy_is_kept_as_it_came() {
+        let table = [
+            (
+                "/api/v1/namespaces/a/pods/b:80/proxy",
+                "/v1 a pods b:80 proxy",
+                "",
+            ),
+            (
+                "/api/v1/namespaces/a/services/b/proxy/",
+                "/v1 a services b proxy",
+                "/",
+            ),
+            (
+                "/api/v1/namespaces/a/services/https:b:c/proxy/x//y%2Fz/../w/",
+                "/v1 a services https:b:c proxy",
+                "/x//y%2Fz/../w/",
+            ),
+            ("/api/v1/nodes/n/proxy/proxy/x", "/v1 - nodes n proxy", "/proxy/x"),
+            (
+                "/api/v1/namespaces/a/pods/proxy/proxy/x",
+                "/v1 a pods proxy proxy",
+                "/x",
+            ),
+        ];
+        for (path, expected, rest) in table {
+            assert_eq!(words(path).as_deref(), Some(expected), "{path}");
+            let proxied = ResourcePath::parse(path).unwrap().proxied;
+            assert_eq!(proxied.as_deref(), Some(rest), "{path}");
+        }
+        assert_eq!(
+            ResourcePath::parse("/api/v1/namespaces/a/pods/proxy")
+                .unwrap()
+                .proxied,
+            None
+        );
+        assert_eq!(words("/api/v1/namespaces/a/pods/b/proxyx/c"), None);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::serve::Limits;
 use crate::serve::stalled::Stalling;
+use crate::serve::{ClientAddress, Limits};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -55,12 +55,14 @@ impl Connection {
     /// Serves one connection to its end.
     pub(super) async fn run(self, stream: TcpStream, acceptor: TlsAcceptor) -> Result<(), BoxError> {
         stream.set_nodelay(true)?;
+        let address = ClientAddress(stream.peer_addr()?.ip());
         let stream = Stalling::new(stream, self.limits.stalled);
         let stream = timeout(self.limits.handshake, acceptor.accept(stream)).await??;
         let peer = peer(&stream)?.map(Arc::new);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
+            request.extensions_mut().insert(address);
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(Arc::clone(peer));
             }

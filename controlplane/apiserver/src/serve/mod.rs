@@ -18,6 +18,10 @@ pub use tls::{ServeError, ServingCertificate, server_config};
 
 use crate::server::ApiServer;
 
+/// Where a request's connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub(crate) std::net::IpAddr);
+
 /// What one client may take.
 #[derive(Debug, Clone)]
 pub struct Limits {

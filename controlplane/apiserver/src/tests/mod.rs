@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod admission;
+mod agent;
 mod allocations;
 mod applies;
 mod archive;
@@ -10,12 +11,14 @@ mod bad_bodies;
 mod deletes;
 mod directives;
 mod evictions;
+mod fabric8;
 mod front;
 mod meta;
 mod metrics;
 mod network;
 mod properties;
 mod protobuf;
+mod proxy;
 mod reads;
 mod resources;
 mod reviews;
@@ -105,6 +108,10 @@ impl Api {
     }
 
     async fn of(store: Store, archive: Option<Archive>) -> Self {
+        Self::with(store, archive, None).await
+    }
+
+    async fn with(store: Store, archive: Option<Archive>, nodes: Option<crate::NodeClient>) -> Self {
         let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
         let server = ApiServer::new(Parts {
             registry: controlplane_api::builtin(),
@@ -119,7 +126,7 @@ impl Api {
             },
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             cluster_dns: "10.43.0.10".parse().unwrap(),
-            nodes: None,
+            nodes,
             accounts: Some(accounts()),
             metrics: counted(),
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// What Kubernetes serves and this server does not, and what only it serves; each with the reason.
-const DIFFERENCES: [(&str, &str); 5] = [
+const DIFFERENCES: [(&str, &str); 2] = [
     (
         "missing apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition customresourcedefinition C \
          cdDglpuw crd,crds api-extensions",
@@ -15,15 +15,8 @@ const DIFFERENCES: [(&str, &str); 5] = [
         "missing apiextensions.k8s.io/v1 customresourcedefinitions/status CustomResourceDefinition - C gpu - -",
         CUSTOM,
     ),
-    ("missing v1 nodes/proxy NodeProxyOptions - C cdgpu - -", PROXY),
-    ("missing v1 pods/proxy PodProxyOptions - N cdgpu - -", PROXY),
-    (
-        "missing v1 services/proxy ServiceProxyOptions - N cdgpu - -",
-        PROXY,
-    ),
 ];
 const CUSTOM: &str = "custom resources come with a part of their own";
-const PROXY: &str = "the server does not pass requests on yet";
 
 /// The letter of a verb in `resources.txt`.
 fn letter(verb: &str) -> &str {
