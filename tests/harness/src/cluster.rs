@@ -108,6 +108,15 @@ impl Cluster {
     pub fn kubectl(&self) -> Result<Kubectl> {
         Kubectl::new(&self.kubeconfig())
     }
+
+    /// kubectl 1.20 as the administrator.
+    ///
+    /// # Errors
+    ///
+    /// When it is not set.
+    pub fn old_kubectl(&self) -> Result<Kubectl> {
+        Kubectl::old(&self.kubeconfig())
+    }
 }
 
 impl Drop for Cluster {

@@ -24,7 +24,21 @@ impl Kubectl {
     ///
     /// When the variable is not set: `tests/run` sets it.
     pub fn new(kubeconfig: &Path) -> Result<Self> {
-        let program = std::env::var_os("FLOE_KUBECTL").context("FLOE_KUBECTL is not set; use tests/run")?;
+        Self::named_by("FLOE_KUBECTL", kubeconfig)
+    }
+
+    /// The oldest kubectl that is supported, 1.20, which `FLOE_KUBECTL_OLD` names.
+    ///
+    /// # Errors
+    ///
+    /// When the variable is not set: `tests/run` sets it.
+    pub fn old(kubeconfig: &Path) -> Result<Self> {
+        Self::named_by("FLOE_KUBECTL_OLD", kubeconfig)
+    }
+
+    fn named_by(variable: &str, kubeconfig: &Path) -> Result<Self> {
+        let program =
+            std::env::var_os(variable).with_context(|| format!("{variable} is not set; use tests/run"))?;
         Ok(Self {
             program: program.into(),
             kubeconfig: kubeconfig.to_owned(),

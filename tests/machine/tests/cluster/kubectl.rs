@@ -9,7 +9,7 @@ use tests_harness::{BUSYBOX, Cluster, Namespace, eventually};
 use tests_machine::pod;
 
 /// Ends a background process when the test is over.
-struct Background(Child);
+pub(crate) struct Background(pub(crate) Child);
 
 impl Drop for Background {
     fn drop(&mut self) {

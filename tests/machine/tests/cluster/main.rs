@@ -18,6 +18,7 @@ mod manifests;
 mod ownership;
 mod pods;
 mod servers;
+mod streams;
 mod terminals;
 mod writes;
 
@@ -56,6 +57,18 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "port_forward_reaches_a_port_inside_the_pod",
         kubectl::port_forward,
+    ),
+    (
+        "kubectl_1_20_streams_by_spdy_what_newer_ones_do_by_websockets",
+        streams::by_spdy,
+    ),
+    (
+        "services_pods_and_nodes_are_reached_through_the_api",
+        streams::through_the_api,
+    ),
+    (
+        "a_pod_lives_through_kubectl_proxy_by_port_and_by_socket",
+        streams::kubectl_proxy,
     ),
     (
         "label_annotate_edit_diff_and_wait_change_what_they_say",
