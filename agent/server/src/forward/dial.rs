@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as StdTcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream as StdTcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -43,7 +43,8 @@ pub(crate) enum DialError {
     Socket(#[source] io::Error),
 }
 
-/// Connects to `port` as a process of the pod would: on 127.0.0.1, else on `[::1]`.
+/// Connects to `port` as a process of the pod would: on 127.0.0.1, else on `[::1]`, else on the pod's own addresses, for
+/// a server that listens on nothing else.
 ///
 /// A socket stays in the namespace it was made in, whoever uses it later. A thread of its own enters the
 /// namespace, connects and ends, since a thread of the runtime would take its later tasks into the pod.
@@ -72,15 +73,34 @@ fn connect_in(network: &PodNetwork, port: u16) -> Result<StdTcpStream, DialError
         })?,
     }
     let to = |address| StdTcpStream::connect_timeout(&address, CONNECT);
-    let stream =
-        match to(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
-            Ok(stream) => stream,
-            Err(v4) => to(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
-                .map_err(|v6| DialError::Refused { port, v4, v6 })?,
-        };
+    let local = to(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|v4| {
+        to(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).map_err(|v6| DialError::Refused { port, v4, v6 })
+    });
+    let stream = match (local, network) {
+        (Ok(stream), _) => stream,
+        // On the node's own addresses others listen.
+        (Err(refused), PodNetwork::Host) => return Err(refused),
+        (Err(refused), PodNetwork::Namespace(_)) => own_addresses()
+            .find_map(|address| to(SocketAddr::new(address, port)).ok())
+            .ok_or(refused)?,
+    };
     stream.set_nonblocking(true).map_err(DialError::Socket)?;
     stream.set_nodelay(true).map_err(DialError::Socket)?;
     Ok(stream)
+}
+
+/// The addresses of the namespace that this thread is in, but for those of one link only.
+fn own_addresses() -> impl Iterator<Item = IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    all.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    })
+    .filter(|address| match address {
+        IpAddr::V4(v4) => !v4.is_loopback(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    })
 }
 
 /// Moves this thread, and only it, into the network namespace pinned at `path`.
@@ -124,6 +144,30 @@ mod tests {
         assert!(matches!(inside, Err(DialError::Refused { .. })), "{inside:?}");
         assert!(dial(&PodNetwork::Host, port).await.is_ok());
         assert_eq!(std::fs::read_link("/proc/self/ns/net").unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_listens_on_the_pods_own_address_is_reached() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let (path, _stay) = elsewhere();
+        let inside = path.clone();
+        let listening = thread::spawn(move || {
+            enter(&inside).unwrap();
+            for words in [
+                &["link", "set", "lo", "up"][..],
+                &["address", "add", "10.9.8.7/32", "dev", "lo"],
+            ] {
+                let done = std::process::Command::new("ip").args(words).status();
+                assert!(done.unwrap().success(), "ip {words:?}");
+            }
+            std::net::TcpListener::bind("10.9.8.7:0").unwrap()
+        });
+        let listener = listening.join().unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = dial(&PodNetwork::Namespace(path), address.port()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
     }
 
     #[tokio::test]
