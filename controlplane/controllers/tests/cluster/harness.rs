@@ -84,6 +84,7 @@ impl Cluster {
             token: None,
         };
         server.bootstrap(&bootstrap).await.unwrap();
+        server.publish(&[bootstrap.advertise].into()).await.unwrap();
         let mut cluster = Self {
             client: client(&server, "admin", "system:masters"),
             server,
