@@ -216,6 +216,11 @@ fn life_of_a_pod(at: &[&str], base: &str, name: &str) -> Result<()> {
     ];
     let made = json(curl(at, &post, Some(&manifest))?)?;
     ensure!(made["metadata"]["name"] == name, "{made}");
+    // Seen before it is deleted: a watch that begins later would see nothing of it.
+    let mut events = BufReader::new(watch.0.stdout.take().context("no output")?).lines();
+    let mut next = || -> Result<Value> { json(events.next().context("the watch ended")??) };
+    let first = next()?;
+    ensure!(first["type"] == "ADDED", "the watch began with {first}");
     let listed = json(curl(at, &[&only], None)?)?;
     ensure!(
         listed["items"][0]["metadata"]["uid"] == made["metadata"]["uid"],
@@ -227,20 +232,7 @@ fn life_of_a_pod(at: &[&str], base: &str, name: &str) -> Result<()> {
         None,
     )?;
     ensure!(deleted.contains(name), "{deleted}");
-    let events = BufReader::new(watch.0.stdout.take().context("no output")?);
-    let mut kinds = Vec::new();
-    for line in events.lines() {
-        let event = json(line?)?;
-        kinds.push(event["type"].as_str().unwrap_or_default().to_owned());
-        if event["type"] == "DELETED" {
-            break;
-        }
-    }
-    ensure!(
-        kinds.first().is_some_and(|first| first == "ADDED")
-            && kinds.last().is_some_and(|last| last == "DELETED"),
-        "the watch saw {kinds:?}"
-    );
+    while next()?["type"] != "DELETED" {}
     Ok(())
 }
 
