@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -25,6 +26,10 @@ const PIECE: usize = 32 * 1024;
 
 /// How long a reader in the pod may hold up its client before its connection is reset.
 pub(crate) const STALL: Duration = Duration::from_secs(30);
+
+/// How long a client may still send once the pod has said all. kubectl 1.20 lets go of its local connection only when
+/// the error stream ends, and ends its side only then (containerd waits as long).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection to make, and whom it is for.
 #[derive(Debug)]
@@ -97,13 +102,14 @@ impl Relay {
         let (from_pod, to_pod) = stream.into_split();
         let up = upwards(self.voice, &mut self.from_client, to_pod, to);
         let down = downwards(self.voice, from_pod, to);
-        match self.voice {
-            Voice::Streams { .. } => futures::try_join!(up, down).map(drop),
+        match (select(pin!(down), pin!(up)).await, self.voice) {
+            (Either::Right((fed, down)), _) => fed.and(down.await),
             // A client of channels has no way to end its side: the pod's end is the connection's.
-            Voice::Channels { .. } => match select(pin!(down), pin!(up)).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right((fed, down)) => fed.and(down.await),
-            },
+            (Either::Left((ended, _)), Voice::Channels { .. }) => ended,
+            (Either::Left((ended, up)), Voice::Streams { .. }) => {
+                ended?;
+                timeout(LINGER, up).await.unwrap_or(Ok(()))
+            }
         }
     }
 }

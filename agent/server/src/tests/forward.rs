@@ -90,6 +90,21 @@ async fn the_end_of_either_direction_leaves_the_other_open() {
     assert_eq!(received.data, b"all heard");
 }
 
+/// kubectl 1.20 holds its side open until the error stream has ended.
+#[tokio::test]
+async fn a_connection_that_the_pod_ends_is_over_though_the_client_says_nothing() {
+    let mut endpoint = Endpoint::start().await;
+    let (listener, port) = listener().await;
+    endpoint.tasks.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"all").await.unwrap();
+    });
+    let mut client = tunnel(&endpoint).await;
+    let (error, data) = client.connect(port, "0").await;
+    let (_, received) = client.finish(error, data).await;
+    assert_eq!(received.data, b"all");
+}
+
 #[tokio::test]
 async fn a_port_nobody_listens_on_is_told_on_the_error_stream() {
     let endpoint = Endpoint::start().await;
