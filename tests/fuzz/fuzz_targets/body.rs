@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let Some(value) = read else { return };
     let again = codec::from_json(value.to_string().as_bytes()).expect("it was just written");
-    assert_eq!(again.value, value);
+    assert!(same(&again.value, &value), "{value}");
     for (group, kind) in KINDS {
         let schema = controlplane_schema::builtin().kind(group, "v1", kind).expect("a built-in kind");
         if !value.is_object() || !schema.check(&value).is_empty() {
@@ -33,3 +33,22 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(schema.check(&object).is_empty(), "{object}");
     }
 });
+
+/// Whether two values are the same but for the last digit of floating point numbers, which no built-in kind has and serde_json
+/// reads exactly only with a feature of its own.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let (a, b) = (left.as_f64().unwrap_or_default(), right.as_f64().unwrap_or_default());
+            left == right || (left.is_f64() && right.is_f64() && (a - b).abs() <= a.abs() * 1e-14)
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            let alike = |(name, value): (&String, &Value)| right.get(name).is_some_and(|other| same(value, other));
+            left.len() == right.len() && left.iter().all(alike)
+        }
+        _ => left == right,
+    }
+}
