@@ -245,6 +245,13 @@ impl ApiError {
         Self::new(Reason::NotAcceptable, message, None)
     }
 
+    /// 406 for objects that no table can show.
+    #[must_use]
+    pub fn no_table(resource: &str) -> Self {
+        let message = format!("the resource {resource} does not support being converted to a Table");
+        Self::new(Reason::NotAcceptable, message, None)
+    }
+
     /// 415, naming what the server can read.
     #[must_use]
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {

@@ -22,7 +22,7 @@ use crate::proxy;
 use crate::read::select::Selection;
 use crate::read::{list, watch, websocket};
 use crate::reply::{self, Reply};
-use crate::request::accept::Binary;
+use crate::request::accept::{Binary, Shape};
 use crate::request::path::ResourcePath;
 use crate::request::query::{ListOptions, Query};
 use crate::request::{accept, body};
@@ -272,6 +272,10 @@ async fn write(call: Call, verb: Verb, request: Request) -> Reply {
 async fn transient(call: Call, media_type: String, bytes: Bytes) -> Reply {
     match &*call.resource.group {
         "" => binding::bind_named(call, media_type, bytes).await,
+        // An answer without metadata has nothing to fill a table's rows with.
+        "authentication.k8s.io" | "authorization.k8s.io" if call.accepted.shape == Shape::Table => {
+            Err(ApiError::no_table(&call.resource.qualified_name()))
+        }
         "authentication.k8s.io" | "authorization.k8s.io" => review::answer(call, media_type, bytes).await,
         _ => query::answer(call, media_type, bytes).await,
     }

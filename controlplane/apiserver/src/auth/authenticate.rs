@@ -30,7 +30,7 @@ pub(crate) fn identify(server: &Inner, request: &mut Request) -> Result<(), ApiE
             Some(user) => {
                 request.extensions_mut().insert(user);
             }
-            None if PUBLIC.contains(&request.uri().path()) => {}
+            None if PUBLIC.contains(&request.uri().path()) && bearer_token(request).is_none() => {}
             None => return Err(ApiError::unauthorized()),
         }
     }
@@ -47,13 +47,8 @@ pub(crate) fn anonymous() -> UserInfo {
 }
 
 fn user(server: &Inner, request: &mut Request) -> Option<UserInfo> {
-    if let Some(header) = request.headers().get(AUTHORIZATION) {
-        let text = header.to_str().ok()?;
-        let (scheme, token) = text.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        let (user, _) = by_token(server, token.trim(), &[ISSUER.to_owned()]).ok()?;
+    if request.headers().contains_key(AUTHORIZATION) {
+        let (user, _) = by_token(server, bearer_token(request)?, &[ISSUER.to_owned()]).ok()?;
         return Some(user);
     }
     if let Some(token) = websocket_token::take(request.headers_mut()) {
@@ -64,6 +59,13 @@ fn user(server: &Inner, request: &mut Request) -> Option<UserInfo> {
         .extensions()
         .get::<Arc<PeerIdentity>>()
         .map(|peer| by_certificate(peer))
+}
+
+/// The token that a request shows; one that is nobody's opens not even what is open to everybody.
+fn bearer_token(request: &Request) -> Option<&str> {
+    let text = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The user of a client certificate: its common name and organizations.

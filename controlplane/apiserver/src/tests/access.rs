@@ -25,6 +25,17 @@ async fn who_shows_nothing_sees_only_version_and_health() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_nobodys_opens_not_even_what_is_open_to_everybody() {
+    let api = Api::start().await;
+    for path in ["/version", "/livez"] {
+        let bad = [(http::header::AUTHORIZATION, "Bearer abc123")];
+        assert_eq!(from_outside(&api, path, &bad).await, 401, "{path}");
+        let other = [(http::header::AUTHORIZATION, "Basic YTpi")];
+        assert_eq!(from_outside(&api, path, &other).await, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_bootstrap_token_opens_certificate_requests_and_nothing_else() {
     let api = Api::start().await;
     let good = [(http::header::AUTHORIZATION, "Bearer abcdef.0123456789abcdef")];
