@@ -8,11 +8,14 @@ mod allocations;
 mod applies;
 mod archive;
 mod bad_bodies;
+mod conformance;
 mod deletes;
 mod directives;
 mod evictions;
 mod fabric8;
 mod front;
+mod goldens;
+mod lives;
 mod meta;
 mod metrics;
 mod network;
@@ -42,6 +45,8 @@ use tower::Service;
 
 use crate::{ApiServer, Bootstrap, InProcess, ManualClock, Parts, PodNetworks, Trouble};
 
+/// When time begins.
+const BEGIN: &str = "2026-01-02T03:04:05Z";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -91,7 +96,18 @@ impl Api {
     }
 
     async fn over(disk: MemoryState) -> Self {
-        Self::of(Store::open(disk, Options::default()).unwrap(), None).await
+        // Values expire by the store's clock, which must not be ahead of the server's.
+        let options = Options {
+            clock: Arc::new(controlplane_store::ManualClock::at(
+                BEGIN
+                    .parse::<jiff::Timestamp>()
+                    .unwrap()
+                    .as_second()
+                    .cast_unsigned(),
+            )),
+            ..Options::default()
+        };
+        Self::of(Store::open(disk, options).unwrap(), None).await
     }
 
     /// A server that forgets what was before each write.
@@ -112,7 +128,7 @@ impl Api {
     }
 
     async fn with(store: Store, archive: Option<Archive>, nodes: Option<crate::NodeClient>) -> Self {
-        let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
+        let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
         let server = ApiServer::new(Parts {
             registry: controlplane_api::builtin(),
             store,
