@@ -16,15 +16,28 @@ pub(super) fn or_none(text: &str) -> Value {
     if text.is_empty() { NONE.into() } else { text.into() }
 }
 
-/// Names of the containers of `spec.template`, comma-separated.
-pub(super) fn template_names(object: &Value, _: Timestamp) -> Value {
-    containers(object, "spec.template.spec.containers", "name")
+/// The wide column with the names of the containers of `spec.template`, comma-separated.
+pub(super) fn template_containers() -> Column {
+    define::text(
+        "Containers",
+        "Names of each container in the template.",
+        |object, _| containers(object, TEMPLATE, "name"),
+    )
+    .wide()
 }
 
-/// Images of the containers of `spec.template`, comma-separated.
-pub(super) fn template_images(object: &Value, _: Timestamp) -> Value {
-    containers(object, "spec.template.spec.containers", "image")
+/// The wide column with the images of the containers of `spec.template`, comma-separated.
+pub(super) fn template_images() -> Column {
+    define::text(
+        "Images",
+        "Images referenced by each container in the template.",
+        |object, _| containers(object, TEMPLATE, "image"),
+    )
+    .wide()
 }
+
+/// The containers of pods that are made of a template.
+const TEMPLATE: &str = "spec.template.spec.containers";
 
 /// A field of each container in the list at a dotted path, comma-separated.
 pub(super) fn containers(object: &Value, path: &str, field: &str) -> Value {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cells::{label_selector, map_text, template_images, template_names};
+use super::cells::{self, label_selector, map_text};
 use super::define::{age, kind, name, number, text};
 use crate::field::FieldError;
 use crate::meta;
@@ -58,18 +58,8 @@ fn columns() -> Vec<Column> {
             node_selector,
         ),
         age(),
-        text(
-            "Containers",
-            "Names of each container in the template.",
-            template_names,
-        )
-        .wide(),
-        text(
-            "Images",
-            "Images referenced by each container in the template.",
-            template_images,
-        )
-        .wide(),
+        cells::template_containers(),
+        cells::template_images(),
         text(
             "Selector",
             "A label query over pods that are managed by the daemon set.",

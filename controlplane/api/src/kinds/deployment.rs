@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cells::{label_selector, template_images, template_names};
+use super::cells::{self, label_selector};
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
 use crate::read;
@@ -32,8 +32,8 @@ fn columns() -> Vec<Column> {
             read::count(object, "status.availableReplicas").into()
         }),
         age(),
-        text("Containers", "Names of each container in the template.", template_names).wide(),
-        text("Images", "Images referenced by each container in the template.", template_images).wide(),
+        cells::template_containers(),
+        cells::template_images(),
         text("Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.", label_selector).wide(),
     ]
 }

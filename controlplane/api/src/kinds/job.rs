@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cells::{label_selector, template_images, template_names};
+use super::cells::{self, label_selector};
 use super::define::{age, kind, name, text};
 use crate::field::{FieldError, Path};
 use crate::meta;
@@ -35,18 +35,8 @@ fn columns() -> Vec<Column> {
         ),
         text("Duration", "Time required to complete the job.", duration),
         age(),
-        text(
-            "Containers",
-            "Names of each container in the template.",
-            template_names,
-        )
-        .wide(),
-        text(
-            "Images",
-            "Images referenced by each container in the template.",
-            template_images,
-        )
-        .wide(),
+        cells::template_containers(),
+        cells::template_images(),
         text(
             "Selector",
             "A label query over pods that should match the pod count.",

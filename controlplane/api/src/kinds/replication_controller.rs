@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::cells::{map_selector, template_images, template_names};
+use super::cells::{self, map_selector};
 use super::define::{age, kind, name, number, text};
 use crate::field::FieldError;
 use crate::meta;
@@ -43,18 +43,8 @@ fn columns() -> Vec<Column> {
             |object, _| read::count(object, "status.readyReplicas").into(),
         ),
         age(),
-        text(
-            "Containers",
-            "Names of each container in the template.",
-            template_names,
-        )
-        .wide(),
-        text(
-            "Images",
-            "Images referenced by each container in the template.",
-            template_images,
-        )
-        .wide(),
+        cells::template_containers(),
+        cells::template_images(),
         text(
             "Selector",
             "Selector is a label query over pods that should match the Replicas count.",

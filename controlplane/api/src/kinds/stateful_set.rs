@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cells::{template_images, template_names};
+use super::cells;
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
 use crate::meta;
@@ -23,18 +23,8 @@ pub(super) fn resource() -> Resource {
             name(),
             text("Ready", "Number of the pod with ready state", ready),
             age(),
-            text(
-                "Containers",
-                "Names of each container in the template.",
-                template_names,
-            )
-            .wide(),
-            text(
-                "Images",
-                "Images referenced by each container in the template.",
-                template_images,
-            )
-            .wide(),
+            cells::template_containers(),
+            cells::template_images(),
         ])
         .ruled_by(Rules)
 }
