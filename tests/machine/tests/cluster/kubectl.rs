@@ -182,6 +182,11 @@ pub(crate) fn port_forward(cluster: &Cluster) -> Result<()> {
     ns.apply(&pod("web", "Always", script))?;
     ns.succeed(&["wait", "--for=condition=Ready", "pod/web", "--timeout=60s"])?;
     listens(&ns, "web")?;
+    forward(&ns)
+}
+
+/// Forwards a port to the server of the pod `web`, and asks it for its page three times.
+pub(crate) fn forward(ns: &Namespace) -> Result<()> {
     let mut forward = Background(ns.start(&["port-forward", "pod/web", ":8080"])?);
     let mut line = String::new();
     // Held to the end: kubectl ends when nobody reads what it prints of each connection.
@@ -200,7 +205,7 @@ pub(crate) fn port_forward(cluster: &Cluster) -> Result<()> {
         let mut reply = String::new();
         stream.read_to_string(&mut reply)?;
         ensure!(
-            reply.contains("200 OK") && reply.ends_with("page\n"),
+            reply.contains("200 OK") && reply.contains("page") && reply.ends_with('\n'),
             "the pod answered {reply:?}"
         );
     }

@@ -1,7 +1,6 @@
 //! Streams as older clients ask for them, and what is reached through the API server.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 use tests_harness::{Cluster, Kubectl, Namespace, eventually};
 use tests_machine::pod;
 
-use crate::kubectl::{Background, listens};
+use crate::kubectl::{Background, forward, listens};
 
 const WEB: &str =
     "mkdir /tmp/w; echo \"<a href='/x'>page</a>\" > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w";
@@ -92,32 +91,6 @@ fn attach(ns: &Namespace) -> Result<()> {
     ready(ns, "echo")?;
     let said = ns.feed(&["attach", "-i", "echo"], "word\n")?;
     ensure!(said.contains("got word"), "{said:?}");
-    Ok(())
-}
-
-fn forward(ns: &Namespace) -> Result<()> {
-    let mut forward = Background(ns.start(&["port-forward", "pod/web", ":8080"])?);
-    let mut line = String::new();
-    // Held to the end: kubectl ends when nobody reads what it prints of each connection.
-    let mut said = BufReader::new(forward.0.stdout.take().context("no output")?);
-    said.read_line(&mut line)?;
-    let port = line
-        .split("127.0.0.1:")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next());
-    let port: u16 = port
-        .with_context(|| format!("port-forward said {line:?}"))?
-        .parse()?;
-    for _ in 0..3 {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply)?;
-        ensure!(
-            reply.contains("200 OK") && reply.contains("page"),
-            "the pod answered {reply:?}"
-        );
-    }
     Ok(())
 }
 
