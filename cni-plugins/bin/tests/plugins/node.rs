@@ -47,6 +47,31 @@ impl Netns {
     }
 }
 
+impl Netns {
+    /// The names of all links of a kind inside, from a listing that nothing changed meanwhile:
+    /// `ip` says on its standard error that another change came between, and then lists too much or
+    /// too little.
+    pub(crate) fn links(&self, kind: &str) -> Vec<String> {
+        for _ in 0..50 {
+            let output = Command::new("ip")
+                .args(["-n", &self.0, "-j", "link", "show", "type", kind])
+                .output()
+                .unwrap();
+            if !output.status.success() || !output.stderr.is_empty() {
+                println!("ip: {}", String::from_utf8_lossy(&output.stderr));
+                continue;
+            }
+            let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let listed = listed.as_array().into_iter().flatten();
+            // A listing without any link of that kind is a list of empty objects.
+            return listed
+                .filter_map(|link| link["ifname"].as_str().map(str::to_owned))
+                .collect();
+        }
+        panic!("links of {} cannot be listed", self.0)
+    }
+}
+
 impl Drop for Netns {
     fn drop(&mut self) {
         drop(Command::new("ip").args(["netns", "del", &self.0]).status());
