@@ -5,6 +5,7 @@ mod admission;
 mod apply;
 mod checkpoint;
 mod grpc;
+mod last_words;
 mod manager;
 mod observe;
 mod operations;

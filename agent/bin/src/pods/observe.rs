@@ -36,7 +36,8 @@ impl<U: UnitManager + 'static> Worker<U> {
                 .ok()
                 .and_then(|name| units.get(&name));
             self.note_lost_end(&container.name, unit, asked_at);
-            let facts = self.facts(role, container, unit);
+            let mut facts = self.facts(role, container, unit);
+            self.add_last_words(container, &mut facts.runs).await;
             observation.containers.insert(container.name.clone(), facts);
         }
         self.adopting = false;

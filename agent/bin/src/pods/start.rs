@@ -1,6 +1,7 @@
 //! Starting one container: its image, environment and mounts made into a bundle and a unit.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use agent_core::{Failure, Role, spec_hash};
 use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle};
 use agent_systemd::{ErrorClass, UnitManager};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 
 use super::Context;
 use super::operations::resolve_image;
@@ -157,15 +158,13 @@ fn resolved<U: UnitManager + 'static>(
     };
     let env = environment(&order.container, &sources)
         .map_err(|error| failure("CreateContainerConfigError", error.to_string()))?;
-    let lookup = |name: &str| {
-        env.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
-    };
     let expanded = |words: &Option<Vec<String>>| {
-        words
-            .as_ref()
-            .map(|words| words.iter().map(|word| expand(word, lookup)).collect())
+        words.as_ref().map(|words| {
+            words
+                .iter()
+                .map(|word| expand(word, |name| value_of(&env, name)))
+                .collect()
+        })
     };
     let mut container = order.container.clone();
     container.command = expanded(&order.container.command);
@@ -174,11 +173,6 @@ fn resolved<U: UnitManager + 'static>(
 }
 
 fn mounts(order: &StartOrder, env: &[(String, String)]) -> Result<Vec<Mount>, Failure> {
-    let lookup = |name: &str| {
-        env.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
-    };
     let mut mounts = Vec::new();
     for wish in order.container.volume_mounts.iter().flatten() {
         let Some(volume) = order.volumes.get(&wish.name) else {
@@ -188,21 +182,55 @@ fn mounts(order: &StartOrder, env: &[(String, String)]) -> Result<Vec<Mount>, Fa
             );
             return Err(failure("CreateContainerConfigError", message));
         };
-        let expression = wish.sub_path_expr.as_deref().map(|text| expand(text, lookup));
-        let sub_path = wish
-            .sub_path
-            .clone()
-            .or(expression)
-            .filter(|path| !path.is_empty());
+        let sub_path = sub_path(wish, env).map_err(|why| failure("CreateContainerConfigError", why))?;
         mounts.push(Mount {
             source: volume.source.clone(),
             destination: PathBuf::from(&wish.mount_path),
             read_only: volume.read_only || wish.read_only == Some(true),
-            sub_path: sub_path.map(PathBuf::from),
+            sub_path,
             propagation: wish.mount_propagation.clone(),
         });
     }
     Ok(mounts)
+}
+
+/// The part of the volume that `wish` asks for, its variables replaced; an error is the kubelet's text.
+fn sub_path(wish: &VolumeMount, env: &[(String, String)]) -> Result<Option<PathBuf>, String> {
+    let path = match wish.sub_path_expr.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => expanded_path(text, env)?,
+        None => wish.sub_path.clone().unwrap_or_default(),
+    };
+    if path.starts_with('/') {
+        return Err(format!("error SubPath `{path}` must not be an absolute path"));
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err(format!(
+            "unable to provision SubPath `{path}`: must not contain '..'"
+        ));
+    }
+    Ok(Some(path).filter(|path| !path.is_empty()).map(PathBuf::from))
+}
+
+/// `text` with its variables replaced: here each has to be there, and to say something.
+fn expanded_path(text: &str, env: &[(String, String)]) -> Result<String, String> {
+    let missing = RefCell::new(BTreeSet::new());
+    let path = expand(text, |name| {
+        let value = value_of(env, name).filter(|value| !value.is_empty());
+        if value.is_none() {
+            missing.borrow_mut().insert(name.to_owned());
+        }
+        value
+    });
+    let missing: Vec<String> = missing.into_inner().into_iter().collect();
+    match missing.is_empty() {
+        true => Ok(path),
+        false => Err(format!("missing value for {}", missing.join(", "))),
+    }
+}
+
+fn value_of(env: &[(String, String)], name: &str) -> Option<String> {
+    let found = env.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.clone())
 }
 
 fn failure(reason: &str, message: String) -> Failure {
@@ -213,5 +241,41 @@ fn failure(reason: &str, message: String) -> Failure {
         message,
         failed_at,
         retry_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(expression: &str) -> Result<Option<PathBuf>, String> {
+        let wish = VolumeMount {
+            sub_path_expr: Some(expression.to_owned()),
+            ..VolumeMount::default()
+        };
+        let env = [("POD", "web-0"), ("ROOT", "/tmp"), ("UP", ".."), ("NOTHING", "")];
+        sub_path(
+            &wish,
+            &env.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
+    }
+
+    #[test]
+    fn a_sub_path_is_a_path_below_its_volume_with_its_variables_replaced() {
+        assert_eq!(part("logs/$(POD)"), Ok(Some(PathBuf::from("logs/web-0"))));
+        assert_eq!(part(""), Ok(None));
+        let refused = |text: &str| part(text).unwrap_err();
+        assert_eq!(
+            refused("$(ROOT)"),
+            "error SubPath `/tmp` must not be an absolute path"
+        );
+        assert_eq!(
+            refused("a/$(UP)"),
+            "unable to provision SubPath `a/..`: must not contain '..'"
+        );
+        assert_eq!(
+            refused("$(NOTHING)/$(POD)/$(ABSENT)"),
+            "missing value for ABSENT, NOTHING"
+        );
     }
 }

@@ -21,6 +21,7 @@ use tracing::{Instrument as _, debug};
 use super::Context;
 use super::apply::Flow;
 use super::checkpoint::Checkpoint;
+use super::last_words::LastWords;
 use super::operations::Done;
 use super::probing::Probing;
 use super::publish::Publisher;
@@ -86,6 +87,8 @@ pub(super) struct Local {
     pub(super) hurry: Option<CancellationToken>,
     /// Runs that the API knows of and the node does not: the machine was booted since.
     pub(super) lost: Runs,
+    /// What its failed runs said last, where their pod asks for it.
+    pub(super) last_words: LastWords,
 }
 
 impl Local {

@@ -58,6 +58,8 @@ pub struct LogLine {
     pub bytes: Vec<u8>,
     /// Whether the line goes on in the next one: journald cuts at 48 KiB.
     pub partial: bool,
+    /// Whether the stream ended before the line did.
+    pub cut_off: bool,
 }
 
 /// Why the journal could not be read.

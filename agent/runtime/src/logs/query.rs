@@ -309,11 +309,12 @@ fn line_of<'e>(get: impl Fn(&str) -> Option<&'e [u8]>, time: u64) -> Option<LogL
     } else {
         Stream::Stdout
     };
-    let partial = get("_LINE_BREAK") == Some(b"line-max");
+    let broken_by = get("_LINE_BREAK");
     Some(LogLine {
         time,
         stream,
         bytes: get("MESSAGE").unwrap_or_default().to_vec(),
-        partial,
+        partial: broken_by == Some(b"line-max"),
+        cut_off: broken_by == Some(b"eof"),
     })
 }

@@ -64,6 +64,7 @@ mod tests {
             stream: Stream::Stdout,
             bytes: text.into(),
             partial,
+            cut_off: false,
         }
     }
 
