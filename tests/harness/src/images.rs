@@ -12,15 +12,38 @@ use crate::command::succeed;
 /// The reference under which tests ask for busybox.
 pub const BUSYBOX: &str = "localhost/busybox:1";
 
+/// Busybox with the entry point `/bin/echo entry` and the command `image words`.
+const ECHO: &str = "localhost/echo:1";
+
 /// Makes an OCI layout of a busybox image in `folder` and returns its path.
 ///
 /// # Errors
 ///
 /// When umoci or busybox-static is not installed, or the file system refuses.
 pub fn busybox_archive(folder: &Path) -> Result<PathBuf> {
-    let (layout, root) = (folder.join("busybox"), folder.join("root"));
+    busybox_image(folder, "busybox", BUSYBOX, &["--config.cmd", "/bin/sh"])
+}
+
+/// Makes an OCI layout of [`ECHO`] in `folder` and returns its path.
+///
+/// # Errors
+///
+/// When umoci or busybox-static is not installed, or the file system refuses.
+pub fn echo_archive(folder: &Path) -> Result<PathBuf> {
+    let config = [
+        ["--config.entrypoint", "/bin/echo"],
+        ["--config.entrypoint", "entry"],
+        ["--config.cmd", "image"],
+        ["--config.cmd", "words"],
+    ];
+    busybox_image(folder, "echo", ECHO, config.as_flattened())
+}
+
+/// An image of busybox, with the options `config` of `umoci config`.
+fn busybox_image(folder: &Path, name: &str, reference: &str, config: &[&str]) -> Result<PathBuf> {
+    let (layout, root) = (folder.join(name), folder.join(format!("{name}-root")));
     fill(&root)?;
-    let image = format!("{}:busybox", layout.display());
+    let image = format!("{}:{name}", layout.display());
     succeed(Command::new("umoci").args(["init", "--layout"]).arg(&layout))?;
     succeed(Command::new("umoci").args(["new", "--image", &image]))?;
     succeed(
@@ -29,8 +52,12 @@ pub fn busybox_archive(folder: &Path) -> Result<PathBuf> {
             .arg(&root)
             .arg("/"),
     )?;
-    succeed(Command::new("umoci").args(["config", "--image", &image, "--config.cmd", "/bin/sh"]))?;
-    rename(&layout, BUSYBOX)?;
+    succeed(
+        Command::new("umoci")
+            .args(["config", "--image", &image])
+            .args(config),
+    )?;
+    rename(&layout, reference)?;
     Ok(layout)
 }
 

@@ -12,7 +12,7 @@ mod script;
 mod vm;
 
 pub use cluster::{Cluster, floe_binaries};
-pub use images::{BUSYBOX, busybox_archive, debian_image};
+pub use images::{BUSYBOX, busybox_archive, debian_image, echo_archive};
 pub use kubectl::{Kubectl, Namespace};
 pub use machine::MachineNode;
 pub use node::{Executed, Node, eventually};

@@ -17,6 +17,7 @@ mod lifecycle;
 mod manifests;
 mod ownership;
 mod pods;
+mod prints;
 mod servers;
 mod streams;
 mod terminals;
@@ -131,6 +132,11 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "history_sql_and_the_past_show_who_changed_what_and_when",
         backup::history,
+    ),
+    ("every_volume_shows_what_its_pod_asks_for", prints::volumes),
+    (
+        "every_container_sees_and_leaves_what_it_should",
+        prints::containers,
     ),
     ("secrets_never_appear_in_unit_properties_or_logs", pods::secrets),
     (
