@@ -54,6 +54,8 @@ pub fn kind(
         warning: None,
         shows_deleted: false,
         transient: false,
+        row_conditions: None,
+        row_order: None,
     }
 }
 
@@ -122,6 +124,20 @@ impl Resource {
     pub fn with_scale(self) -> Self {
         let verbs = [Verb::Get, Verb::Patch, Verb::Update];
         self.with_subresource("scale", Role::Scale, &verbs, body("autoscaling", "v1", "Scale"))
+    }
+
+    /// Sets the conditions of rows in tables.
+    #[must_use]
+    pub fn row_conditions(mut self, of: fn(&Value) -> Vec<Value>) -> Self {
+        self.row_conditions = Some(of);
+        self
+    }
+
+    /// Sets by what tables of lists are sorted, before the name.
+    #[must_use]
+    pub fn rows_by(mut self, key: fn(&Value) -> i64) -> Self {
+        self.row_order = Some(key);
+        self
     }
 
     /// Answers a DELETE with the object that is gone.

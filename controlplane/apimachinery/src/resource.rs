@@ -284,6 +284,10 @@ pub struct Resource {
     pub shows_deleted: bool,
     /// Whether a create is answered and nothing is stored.
     pub transient: bool,
+    /// Conditions of an object's row in a table, such as that a pod is done.
+    pub row_conditions: Option<fn(&Value) -> Vec<Value>>,
+    /// By what a table of a list is sorted, for kinds that upstream does not show by name.
+    pub row_order: Option<fn(&Value) -> i64>,
 }
 
 const METADATA_FIELDS: [SelectableField; 2] = [

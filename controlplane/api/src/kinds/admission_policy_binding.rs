@@ -48,14 +48,18 @@ fn binding(kind_name: &'static str, plural: &'static str, actions: Actions) -> R
         .ruled_by(Rules(actions))
 }
 
+const UNSET: &str = "<unset>";
+
 fn param_ref(object: &Value, _: Timestamp) -> Value {
     let Some(reference) = at(object, "spec.paramRef").filter(|reference| !reference.is_null()) else {
-        return "<unset>".into();
+        return UNSET.into();
     };
     let part = |field| read::text(reference, field);
     match (part("namespace"), part("name")) {
-        (_, "") => selector(reference).into(),
-        ("", name) => name.into(),
+        (_, "") if read::present(reference, "selector") => selector(reference).into(),
+        (_, "") => UNSET.into(),
+        // Whether the parameter is in a namespace at all, its kind would say.
+        ("", name) => format!("*/{name}").into(),
         (namespace, name) => format!("{namespace}/{name}").into(),
     }
 }

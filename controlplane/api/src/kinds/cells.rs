@@ -1,5 +1,7 @@
 //! Cells that tables of several kinds have.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -79,6 +81,16 @@ pub(super) fn first_three(items: &[String], empty: &str) -> String {
         _ if items.is_empty() => empty.to_owned(),
         _ => items.join(","),
     }
+}
+
+/// The addresses or names of the load balancers in an object's status, sorted, each once.
+pub(super) fn points(object: &Value) -> BTreeSet<&str> {
+    let points = read::list(object, "status.loadBalancer.ingress").iter();
+    let names = points.map(|point| match read::text(point, "ip") {
+        "" => read::text(point, "hostname"),
+        ip => ip,
+    });
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// An address and a port: `10.0.0.1:80`, `[fd00::1]:80`.

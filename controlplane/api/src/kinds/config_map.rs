@@ -10,14 +10,15 @@ use crate::resource::Resource;
 use crate::strategy::Strategy;
 use crate::validate::data;
 
+// Upstream's descriptions of columns, to the letter.
+const DATA_HELP: &str = "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. \
+    Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap \
+    with the keys in the BinaryData field, this is enforced during validation process.";
+
 pub(super) fn resource() -> Resource {
     kind("", "v1", "ConfigMap", "configmaps")
         .short(&["cm"])
-        .shown_by(vec![
-            name(),
-            text("Data", "Data contains the configuration data.", entries),
-            age(),
-        ])
+        .shown_by(vec![name(), text("Data", DATA_HELP, entries), age()])
         .ruled_by(Rules)
 }
 

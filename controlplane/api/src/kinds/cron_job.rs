@@ -15,6 +15,16 @@ use crate::validate::{cron_job, job, pod};
 
 const CONTAINERS: &str = "spec.jobTemplate.spec.template.spec.containers";
 
+// Upstream's descriptions of columns, to the letter.
+const TIMEZONE_HELP: &str = "The time zone name for the given schedule, see https://en.wikipedia.org/wiki/List_of_tz_database_time_zones. \
+    If not specified, this will default to the time zone of the kube-controller-manager process. The set of \
+    valid time zone names and the time zone offset is loaded from the system-wide time zone database by the API \
+    server during CronJob validation and the controller manager during execution. If no system-wide time zone \
+    database can be found a bundled version of the database is used instead. If the time zone name becomes \
+    invalid during the lifetime of a CronJob or due to a change in host configuration, the controller will stop \
+    creating new new Jobs and will create a system event with the reason UnknownTimeZone. More information can \
+    be found in https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#time-zones";
+
 pub(super) fn resource() -> Resource {
     kind("batch", "v1", "CronJob", "cronjobs")
         .short(&["cj"])
@@ -32,16 +42,15 @@ fn columns() -> Vec<Column> {
             "The schedule in Cron format, see https://en.wikipedia.org/wiki/Cron.",
             |object, _| read::text(object, "spec.schedule").into(),
         ),
-        text(
-            "Timezone",
-            "The time zone name for the given schedule, see https://en.wikipedia.org/wiki/List_of_tz_database_time_zones.",
-            |object, _| or_none(read::text(object, "spec.timeZone")),
-        ),
+        text("Timezone", TIMEZONE_HELP, |object, _| {
+            or_none(read::text(object, "spec.timeZone"))
+        }),
         Column {
             type_name: "boolean".into(),
             ..text(
                 "Suspend",
-                "This flag tells the controller to suspend subsequent executions, it does not apply to already started executions.",
+                "This flag tells the controller to suspend subsequent executions, it does not apply to \
+                 already started executions.  Defaults to false.",
                 suspended,
             )
         },
@@ -70,7 +79,9 @@ fn columns() -> Vec<Column> {
         .wide(),
         text(
             "Selector",
-            "A label query over pods that should match the pod count.",
+            "A label query over pods that should match the pod count. Normally, the system sets this field \
+             for you. More info: \
+             https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
             |object, _| label_selector_at(object, "spec.jobTemplate.spec.selector"),
         )
         .wide(),

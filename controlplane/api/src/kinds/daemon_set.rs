@@ -29,32 +29,39 @@ fn columns() -> Vec<Column> {
         name(),
         number(
             "Desired",
-            "The total number of nodes that should be running the daemon pod (including nodes correctly running the daemon pod).",
+            "The total number of nodes that should be running the daemon pod (including nodes correctly \
+             running the daemon pod). More info: \
+             https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/",
             |object, _| read::count(object, "status.desiredNumberScheduled").into(),
         ),
         number(
             "Current",
-            "The number of nodes that are running at least 1 daemon pod and are supposed to run the daemon pod.",
+            "The number of nodes that are running at least 1 daemon pod and are supposed to run the daemon \
+             pod. More info: https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/",
             |object, _| read::count(object, "status.currentNumberScheduled").into(),
         ),
         number(
             "Ready",
-            "Total number of nodes that should be running the daemon pod and have one or more of the daemon pod running with a Ready Condition.",
+            "Total number of nodes that should be running the daemon pod and have one or more of the daemon \
+             pod running with a Ready Condition by passing the readinessProbe.",
             |object, _| read::count(object, "status.numberReady").into(),
         ),
         number(
             "Up-to-date",
-            "The total number of nodes that are running updated daemon pod.",
+            "The total number of nodes that are running updated daemon pod",
             |object, _| read::count(object, "status.updatedNumberScheduled").into(),
         ),
         number(
             "Available",
-            "The number of nodes that should be running the daemon pod and have one or more of the daemon pod running and available.",
+            "The number of nodes that should be running the daemon pod and have one or more of the daemon pod \
+             running and available (ready for at least spec.minReadySeconds)",
             |object, _| read::count(object, "status.numberAvailable").into(),
         ),
         text(
             "Node Selector",
-            "Selector which must match a node's labels for the pod to be scheduled on that node.",
+            "NodeSelector is a selector which must be true for the pod to fit on a node. Selector which must \
+             match a node's labels for the pod to be scheduled on that node. More info: \
+             https://kubernetes.io/docs/concepts/configuration/assign-pod-node/",
             node_selector,
         ),
         age(),
@@ -62,7 +69,9 @@ fn columns() -> Vec<Column> {
         cells::template_images(),
         text(
             "Selector",
-            "A label query over pods that are managed by the daemon set.",
+            "A label query over pods that are managed by the daemon set. Must match in order to be \
+             controlled. If empty, defaulted to labels on Pod template. More info: \
+             https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
             label_selector,
         )
         .wide(),

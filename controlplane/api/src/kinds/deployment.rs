@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cells::{self, label_selector};
+use super::cells;
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
 use crate::read;
-use crate::resource::{Column, Resource};
+use crate::resource::{Column, Resource, at};
+use crate::selector::LabelSelector;
 use crate::strategy::{Context, Strategy, keep};
 use crate::validate::workload;
 
@@ -34,8 +35,17 @@ fn columns() -> Vec<Column> {
         age(),
         cells::template_containers(),
         cells::template_images(),
-        text("Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.", label_selector).wide(),
+        text("Selector", "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be the ones affected by this deployment.", selector).wide(),
     ]
+}
+
+/// Unlike other kinds, one that selects everything shows nothing.
+fn selector(object: &Value, _: Timestamp) -> Value {
+    let selector = at(object, "spec.selector").unwrap_or(&Value::Null);
+    match LabelSelector::from_json(selector) {
+        Ok(selector) => selector.to_string().into(),
+        Err(_) => "<invalid>".into(),
+    }
 }
 
 fn ready(object: &Value, _: Timestamp) -> Value {

@@ -14,23 +14,25 @@ use crate::validate::endpoints;
 
 const UNSET: &str = "<unset>";
 
+// Upstream's descriptions of columns, to the letter.
+const ADDRESS_TYPE_HELP: &str = "addressType specifies the type of address carried by this EndpointSlice. All addresses in this slice must be \
+    the same type. This field is immutable after creation. The following address types are currently supported: \
+    * IPv4: Represents an IPv4 Address. * IPv6: Represents an IPv6 Address. * FQDN: Represents a Fully Qualified \
+    Domain Name.";
+const PORTS_HELP: &str = "ports specifies the list of network ports exposed by each endpoint in this slice. Each port must have a \
+    unique name. When ports is empty, it indicates that there are no defined ports. When a port is defined with \
+    a nil port value, it indicates \"all ports\". Each slice may include a maximum of 100 ports.";
+
 pub(super) fn resource() -> Resource {
     kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
         .shown_by(vec![
             name(),
-            field(
-                "AddressType",
-                "addressType",
-                "addressType specifies the type of address carried by this EndpointSlice.",
-            ),
-            text(
-                "Ports",
-                "ports specifies the list of network ports exposed by each endpoint in this slice.",
-                ports,
-            ),
+            field("AddressType", "addressType", ADDRESS_TYPE_HELP),
+            text("Ports", PORTS_HELP, ports),
             text(
                 "Endpoints",
-                "endpoints is a list of unique endpoints in this slice.",
+                "endpoints is a list of unique endpoints in this slice. Each slice may include a maximum of \
+                 1000 endpoints.",
                 addresses,
             ),
             age(),
@@ -39,11 +41,28 @@ pub(super) fn resource() -> Resource {
 }
 
 fn ports(object: &Value, _: Timestamp) -> Value {
-    let shown: Vec<String> = read::list(object, "ports")
-        .iter()
-        .map(|port| read::integer(port, "port").map_or_else(|| "*".to_owned(), |number| number.to_string()))
-        .collect();
-    first_three(&shown, UNSET).into()
+    let shown: Vec<String> = read::list(object, "ports").iter().map(port).collect();
+    or_unset(first_three(&shown, ""))
+}
+
+/// The port's number, else its name, else that it stands for all.
+fn port(port: &Value) -> String {
+    match (
+        read::integer(port, "port"),
+        port.get("name").and_then(Value::as_str),
+    ) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "*".to_owned(),
+    }
+}
+
+fn or_unset(shown: String) -> Value {
+    if shown.is_empty() {
+        UNSET.into()
+    } else {
+        shown.into()
+    }
 }
 
 fn addresses(object: &Value, _: Timestamp) -> Value {

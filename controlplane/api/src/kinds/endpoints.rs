@@ -11,18 +11,17 @@ use crate::resource::Resource;
 use crate::strategy::Strategy;
 use crate::validate::endpoints;
 
+// Upstream's descriptions of columns, to the letter.
+const ENDPOINTS_HELP: &str = "The set of all endpoints is the union of all subsets. Addresses are placed into subsets according to the IPs \
+    they share. A single address with multiple ports, some of which are ready and some of which are not (because \
+    they come from different containers) will result in the address being displayed in different subsets for the \
+    different ports. No address will appear in both Addresses and NotReadyAddresses in the same subset. Sets of \
+    addresses and ports that comprise a service.";
+
 pub(super) fn resource() -> Resource {
     let resource = kind("", "v1", "Endpoints", "endpoints")
         .short(&["ep"])
-        .shown_by(vec![
-            name(),
-            text(
-                "Endpoints",
-                "The set of all endpoints is the union of all subsets.",
-                addresses,
-            ),
-            age(),
-        ])
+        .shown_by(vec![name(), text("Endpoints", ENDPOINTS_HELP, addresses), age()])
         .ruled_by(Rules);
     // The kind is a plural already; its lists are named after it all the same.
     Resource {
@@ -33,8 +32,12 @@ pub(super) fn resource() -> Resource {
 }
 
 fn addresses(object: &Value, _: Timestamp) -> Value {
+    let subsets = read::list(object, "subsets");
+    if subsets.is_empty() {
+        return NONE.into();
+    }
     let mut shown = Vec::new();
-    for subset in read::list(object, "subsets") {
+    for subset in subsets {
         let addresses = read::list(subset, "addresses")
             .iter()
             .map(|address| read::text(address, "ip"));
@@ -46,7 +49,7 @@ fn addresses(object: &Value, _: Timestamp) -> Value {
             })),
         }
     }
-    first_three(&shown, NONE).into()
+    first_three(&shown, "").into()
 }
 
 #[derive(Debug)]

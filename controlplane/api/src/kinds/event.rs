@@ -17,6 +17,14 @@ use crate::validate::event;
 /// How long an event is kept.
 const LIFE: Duration = Duration::from_secs(3600);
 
+// Upstream's descriptions of columns, to the letter.
+const SUBOBJECT_HELP: &str = "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go \
+    field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is \
+    to a container within a pod, this would take on a value like: \"spec.containers{name}\" (where \"name\" \
+    refers to the name of the container that triggered the event) or if no container name is specified \
+    \"spec.containers[2]\" (container with index 2 in this pod). This syntax is chosen only to have some \
+    well-defined way of referencing a part of an object.";
+
 /// `v1`: also the stored form.
 pub(super) fn core() -> Resource {
     shared(kind("", "v1", "Event", "events").ruled_by(Rules { form: Form::Core })).selected_by(selectable())
@@ -94,15 +102,23 @@ fn columns() -> Vec<Column> {
             "type",
             "Type of this event (Normal, Warning), new types could be added in the future",
         ),
-        field("Reason", "reason", "Why the action was taken."),
+        field(
+            "Reason",
+            "reason",
+            "This should be a short, machine understandable string that gives the reason for the transition \
+             into the object's current status.",
+        ),
         text("Object", "The object that this event is about.", object),
+        text("Subobject", SUBOBJECT_HELP, |event, _| {
+            read::text(event, "involvedObject.fieldPath").into()
+        })
+        .wide(),
         text(
-            "Subobject",
-            "The part of the object that this event is about.",
-            |event, _| read::text(event, "involvedObject.fieldPath").into(),
+            "Source",
+            "The component reporting this event. Should be a short machine understandable string.",
+            source,
         )
         .wide(),
-        text("Source", "The component reporting this event.", source).wide(),
         text(
             "Message",
             "A human-readable description of the status of this operation.",
@@ -110,7 +126,7 @@ fn columns() -> Vec<Column> {
         ),
         text(
             "First Seen",
-            "The time at which the event was first recorded.",
+            "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)",
             |event, now| first_seen(event, now).into(),
         )
         .wide(),

@@ -12,10 +12,17 @@ use crate::resource::Resource;
 use crate::strategy::{Context, Strategy};
 use crate::validate::flow;
 
+// Upstream's descriptions of columns, to the letter.
+const MATCHING_PRECEDENCE_HELP: &str = "`matchingPrecedence` is used to choose among the FlowSchemas that match a given request. The chosen \
+    FlowSchema is among those with the numerically lowest (which we take to be logically highest) \
+    MatchingPrecedence.  Each MatchingPrecedence value must be ranged in [1,10000]. Note that if the precedence \
+    is not specified, it will be set to 1000 as default.";
+
 pub(super) fn resource() -> Resource {
     kind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas")
         .cluster_wide()
         .with_status()
+        .rows_by(|object| read::count(object, "spec.matchingPrecedence"))
         .shown_by(vec![
             name(),
             field(
@@ -25,10 +32,7 @@ pub(super) fn resource() -> Resource {
             ),
             text(
                 "MatchingPrecedence",
-                "`matchingPrecedence` is used to choose among the FlowSchemas that match a given request. The chosen \
-                 FlowSchema is among those with the numerically lowest (which we take to be logically highest) \
-                 MatchingPrecedence.  Each MatchingPrecedence value must be ranged in [1,10000]. Note that if the \
-                 precedence is not specified, it will be set to 1000 as default.",
+                MATCHING_PRECEDENCE_HELP,
                 |object, _| read::count(object, "spec.matchingPrecedence").into(),
             ),
             text(

@@ -17,6 +17,17 @@ use crate::resource::{Column, Resource, Storage};
 use crate::strategy::{Context, Strategy};
 use crate::validate::autoscaler;
 
+// Upstream's descriptions of columns, to the letter.
+const TARGETS_HELP: &str = "metrics contains the specifications for which to use to calculate the desired replica count (the maximum \
+    replica count across all metrics will be used).  The desired replica count is calculated multiplying the \
+    ratio between the target value and the current value by the current number of pods.  Ergo, metrics used must \
+    decrease as the pod count is increased, and vice-versa.  See the individual metric source types for more \
+    information about how each type of metric must respond.";
+const MIN_PODS_HELP: &str = "minReplicas is the lower limit for the number of replicas to which the autoscaler can scale down.  It \
+    defaults to 1 pod.  minReplicas is allowed to be 0 if the alpha feature gate HPAScaleToZero is enabled and \
+    at least one Object or External metric is configured.  Scaling is active as long as at least one metric \
+    value is available.";
+
 /// `autoscaling/v1`: knows the use of CPU; the rest is in annotations.
 pub(super) fn v1() -> Resource {
     let storage = Storage {
@@ -66,19 +77,12 @@ fn columns() -> Vec<Column> {
                 .into()
             },
         ),
-        text(
-            "Targets",
-            "metrics contains the specifications for which to use to calculate the desired replica count (the maximum replica count across all metrics will be used).",
-            |object, _| targets::shown(object).into(),
-        ),
-        text(
-            "MinPods",
-            "minReplicas is the lower limit for the number of replicas to which the autoscaler can scale down.",
-            min_pods,
-        ),
+        text("Targets", TARGETS_HELP, |object, _| targets::shown(object).into()),
+        text("MinPods", MIN_PODS_HELP, min_pods),
         text(
             "MaxPods",
-            "maxReplicas is the upper limit for the number of replicas to which the autoscaler can scale up.",
+            "maxReplicas is the upper limit for the number of replicas to which the autoscaler can scale up. \
+             It cannot be less that minReplicas.",
             |object, _| read::count(object, "spec.maxReplicas").into(),
         ),
         text(

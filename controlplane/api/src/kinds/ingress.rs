@@ -1,11 +1,9 @@
 //! Ingresses.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cells::or_none;
+use super::cells::{or_none, points};
 use super::define::{age, kind, name, text};
 use crate::field::{FieldError, quote};
 use crate::meta;
@@ -67,15 +65,7 @@ fn hosts(object: &Value, _: Timestamp) -> Value {
 }
 
 fn addresses(object: &Value, _: Timestamp) -> Value {
-    let points = read::list(object, "status.loadBalancer.ingress").iter();
-    let names: BTreeSet<&str> = points
-        .map(|point| match read::text(point, "ip") {
-            "" => read::text(point, "hostname"),
-            ip => ip,
-        })
-        .filter(|name| !name.is_empty())
-        .collect();
-    names.into_iter().collect::<Vec<_>>().join(",").into()
+    points(object).into_iter().collect::<Vec<_>>().join(",").into()
 }
 
 fn ports(object: &Value, _: Timestamp) -> Value {

@@ -30,7 +30,8 @@ fn columns() -> Vec<Column> {
         text("Status", "Status of the job.", |object, _| state(object).into()),
         text(
             "Completions",
-            "The number of pods which reached phase Succeeded.",
+            "The number of pods which reached phase Succeeded. The value increases monotonically for a given \
+             spec. However, it may decrease in reaction to scale down of elastic indexed jobs.",
             completions,
         ),
         text("Duration", "Time required to complete the job.", duration),
@@ -39,7 +40,9 @@ fn columns() -> Vec<Column> {
         cells::template_images(),
         text(
             "Selector",
-            "A label query over pods that should match the pod count.",
+            "A label query over pods that should match the pod count. Normally, the system sets this field \
+             for you. More info: \
+             https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
             label_selector,
         )
         .wide(),

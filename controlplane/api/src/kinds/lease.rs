@@ -15,7 +15,9 @@ pub(super) fn resource() -> Resource {
             field(
                 "Holder",
                 "spec.holderIdentity",
-                "holderIdentity contains the identity of the holder of a current lease.",
+                "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader \
+                 Election is used, the holder identity must be equal to the elected \
+                 LeaseCandidate.metadata.name field.",
             ),
             age(),
         ])

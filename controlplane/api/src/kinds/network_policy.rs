@@ -9,19 +9,20 @@ use crate::resource::{Resource, at};
 use crate::strategy::Strategy;
 use crate::validate::network_policy;
 
+// Upstream's descriptions of columns, to the letter.
+const POD_SELECTOR_HELP: &str = "Selects the pods to which this NetworkPolicy object applies.  The array of ingress rules is applied to any \
+    pods selected by this field. Multiple network policies can select the same set of pods.  In this case, the \
+    ingress rules for each are combined additively. This field is NOT optional and follows standard label \
+    selector semantics. An empty podSelector matches all pods in this namespace.";
+
 pub(super) fn resource() -> Resource {
     kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
         .short(&["netpol"])
         .shown_by(vec![
             name(),
-            text(
-                "Pod-Selector",
-                "Selects the pods to which this NetworkPolicy object applies.  The array of ingress rules is applied to \
-                 any pods selected by this field. Multiple network policies can select the same set of pods.  In this \
-                 case, the ingress rules for each are combined additively. This field is NOT optional and follows \
-                 standard label selector semantics. An empty podSelector matches all pods in this namespace.",
-                |object, _| selector_text(at(object, "spec.podSelector").unwrap_or(&Value::Null)),
-            ),
+            text("Pod-Selector", POD_SELECTOR_HELP, |object, _| {
+                selector_text(at(object, "spec.podSelector").unwrap_or(&Value::Null))
+            }),
             age(),
         ])
         .ruled_by(Rules)

@@ -18,6 +18,15 @@ use crate::validate::node;
 /// Taint of a node that is not ready.
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
+// Upstream's descriptions of columns, to the letter.
+const INTERNAL_IP_HELP: &str = "List of addresses reachable to the node. Queried from cloud provider, if available. More info: \
+    https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, \
+    but the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers \
+    should instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should \
+    assume that addresses can change during the lifetime of a Node. However, there are some exceptions where \
+    this may not be possible, such as Pods that inherit a Node's address in its own status or consumers of the \
+    downward API (status.hostIP).";
+
 pub(super) fn resource() -> Resource {
     kind("", "v1", "Node", "nodes")
         .cluster_wide()
@@ -42,31 +51,30 @@ fn columns() -> Vec<Column> {
             "status.nodeInfo.kubeletVersion",
             "Kubelet Version reported by the node.",
         ),
-        text(
-            "Internal-IP",
-            "Address of the node inside the cluster.",
-            |node, _| address(node, "InternalIP"),
-        )
+        text("Internal-IP", INTERNAL_IP_HELP, |node, _| {
+            address(node, "InternalIP")
+        })
         .wide(),
-        text(
-            "External-IP",
-            "Address of the node outside the cluster.",
-            |node, _| address(node, "ExternalIP"),
-        )
-        .wide(),
-        text("OS-Image", "OS Image reported by the node.", |node, _| {
-            info(node, "status.nodeInfo.osImage")
+        text("External-IP", INTERNAL_IP_HELP, |node, _| {
+            address(node, "ExternalIP")
         })
         .wide(),
         text(
+            "OS-Image",
+            "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).",
+            |node, _| info(node, "status.nodeInfo.osImage"),
+        )
+        .wide(),
+        text(
             "Kernel-Version",
-            "Kernel Version reported by the node.",
+            "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64).",
             |node, _| info(node, "status.nodeInfo.kernelVersion"),
         )
         .wide(),
         text(
             "Container-Runtime",
-            "Container runtime and its version reported by the node.",
+            "ContainerRuntime Version reported by the node through runtime remote API (e.g. \
+             containerd://1.4.2).",
             |node, _| info(node, "status.nodeInfo.containerRuntimeVersion"),
         )
         .wide(),

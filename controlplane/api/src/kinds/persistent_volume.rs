@@ -13,6 +13,16 @@ use crate::strategy::{Context, Strategy};
 use crate::time;
 use crate::validate::{persistent_volume, resources};
 
+// Upstream's descriptions of columns, to the letter.
+const RECLAIM_POLICY_HELP: &str = "persistentVolumeReclaimPolicy defines what happens to a persistent volume when released from its claim. \
+    Valid options are Retain (default for manually created PersistentVolumes), Delete (default for dynamically \
+    provisioned PersistentVolumes), and Recycle (deprecated). Recycle must be supported by the volume plugin \
+    underlying this PersistentVolume. More info: \
+    https://kubernetes.io/docs/concepts/storage/persistent-volumes#reclaiming";
+const CLAIM_HELP: &str = "claimRef is part of a bi-directional binding between PersistentVolume and PersistentVolumeClaim. Expected to \
+    be non-nil when bound. claim.VolumeName is the authoritative bind between PV and PVC. More info: \
+    https://kubernetes.io/docs/concepts/storage/persistent-volumes#binding";
+
 pub(super) fn resource() -> Resource {
     kind("", "v1", "PersistentVolume", "persistentvolumes")
         .cluster_wide()
@@ -26,26 +36,46 @@ pub(super) fn resource() -> Resource {
 fn columns() -> Vec<Column> {
     vec![
         name(),
-        text("Capacity", "capacity is the description of the persistent volume's resources and capacity.", capacity),
-        text("Access Modes", "accessModes contains all ways the volume can be mounted.", |volume, _| {
-            access_modes(volume, "spec.accessModes").into()
-        }),
-        text("Reclaim Policy", "persistentVolumeReclaimPolicy defines what happens to a persistent volume when released from its claim.", |volume, _| {
+        text(
+            "Capacity",
+            "capacity is the description of the persistent volume's resources and capacity. More info: \
+             https://kubernetes.io/docs/concepts/storage/persistent-volumes#capacity",
+            capacity,
+        ),
+        text(
+            "Access Modes",
+            "accessModes contains all ways the volume can be mounted. More info: \
+             https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes",
+            |volume, _| access_modes(volume, "spec.accessModes").into(),
+        ),
+        text("Reclaim Policy", RECLAIM_POLICY_HELP, |volume, _| {
             read::text(volume, "spec.persistentVolumeReclaimPolicy").into()
         }),
-        text("Status", "phase indicates if a volume is available, bound to a claim, or released by a claim.", phase),
-        text("Claim", "claimRef is part of a bi-directional binding between PersistentVolume and PersistentVolumeClaim.", claim),
+        text(
+            "Status",
+            "phase indicates if a volume is available, bound to a claim, or released by a claim. More info: \
+             https://kubernetes.io/docs/concepts/storage/persistent-volumes#phase",
+            phase,
+        ),
+        text("Claim", CLAIM_HELP, claim),
         text("StorageClass", "StorageClass of the pv", class),
-        text("VolumeAttributesClass", "VolumeAttributesClass of the pv", |volume, _| {
-            or_unset(volume, "spec.volumeAttributesClassName")
-        }),
-        text("Reason", "reason is a brief CamelCase string that describes any failure and is meant for machine parsing and tidy display in the CLI.", |volume, _| {
-            read::text(volume, "status.reason").into()
-        }),
+        text(
+            "VolumeAttributesClass",
+            "VolumeAttributesClass of the pv",
+            |volume, _| or_unset(volume, "spec.volumeAttributesClassName"),
+        ),
+        text(
+            "Reason",
+            "reason is a brief CamelCase string that describes any failure and is meant for machine parsing and tidy display in the CLI.",
+            |volume, _| read::text(volume, "status.reason").into(),
+        ),
         age(),
-        text("VolumeMode", "volumeMode defines if a volume is intended to be used with a formatted filesystem or to remain in raw block state.", |volume, _| {
-            or_unset(volume, "spec.volumeMode")
-        })
+        text(
+            "VolumeMode",
+            "volumeMode defines if a volume is intended to be used with a formatted filesystem or to remain \
+             in raw block state. Value of Filesystem is implied when not included in spec.",
+            |volume, _| or_unset(volume, "spec.volumeMode"),
+        )
         .wide(),
     ]
 }

@@ -41,7 +41,8 @@ fn columns() -> Vec<Column> {
         ),
         text(
             "Access Modes",
-            "accessModes contains the actual access modes the volume backing the PVC has.",
+            "accessModes contains the actual access modes the volume backing the PVC has. More info: \
+             https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes-1",
             modes,
         ),
         text("StorageClass", "StorageClass of the pvc", class),
@@ -53,7 +54,8 @@ fn columns() -> Vec<Column> {
         age(),
         text(
             "VolumeMode",
-            "volumeMode defines what type of volume is required by the claim.",
+            "volumeMode defines what type of volume is required by the claim. Value of Filesystem is implied \
+             when not included in claim spec.",
             |claim, _| or_unset(claim, "spec.volumeMode"),
         )
         .wide(),

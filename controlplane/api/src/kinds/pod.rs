@@ -55,6 +55,7 @@ pub(super) fn resource() -> Resource {
     connect(resource, "portforward", "PodPortForwardOptions")
         .with_subresource("proxy", Role::Connect, &PROXY, body("", "v1", "PodProxyOptions"))
         .shown_by(columns::columns())
+        .row_conditions(columns::conditions)
         .selected_by(selectable())
         .ruled_by(Rules)
 }

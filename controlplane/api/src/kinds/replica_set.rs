@@ -10,6 +10,12 @@ use crate::resource::{Resource, SelectableField};
 use crate::strategy::{Context, Strategy};
 use crate::validate::workload;
 
+// Upstream's descriptions of columns, to the letter.
+const SELECTOR_HELP: &str = "Selector is a label query over pods that should match the replica count. If the selector is empty, it is \
+    defaulted to the labels present on the pod template. Label keys and values that must match in order to be \
+    controlled by this replica set. More info: \
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors";
+
 pub(super) fn resource() -> Resource {
     kind("apps", "v1", "ReplicaSet", "replicasets")
         .short(&["rs"])
@@ -20,12 +26,15 @@ pub(super) fn resource() -> Resource {
             name(),
             number(
                 "Desired",
-                "Replicas is the number of desired pods.",
+                "Replicas is the number of desired pods. This is a pointer to distinguish between explicit \
+                 zero and unspecified. Defaults to 1. More info: \
+                 https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
                 |object, _| read::count(object, "spec.replicas").into(),
             ),
             number(
                 "Current",
-                "Replicas is the most recently observed number of non-terminating pods.",
+                "Replicas is the most recently observed number of non-terminating pods. More info: \
+                 https://kubernetes.io/docs/concepts/workloads/controllers/replicaset",
                 |object, _| read::count(object, "status.replicas").into(),
             ),
             number(
@@ -36,12 +45,7 @@ pub(super) fn resource() -> Resource {
             age(),
             cells::template_containers(),
             cells::template_images(),
-            text(
-                "Selector",
-                "Selector is a label query over pods that should match the replica count.",
-                label_selector,
-            )
-            .wide(),
+            text("Selector", SELECTOR_HELP, label_selector).wide(),
         ])
         .selected_by(vec![SelectableField::computed("status.replicas", |object| {
             read::count(object, "status.replicas").to_string()

@@ -11,6 +11,12 @@ use crate::resource::{Column, Resource, SelectableField};
 use crate::strategy::{Context, Strategy};
 use crate::validate::{pod, replication_controller, workload};
 
+// Upstream's descriptions of columns, to the letter.
+const SELECTOR_HELP: &str = "Selector is a label query over pods that should match the Replicas count. If Selector is empty, it is \
+    defaulted to the labels present on the Pod template. Label keys and values that must match in order to be \
+    controlled by this replication controller, if empty defaulted to labels on Pod template. More info: \
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors";
+
 pub(super) fn resource() -> Resource {
     kind("", "v1", "ReplicationController", "replicationcontrollers")
         .short(&["rc"])
@@ -29,12 +35,15 @@ fn columns() -> Vec<Column> {
         name(),
         number(
             "Desired",
-            "Replicas is the number of desired replicas.",
+            "Replicas is the number of desired replicas. This is a pointer to distinguish between explicit \
+             zero and unspecified. Defaults to 1. More info: \
+             https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
             |object, _| read::count(object, "spec.replicas").into(),
         ),
         number(
             "Current",
-            "Replicas is the most recently observed number of replicas.",
+            "Replicas is the most recently observed number of replicas. More info: \
+             https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller#what-is-a-replicationcontroller",
             |object, _| read::count(object, "status.replicas").into(),
         ),
         number(
@@ -45,12 +54,7 @@ fn columns() -> Vec<Column> {
         age(),
         cells::template_containers(),
         cells::template_images(),
-        text(
-            "Selector",
-            "Selector is a label query over pods that should match the Replicas count.",
-            map_selector,
-        )
-        .wide(),
+        text("Selector", SELECTOR_HELP, map_selector).wide(),
     ]
 }
 

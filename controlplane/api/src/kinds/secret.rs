@@ -13,6 +13,11 @@ use crate::resource::{Resource, SelectableField};
 use crate::strategy::{Context, Strategy};
 use crate::validate::{data, metadata};
 
+// Upstream's descriptions of columns, to the letter.
+const DATA_HELP: &str = "Data contains the secret data. Each key must consist of alphanumeric characters, '-', '_' or '.'. The \
+    serialized form of the secret data is a base64 encoded string, representing the arbitrary (possibly \
+    non-string) data value here. Described in https://tools.ietf.org/html/rfc4648#section-4";
+
 pub(super) fn resource() -> Resource {
     kind("", "v1", "Secret", "secrets")
         .shown_by(vec![
@@ -20,9 +25,10 @@ pub(super) fn resource() -> Resource {
             field(
                 "Type",
                 "type",
-                "Used to facilitate programmatic handling of secret data.",
+                "Used to facilitate programmatic handling of secret data. More info: \
+                 https://kubernetes.io/docs/concepts/configuration/secret/#secret-types",
             ),
-            text("Data", "Data contains the secret data.", entries),
+            text("Data", DATA_HELP, entries),
             age(),
         ])
         .selected_by(vec![SelectableField::path("type")])

@@ -5,7 +5,7 @@ mod form;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cells::{NONE, map_selector, or_none};
+use super::cells::{NONE, map_selector, or_none, points};
 use super::define::{age, body, field, kind, name, text};
 use super::pod::PROXY;
 use crate::field::FieldError;
@@ -14,6 +14,37 @@ use crate::read;
 use crate::resource::{Resource, Role, SelectableField};
 use crate::strategy::Strategy;
 use crate::validate::service;
+
+// Upstream's descriptions of columns, to the letter.
+const TYPE_HELP: &str = "type determines how the Service is exposed. Defaults to ClusterIP. Valid options are ExternalName, \
+    ClusterIP, NodePort, and LoadBalancer. \"ClusterIP\" allocates a cluster-internal IP address for \
+    load-balancing to endpoints. Endpoints are determined by the selector or if that is not specified, by manual \
+    construction of an Endpoints object or EndpointSlice objects. If clusterIP is \"None\", no virtual IP is \
+    allocated and the endpoints are published as a set of endpoints rather than a virtual IP. \"NodePort\" \
+    builds on ClusterIP and allocates a port on every node which routes to the same endpoints as the clusterIP. \
+    \"LoadBalancer\" builds on NodePort and creates an external load-balancer (if supported in the current \
+    cloud) which routes to the same endpoints as the clusterIP. \"ExternalName\" aliases this service to the \
+    specified externalName. Several other fields do not apply to ExternalName services. More info: \
+    https://kubernetes.io/docs/concepts/services-networking/service/#publishing-services-service-types";
+const CLUSTER_IP_HELP: &str = "clusterIP is the IP address of the service and is usually assigned randomly. If an address is specified \
+    manually, is in-range (as per system configuration), and is not in use, it will be allocated to the service; \
+    otherwise creation of the service will fail. This field may not be changed through updates unless the type \
+    field is also being changed to ExternalName (which requires this field to be blank) or the type field is \
+    being changed from ExternalName (in which case this field may optionally be specified, as describe above).  \
+    Valid values are \"None\", empty string (\"\"), or a valid IP address. Setting this to \"None\" makes a \
+    \"headless service\" (no virtual IP), which is useful when direct endpoint connections are preferred and \
+    proxying is not required.  Only applies to types ClusterIP, NodePort, and LoadBalancer. If this field is \
+    specified when creating a Service of type ExternalName, creation will fail. This field will be wiped when \
+    updating a Service to type ExternalName. More info: \
+    https://kubernetes.io/docs/concepts/services-networking/service/#virtual-ips-and-service-proxies";
+const EXTERNAL_IP_HELP: &str = "externalIPs is a list of IP addresses for which nodes in the cluster will also accept traffic for this \
+    service.  These IPs are not managed by Kubernetes.  The user is responsible for ensuring that traffic \
+    arrives at a node with this IP.  A common example is external load-balancers that are not part of the \
+    Kubernetes system.";
+const SELECTOR_HELP: &str = "Route service traffic to pods with label keys and values matching this selector. If empty or not present, \
+    the service is assumed to have an external process managing its endpoints, which Kubernetes will not modify. \
+    Only applies to types ClusterIP, NodePort, and LoadBalancer. Ignored if type is ExternalName. More info: \
+    https://kubernetes.io/docs/concepts/services-networking/service/";
 
 pub(super) fn resource() -> Resource {
     let resource = kind("", "v1", "Service", "services")
@@ -29,26 +60,27 @@ pub(super) fn resource() -> Resource {
         )
         .shown_by(vec![
             name(),
-            field("Type", "spec.type", "type determines how the Service is exposed."),
+            field("Type", "spec.type", TYPE_HELP),
             text(
                 "Cluster-IP",
-                "clusterIP is the IP address of the service.",
+                CLUSTER_IP_HELP,
                 cluster_ip,
             ),
             text(
                 "External-IP",
-                "Addresses outside the cluster by which the service is reached.",
+                EXTERNAL_IP_HELP,
                 external_ip,
             ),
             text(
                 "Port(s)",
-                "The list of ports that are exposed by this service.",
+                "The list of ports that are exposed by this service. More info: \
+                 https://kubernetes.io/docs/concepts/services-networking/service/#virtual-ips-and-service-proxies",
                 ports,
             ),
             age(),
             text(
                 "Selector",
-                "Route service traffic to pods with label keys and values matching this selector.",
+                SELECTOR_HELP,
                 map_selector,
             )
             .wide(),
@@ -72,23 +104,21 @@ fn cluster_ip(object: &Value, _: Timestamp) -> Value {
 }
 
 fn external_ip(object: &Value, _: Timestamp) -> Value {
-    let mut addresses = Vec::new();
-    let kind = read::text(object, "spec.type");
-    match kind {
+    let own = read::texts(object, "spec.externalIPs");
+    let (shown, none) = match read::text(object, "spec.type") {
         "ExternalName" => return read::text(object, "spec.externalName").into(),
-        "LoadBalancer" => addresses.extend(read::list(object, "status.loadBalancer.ingress").iter().map(
-            |ingress| match read::text(ingress, "ip") {
-                "" => read::text(ingress, "hostname"),
-                ip => ip,
-            },
-        )),
-        _ => {}
-    }
-    addresses.extend(read::texts(object, "spec.externalIPs"));
-    match (addresses.is_empty(), kind) {
-        (true, "LoadBalancer") => "<pending>".into(),
-        (true, _) => NONE.into(),
-        (false, _) => addresses.join(",").into(),
+        "ClusterIP" | "NodePort" => (own.join(","), NONE),
+        "LoadBalancer" => {
+            let balancers = points(object);
+            let all: Vec<&str> = balancers.iter().copied().chain(own).collect();
+            (all.join(","), "<pending>")
+        }
+        _ => return "<unknown>".into(),
+    };
+    if shown.is_empty() {
+        none.into()
+    } else {
+        shown.into()
     }
 }
 

@@ -84,10 +84,21 @@ pub fn row(resource: &Resource, object: &Value, now: Timestamp, include: Include
             Some(object)
         }
     };
-    match included {
-        Some(object) => json!({"cells": cells, "object": object}),
-        None => json!({"cells": cells}),
+    let mut row = json!({"cells": cells});
+    if let Some(conditions) = conditions(resource, object) {
+        crate::meta::object_mut(&mut row).insert("conditions".to_owned(), conditions.into());
     }
+    if let Some(object) = included {
+        crate::meta::object_mut(&mut row).insert("object".to_owned(), object);
+    }
+    row
+}
+
+/// The conditions of an object's row, where there are any.
+#[must_use]
+pub fn conditions(resource: &Resource, object: &Value) -> Option<Vec<Value>> {
+    let found = resource.row_conditions.map(|of| of(object));
+    found.filter(|conditions| !conditions.is_empty())
 }
 
 /// The cells of an object's row, one a column.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::read::binary;
-use crate::read::render::Form;
+use crate::read::render::{Form, stored};
 use crate::read::select::Selection;
 use crate::read::stream::{self, Head};
 use crate::read::token::Token;
@@ -37,7 +37,10 @@ pub(crate) struct Page {
 /// # Errors
 ///
 /// Only where stored bytes are no JSON, which would be a bug.
-pub(crate) async fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
+pub(crate) async fn shown(mut page: Page, form: &Form<'_>, gzip: bool) -> Reply {
+    if form.accepted.shape == Shape::Table {
+        sort(&mut page, form);
+    }
     let head = Head::new(form, page.revision, page.next.as_deref(), page.remaining);
     match (form.accepted.encoding, form.accepted.shape) {
         (Encoding::Yaml, Shape::Table) => return yaml_table(&page, form),
@@ -46,6 +49,15 @@ pub(crate) async fn shown(page: Page, form: &Form<'_>, gzip: bool) -> Reply {
         (Encoding::Json, _) => {}
     }
     stream::reply(page.entries, form, &head, gzip)
+}
+
+/// Puts a table's rows into the order of its kind, if it has one beside the names'.
+fn sort(page: &mut Page, form: &Form<'_>) {
+    let Some(key) = form.resource.row_order else {
+        return;
+    };
+    let of = |entry: &Arc<Entry>| stored(entry, entry.mod_revision).map_or(0, |object| key(&object));
+    page.entries.sort_by_cached_key(of);
 }
 
 fn yaml_table(page: &Page, form: &Form<'_>) -> Reply {

@@ -61,6 +61,10 @@ impl Form<'_> {
         out.extend_from_slice(b"{\"cells\":");
         let cells = table::cells(self.resource, &stored, self.now);
         serde_json::to_writer(&mut *out, &cells).map_err(|error| bug("serialise a row", &error))?;
+        if let Some(conditions) = table::conditions(self.resource, &stored) {
+            out.extend_from_slice(b",\"conditions\":");
+            serde_json::to_writer(&mut *out, &conditions).map_err(|error| bug("serialise a row", &error))?;
+        }
         if self.include != Include::None {
             out.extend_from_slice(b",\"object\":");
             self.write_included(entry, stored, out)?;
@@ -154,7 +158,7 @@ impl Form<'_> {
 }
 
 /// The entry in its stored form.
-fn stored(entry: &Entry, revision: Revision) -> Result<Value, controlplane_api::ApiError> {
+pub(crate) fn stored(entry: &Entry, revision: Revision) -> Result<Value, controlplane_api::ApiError> {
     let read = entry.value.to_json(revision);
     read.map_err(|error| bug("read a stored object", &error))
 }
