@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, busybox_archive};
 
 /// A test of a running cluster: its claim, and what shows it.
@@ -100,7 +101,7 @@ fn trials(
 /// A pod manifest: `name`, its restart policy and a shell `script` as its only container.
 #[must_use]
 pub fn pod(name: &str, restart_policy: &str, script: &str) -> String {
-    serde_json::json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": name },
@@ -111,4 +112,22 @@ pub fn pod(name: &str, restart_policy: &str, script: &str) -> String {
         },
     })
     .to_string()
+}
+
+/// Mounts paths of the node into the first container of `pod`, each where the second path says.
+pub fn mount_of_node(pod: &mut Value, paths: &[(&str, &str)]) {
+    let numbered = || paths.iter().enumerate();
+    let volumes = numbered()
+        .map(|(index, (path, _))| json!({ "name": format!("node-{index}"), "hostPath": { "path": path } }));
+    let mounts =
+        numbered().map(|(index, (_, at))| json!({ "name": format!("node-{index}"), "mountPath": at }));
+    if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("volumes".to_owned(), volumes.collect());
+    }
+    let container = pod
+        .pointer_mut("/spec/containers/0")
+        .and_then(Value::as_object_mut);
+    if let Some(container) = container {
+        container.insert("volumeMounts".to_owned(), mounts.collect());
+    }
 }

@@ -11,6 +11,7 @@ mod backup;
 mod deletion;
 mod disk;
 mod faults;
+mod hooks;
 mod killed;
 mod kubectl;
 mod lifecycle;
@@ -19,8 +20,10 @@ mod ownership;
 mod pods;
 mod prints;
 mod servers;
+mod services;
 mod streams;
 mod terminals;
+mod updates;
 mod writes;
 
 use std::process::ExitCode;
@@ -133,6 +136,25 @@ const TOGETHER: &[ClusterTest] = &[
         "history_sql_and_the_past_show_who_changed_what_and_when",
         backup::history,
     ),
+    ("affinity_is_switched_while_a_service_is_used", services::affinity),
+    ("slices_written_by_hand_lead_to_their_ports", services::slices),
+    (
+        "an_external_service_is_an_alias_until_it_has_an_address",
+        services::external_name,
+    ),
+    (
+        "partial_names_are_completed_as_in_kubernetes",
+        services::partial_names,
+    ),
+    ("what_changes_in_the_api_changes_in_volumes", updates::seen),
+    ("fifty_volumes_a_pod_are_all_right", updates::fifty),
+    (
+        "a_sub_path_follows_the_pods_own_fields_or_is_refused",
+        updates::sub_paths,
+    ),
+    ("hooks_run_after_the_start_and_before_the_end", hooks::hooks),
+    ("probes_restart_what_fails_them_and_nothing_else", hooks::probes),
+    ("a_restart_policy_decides_what_runs_again", hooks::restarts),
     ("every_volume_shows_what_its_pod_asks_for", prints::volumes),
     (
         "every_container_sees_and_leaves_what_it_should",
