@@ -50,7 +50,7 @@ impl Access {
         let known = pod
             .spec
             .iter()
-            .flat_map(agent_core::containers)
+            .flat_map(agent_core::every_container)
             .any(|(_, c)| c.name == path.container);
         if !known {
             return Err(AccessError::ContainerNotFound {
@@ -111,11 +111,7 @@ fn not_running(path: &ContainerPath) -> AccessError {
 }
 
 fn waiting_reason(pod: &Pod, container: &str) -> String {
-    let status = pod.status.iter();
-    let mut all = status.flat_map(|status| {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-    });
+    let mut all = pod.status.iter().flat_map(agent_core::container_statuses);
     let reason = |status: &ContainerStatus| status.state.as_ref()?.waiting.as_ref()?.reason.clone();
     let reason = all.find(|status| status.name == container).and_then(reason);
     // The kubelet's words (`validateContainerLogStatus`).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_core::EventDraft;
+use agent_core::{EventDraft, Role, every_container};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -60,7 +60,7 @@ impl Events {
                 namespace: meta.namespace.clone(),
                 name: meta.name.clone(),
                 uid: meta.uid.clone(),
-                field_path: container.map(|name| format!("spec.containers{{{name}}}")),
+                field_path: container.map(|name| field_path(pod, name)),
                 ..ObjectReference::default()
             },
             draft,
@@ -157,6 +157,20 @@ async fn send(
     api.create(&PostParams::default(), &event).await?;
     known.insert(series, (name, 1));
     Ok(())
+}
+
+/// The place of container `name` in `pod`, as events name it.
+fn field_path(pod: &Pod, name: &str) -> String {
+    let mut all = pod.spec.iter().flat_map(every_container);
+    let role = all
+        .find(|(_, container)| container.name == name)
+        .map(|(role, _)| role);
+    let list = match role {
+        Some(Role::Init | Role::Sidecar) => "initContainers",
+        Some(Role::Ephemeral) => "ephemeralContainers",
+        Some(Role::Main) | None => "containers",
+    };
+    format!("spec.{list}{{{name}}}")
 }
 
 fn event(namespace: &str, node: &str, report: Report) -> Event {

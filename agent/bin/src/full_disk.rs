@@ -39,7 +39,9 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
 /// `status` with what its containers wait for, or ended by, explained.
 pub(crate) fn in_status(mut status: PodStatus) -> PodStatus {
     let init = status.init_container_statuses.iter_mut().flatten();
-    for container in init.chain(status.container_statuses.iter_mut().flatten()) {
+    let main = status.container_statuses.iter_mut().flatten();
+    let ephemeral = status.ephemeral_container_statuses.iter_mut().flatten();
+    for container in init.chain(main).chain(ephemeral) {
         for message in messages(container) {
             *message = explain(message);
         }

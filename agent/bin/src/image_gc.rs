@@ -216,13 +216,11 @@ impl Collector {
     fn in_use(&self, images: &[Image]) -> Result<BTreeSet<String>, ImageError> {
         let mut names = BTreeSet::new();
         for view in self.registry.all() {
-            let spec = view.pod.spec.iter().flat_map(agent_core::containers);
-            names.extend(spec.filter_map(|(_, container)| container.image.clone()));
-            let status = view.pod.status.as_ref();
-            let init = status.and_then(|s| s.init_container_statuses.clone());
-            let main = status.and_then(|s| s.container_statuses.clone());
-            let all = init.into_iter().chain(main).flatten();
-            names.extend(all.map(|status| status.image_id).filter(|id| !id.is_empty()));
+            let spec = view.pod.spec.iter().flat_map(agent_core::every_container);
+            names.extend(spec.filter_map(|(_, container)| container.into_owned().image));
+            let all = view.pod.status.iter().flat_map(agent_core::container_statuses);
+            let ids = all.map(|status| status.image_id.clone());
+            names.extend(ids.filter(|id| !id.is_empty()));
         }
         let held = held_layers(&self.pods_dir);
         let runs = |image: &&Image| image.layers.last().is_some_and(|top| held.contains(top));

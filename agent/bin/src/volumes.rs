@@ -42,7 +42,7 @@ pub(crate) fn references(pod: &Pod) -> BTreeSet<Reference> {
     let Some(spec) = &pod.spec else {
         return found.references;
     };
-    for (_, container) in agent_core::containers(spec) {
+    for (_, container) in agent_core::every_container(spec) {
         for variable in container.env.iter().flatten() {
             found.variable(variable.value_from.as_ref());
         }

@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 
+use crate::ephemeral::container_statuses;
+
 /// `type` of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventType {
@@ -63,12 +65,7 @@ impl EventDraft {
 /// after a restart of the agent, and restarts that systemd did meanwhile are told.
 #[must_use]
 pub fn transitions(old: Option<&PodStatus>, new: &PodStatus) -> Vec<EventDraft> {
-    let all = |status: &PodStatus| -> Vec<ContainerStatus> {
-        let init = status.init_container_statuses.iter().flatten();
-        init.chain(status.container_statuses.iter().flatten())
-            .cloned()
-            .collect()
-    };
+    let all = |status: &PodStatus| -> Vec<ContainerStatus> { container_statuses(status).cloned().collect() };
     let before = old.map(all).unwrap_or_default();
     let pairs = all(new);
     let each = pairs

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod backoff;
 pub mod dns;
 pub mod env;
+mod ephemeral;
 mod events;
 mod hash;
 pub mod node;
@@ -20,6 +21,7 @@ mod requests;
 mod status;
 mod step;
 
+pub use ephemeral::{container_statuses, every_container, target_of};
 pub use events::{EventDraft, EventType, transitions};
 pub use hash::spec_hash;
 pub use observation::{

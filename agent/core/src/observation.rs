@@ -23,7 +23,7 @@ pub struct Observation {
     pub sandbox: Sandbox,
     /// The pod's volumes.
     pub volumes: Volumes,
-    /// One entry for each init and main container of the spec, by name.
+    /// One entry for each container of the spec, by name.
     pub containers: BTreeMap<String, ContainerFacts>,
 }
 

@@ -19,6 +19,8 @@ pub enum Role {
     Sidecar,
     /// One of `spec.containers`.
     Main,
+    /// Put into a pod that runs, to look into it: starts once, and counts for nothing.
+    Ephemeral,
 }
 
 /// When a container that has ended is started again.
@@ -33,7 +35,8 @@ pub enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// Of a container in `role`: a sidecar's is Always, and Always means OnFailure for an init container.
+    /// Of a container in `role`: a sidecar's is Always, an ephemeral container's Never,
+    /// and Always means OnFailure for an init container.
     #[must_use]
     pub fn of(spec: &PodSpec, role: Role) -> Self {
         let pod = match spec.restart_policy.as_deref() {
@@ -43,6 +46,7 @@ impl RestartPolicy {
         };
         match (role, pod) {
             (Role::Sidecar, _) => Self::Always,
+            (Role::Ephemeral, _) => Self::Never,
             (Role::Init, Self::Always) => Self::OnFailure,
             (Role::Init | Role::Main, policy) => policy,
         }
@@ -59,7 +63,7 @@ impl RestartPolicy {
     }
 }
 
-/// Every container of `spec` with its role: init containers in order, then main containers.
+/// Every lasting container of `spec` with its role: init containers in order, then main containers.
 pub fn containers(spec: &PodSpec) -> impl Iterator<Item = (Role, &Container)> {
     let init = spec.init_containers.iter().flatten().map(|container| {
         let sidecar = container.restart_policy.as_deref() == Some("Always");

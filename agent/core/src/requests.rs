@@ -27,6 +27,7 @@ pub fn requests(spec: &PodSpec) -> Amounts {
                 largest(&mut most, &sidecars);
             }
             Role::Main => together = sum(&together, &asked),
+            Role::Ephemeral => {}
         }
     }
     largest(&mut most, &sum(&together, &sidecars));

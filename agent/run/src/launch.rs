@@ -69,7 +69,7 @@ pub struct Identity {
     pub pod_uid: String,
     /// Name of the container.
     pub container: String,
-    /// `init`, `sidecar` or `main`.
+    /// `init`, `sidecar`, `main` or `ephemeral`.
     pub kind: String,
     /// The container's unit.
     pub unit: String,

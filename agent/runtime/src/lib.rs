@@ -11,6 +11,7 @@ pub mod logs;
 pub mod mounts;
 mod names;
 mod paths;
+mod processes;
 
 pub use adopt::{AdoptError, Adopted, adopt, read_records, read_state};
 pub use agent_core::{QosClass, Role};
@@ -20,3 +21,4 @@ pub use bundle::{
 };
 pub use names::{slice_name, unit_name};
 pub use paths::NodePaths;
+pub use processes::process_namespace;

@@ -1,10 +1,12 @@
 //! Steps, performed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::{
-    EventDraft, Failure, ImageState, Sandbox, Step, StopMode, StopProgress, Volumes, backoff, spec_hash,
+    EventDraft, Failure, ImageState, Sandbox, Step, StopMode, StopProgress, Volumes, backoff,
+    every_container, spec_hash,
 };
 use agent_runtime::{mounts, read_records, slice_name, unit_name};
 use agent_systemd::UnitManager;
@@ -69,10 +71,8 @@ impl<U: UnitManager + 'static> Worker<U> {
 
     pub(super) fn container(&self, name: &str) -> Option<Container> {
         let spec = self.goal.pod.spec.as_ref()?;
-        agent_core::containers(spec)
-            .map(|(_, c)| c)
-            .find(|c| c.name == name)
-            .cloned()
+        let mut all = every_container(spec).map(|(_, c)| c);
+        all.find(|c| c.name == name).map(Cow::into_owned)
     }
 
     async fn mount_volumes(&mut self) -> Flow {
@@ -285,7 +285,7 @@ impl<U: UnitManager + 'static> Worker<U> {
     async fn remove_files(&mut self) -> Flow {
         self.context.objects.release(&self.uid);
         self.context.objects.cache().forget(&self.uid);
-        for (_, container) in self.goal.pod.spec.iter().flat_map(agent_core::containers) {
+        for (_, container) in self.goal.pod.spec.iter().flat_map(every_container) {
             if let Ok(unit) = unit_name(&self.goal.pod, &container.name)
                 && let Err(error) = self.context.units.reset_failed(&unit).await
             {

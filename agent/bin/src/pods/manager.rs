@@ -231,7 +231,9 @@ impl<U: UnitManager + 'static> Manager<U> {
             return;
         };
         if let Some(handle) = self.pods.get(&uid) {
-            drop(handle.goal.send_replace(Goal::from_api(pod)));
+            drop(handle.goal.send_replace(Goal::from_api(pod.clone())));
+            // A container for debugging comes while the pod runs.
+            self.note_units(&uid, &pod);
             return;
         }
         let arrival = match self.refusal(&pod).await {
@@ -269,11 +271,7 @@ impl<U: UnitManager + 'static> Manager<U> {
         let Some(uid) = goal.pod.metadata.uid.clone() else {
             return;
         };
-        for (_, container) in goal.pod.spec.iter().flat_map(agent_core::containers) {
-            if let Ok(unit) = unit_name(&goal.pod, &container.name) {
-                self.units.insert(unit.as_str().to_owned(), uid.clone());
-            }
-        }
+        self.note_units(&uid, &goal.pod);
         let wake = Arc::new(Wake::default());
         let (sender, receiver) = watch::channel(goal);
         let rejected = matches!(arrival, Arrival::Refused(_));
@@ -291,6 +289,15 @@ impl<U: UnitManager + 'static> Manager<U> {
             rejected,
         };
         self.pods.insert(uid, handle);
+    }
+
+    /// Notes which units are the pod's.
+    fn note_units(&mut self, uid: &str, pod: &Pod) {
+        for (_, container) in pod.spec.iter().flat_map(agent_core::every_container) {
+            if let Ok(unit) = unit_name(pod, &container.name) {
+                self.units.insert(unit.as_str().to_owned(), uid.to_owned());
+            }
+        }
     }
 
     fn unit_changed(&self, change: &Change) {

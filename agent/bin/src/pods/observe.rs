@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_core::{ContainerFacts, Exit, Observation, Outcome, RestartPolicy, Role, Runs, Unit, containers};
+use agent_core::{
+    ContainerFacts, Exit, Observation, Outcome, RestartPolicy, Role, Runs, Unit, container_statuses,
+    every_container,
+};
 use agent_run::{BackOff, Launch, recover};
 use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
 use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
@@ -31,13 +34,13 @@ impl<U: UnitManager + 'static> Worker<U> {
             volumes: self.volumes.clone(),
             containers: BTreeMap::new(),
         };
-        for (role, container) in pod.spec.iter().flat_map(containers) {
+        for (role, container) in pod.spec.iter().flat_map(every_container) {
             let unit = unit_name(&pod, &container.name)
                 .ok()
                 .and_then(|name| units.get(&name));
             self.note_lost_end(&container.name, unit, asked_at);
-            let mut facts = self.facts(role, container, unit);
-            self.add_last_words(container, &mut facts.runs).await;
+            let mut facts = self.facts(role, &container, unit);
+            self.add_last_words(&container, &mut facts.runs).await;
             observation.containers.insert(container.name.clone(), facts);
         }
         self.adopting = false;
@@ -139,9 +142,7 @@ impl<U: UnitManager + 'static> Worker<U> {
 impl<U: UnitManager + 'static> Worker<U> {
     /// What the API knows of runs of container `name` that left nothing on this node.
     fn lost_runs(&self, role: Role, name: &str) -> Option<Runs> {
-        let status = self.goal.pod.status.as_ref()?;
-        let init = status.init_container_statuses.iter().flatten();
-        let mut all = init.chain(status.container_statuses.iter().flatten());
+        let mut all = container_statuses(self.goal.pod.status.as_ref()?);
         let known = all.find(|status| status.name == name)?;
         let id = known
             .container_id

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use agent_cni::{Cni, PodNet, PortMapping};
+use agent_core::Sandbox;
 use agent_core::dns;
 use agent_core::env::Sources;
 use agent_runtime::pod_slice;
@@ -68,6 +69,20 @@ impl<U: UnitManager + 'static> Worker<U> {
             pod_ips: pod_ips.to_vec(),
         };
         checkpoint.write(&self.context.paths, &self.uid)
+    }
+
+    /// Keeps a spec that has changed for the agent after this one: units are found by the containers it names.
+    pub(super) fn keep_spec(&mut self) {
+        let Sandbox::Ready { pod_ips } = &self.sandbox else {
+            return;
+        };
+        if !std::mem::take(&mut self.spec_changed) {
+            return;
+        }
+        if let Err(error) = self.checkpoint(pod_ips) {
+            warn!(error = format!("{error:#}"), "checkpoint not renewed");
+            self.spec_changed = true;
+        }
     }
 
     fn netns_path(&self) -> PathBuf {

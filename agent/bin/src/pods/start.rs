@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_core::env::{Sources, environment, expand};
-use agent_core::{Failure, Role, spec_hash};
-use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle};
+use agent_core::{Failure, Role, spec_hash, target_of};
+use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle, process_namespace};
 use agent_systemd::{ErrorClass, UnitManager};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
@@ -39,7 +39,7 @@ pub(super) struct StartOrder {
 impl<U: UnitManager + 'static> Worker<U> {
     pub(super) fn start_order(&self, container: Container) -> StartOrder {
         let spec = self.goal.pod.spec.as_ref();
-        let mut all = spec.into_iter().flat_map(agent_core::containers);
+        let mut all = spec.into_iter().flat_map(agent_core::every_container);
         let role = all
             .find(|(_, c)| c.name == container.name)
             .map_or(Role::Main, |(role, _)| role);
@@ -87,6 +87,7 @@ pub(super) async fn start<U: UnitManager + 'static>(
         hostname_file: Some(dir.join(HOSTNAME)),
     };
     let hash = spec_hash(&order.container);
+    let target_processes = target_processes(context, &order)?;
     let input = ContainerInput {
         pod: &order.pod,
         container: &container,
@@ -95,6 +96,7 @@ pub(super) async fn start<U: UnitManager + 'static>(
         env,
         mounts,
         sandbox: &sandbox,
+        target_processes,
         spec_hash: &hash,
         node_memory: context.node_memory,
     };
@@ -118,6 +120,27 @@ pub(super) async fn start<U: UnitManager + 'static>(
             )),
         },
     }
+}
+
+/// Where the processes are that an ephemeral container looks into. The plan starts it while they are there; they
+/// may have ended since.
+fn target_processes<U: UnitManager + 'static>(
+    context: &Arc<Context<U>>,
+    order: &StartOrder,
+) -> Result<Option<PathBuf>, Failure> {
+    let spec = order.pod.spec.as_ref();
+    let Some(target) = spec.and_then(|spec| target_of(spec, &order.container.name)) else {
+        return Ok(None);
+    };
+    let unit = agent_runtime::unit_name(&order.pod, target);
+    let found = unit
+        .ok()
+        .and_then(|unit| process_namespace(&context.paths, &order.uid, target, &unit));
+    let gone = || {
+        let message = format!("invalid target container: container {target} is not running");
+        failure("CreateContainerError", message)
+    };
+    found.ok_or_else(gone).map(Some)
 }
 
 async fn image<U: UnitManager + 'static>(

@@ -127,6 +127,8 @@ pub(super) struct Worker<U> {
     pub(super) deleted_version: Option<Option<String>>,
     /// When a deletion that failed is asked for again.
     pub(super) delete_at: Option<Timestamp>,
+    /// Whether the checkpoint holds an older spec than the one that is followed.
+    pub(super) spec_changed: bool,
     /// Whether runs that are found were begun by an earlier agent.
     pub(super) adopting: bool,
 }
@@ -170,6 +172,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             probing: Probing::default(),
             deleted_version: None,
             delete_at: None,
+            spec_changed: false,
             adopting,
         }
     }
@@ -191,6 +194,7 @@ impl<U: UnitManager + 'static> Worker<U> {
     async fn work(&mut self, stop: &CancellationToken) {
         loop {
             self.take_goal();
+            self.keep_spec();
             if self.wake.take_object_change() {
                 self.refresh().await;
             }
@@ -234,6 +238,7 @@ impl<U: UnitManager + 'static> Worker<U> {
                 }
                 local.failure = None;
             }
+            self.spec_changed = true;
         }
         if cuts_short(&self.goal.pod, &goal.pod) {
             // What is left of the old grace is over; the new one counts from now.

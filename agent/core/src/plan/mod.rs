@@ -1,10 +1,12 @@
 //! What to do next for a pod.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
+use crate::ephemeral::{every_container, target_of};
 use crate::hash::spec_hash;
 use crate::observation::{
     ContainerFacts, Failure, ImageState, ObjectState, Observation, PostStart, Sandbox, StopProgress, Unit,
@@ -80,7 +82,7 @@ pub(crate) fn passed(role: Role, container: &Container, observed: &Observation) 
                 && facts.post_start == PostStart::Done
                 && facts.probes.started(container)
         }
-        Role::Main => true,
+        Role::Main | Role::Ephemeral => true,
     }
 }
 
@@ -149,7 +151,7 @@ impl Planner<'_> {
     /// A preStop hook that took all of it leaves two seconds more.
     fn kill_late(&self, began: Timestamp) -> Vec<Step> {
         let grace = SignedDuration::try_from(self.grace()).unwrap_or(SignedDuration::MAX);
-        let late = containers(self.spec).filter(|(_, c)| {
+        let late = every_container(self.spec).filter(|(_, c)| {
             let facts = self.facts(c);
             facts.unit.is_live() && facts.stop != Some(StopProgress::Killed)
         });
@@ -177,7 +179,7 @@ impl Planner<'_> {
 
     /// Stops what runs (sidecars after the main containers, the last first), then frees the sandbox.
     fn wind_down(&self, cause: &StopCause, grace: Duration) -> Vec<Step> {
-        let live: Vec<(Role, &Container)> = containers(self.spec)
+        let live: Vec<(Role, Cow<'_, Container>)> = every_container(self.spec)
             .filter(|(_, c)| self.facts(c).unit.is_live())
             .collect();
         if live.is_empty() {
@@ -190,10 +192,10 @@ impl Planner<'_> {
         let main: Vec<&Container> = live
             .iter()
             .filter(|(role, _)| *role != Role::Sidecar)
-            .map(|(_, c)| *c)
+            .map(|(_, c)| &**c)
             .collect();
         let next = if main.is_empty() {
-            live.last().map(|(_, c)| *c).into_iter().collect()
+            live.last().map(|(_, c)| &**c).into_iter().collect()
         } else {
             main
         };
@@ -213,16 +215,17 @@ impl Planner<'_> {
     }
 
     /// A container that exited 0 before its start was through leaves a unit that systemd calls failed
-    /// (`protocol`: its PID file names nobody). What is listed as failed should have failed.
+    /// (`protocol`: its PID file names nobody). What is listed as failed should have failed. An ephemeral one never
+    /// did: a shell ends with the code of its last command.
     fn undeserved_failures(&self) -> Vec<Step> {
-        let ended_well = |role, facts: &ContainerFacts| {
+        let undeserved = |role, facts: &ContainerFacts| {
             facts.unit_failed
                 && !facts.unit.is_live()
-                && last_succeeded(facts)
+                && (last_succeeded(facts) || role == Role::Ephemeral)
                 && !RestartPolicy::of(self.spec, role).restarts(&facts.runs)
         };
-        containers(self.spec)
-            .filter(|(role, c)| ended_well(*role, &self.facts(c)))
+        every_container(self.spec)
+            .filter(|(role, c)| undeserved(*role, &self.facts(c)))
             .map(|(_, c)| Step::ForgetFailure {
                 container: c.name.clone(),
             })
@@ -238,7 +241,7 @@ impl Planner<'_> {
     }
 
     fn any_live(&self) -> bool {
-        containers(self.spec).any(|(_, c)| self.facts(c).unit.is_live())
+        every_container(self.spec).any(|(_, c)| self.facts(&c).unit.is_live())
     }
 
     fn facts(&self, container: &Container) -> ContainerFacts {
@@ -250,6 +253,7 @@ impl Planner<'_> {
         steps.extend(self.foundation());
         if matches!(self.observed.sandbox, Sandbox::Ready { .. }) && self.observed.volumes == Volumes::Ready {
             steps.extend(self.starts());
+            steps.extend(self.debuggers());
         }
         steps.extend(self.deadline().map(Step::WaitUntil));
         steps
@@ -339,6 +343,14 @@ impl Planner<'_> {
         steps
     }
 
+    /// Starts of ephemeral containers, which wait for no turn; the init containers may be what is looked into.
+    fn debuggers(&self) -> Vec<Step> {
+        every_container(self.spec)
+            .filter(|(role, _)| *role == Role::Ephemeral)
+            .filter_map(|(role, c)| self.start(role, &c))
+            .collect()
+    }
+
     fn start(&self, role: Role, container: &Container) -> Option<Step> {
         let facts = self.facts(container);
         let policy = RestartPolicy::of(self.spec, role);
@@ -349,6 +361,7 @@ impl Planner<'_> {
         match &facts.image {
             ImageState::Unknown => Some(Step::EnsureImage { container: name() }),
             ImageState::Failed(failure) => Some(self.again(failure, Step::EnsureImage { container: name() })),
+            ImageState::Present { .. } if lost_target(self.spec, container, self.observed).is_some() => None,
             ImageState::Present { .. } => {
                 let start = Step::StartContainer { container: name() };
                 Some(match &facts.failure {
@@ -358,6 +371,18 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// The container whose processes the ephemeral `container` is to see, where it does not run: there is nothing to
+/// see yet, or any more.
+pub(crate) fn lost_target<'a>(
+    spec: &'a PodSpec,
+    container: &Container,
+    observed: &Observation,
+) -> Option<&'a str> {
+    let target = target_of(spec, &container.name)?;
+    let running = matches!(observed.container(target).unit, Unit::Running { .. });
+    (!running).then_some(target)
 }
 
 /// Why a running container must be restarted, where it must.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Lifecycle, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Lifecycle, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
@@ -41,6 +41,18 @@ fn with_sidecar(mut pod: Pod, name: &str) -> Pod {
     };
     let spec = pod.spec.as_mut().unwrap();
     spec.init_containers.get_or_insert_default().push(sidecar);
+    pod
+}
+
+fn with_debugger(mut pod: Pod, name: &str, target: Option<&str>) -> Pod {
+    let debugger = EphemeralContainer {
+        name: name.to_owned(),
+        image: Some("i".to_owned()),
+        target_container_name: target.map(ToOwned::to_owned),
+        ..EphemeralContainer::default()
+    };
+    let spec = pod.spec.as_mut().unwrap();
+    spec.ephemeral_containers.get_or_insert_default().push(debugger);
     pod
 }
 
@@ -362,13 +374,58 @@ fn a_failed_pull_is_tried_again_at_its_time_and_not_before() {
     assert_eq!(text(&pod, &observed, 10), "ensure image of a");
 }
 
+#[test]
+fn an_ephemeral_container_starts_beside_whatever_runs_and_only_once() {
+    let debugged = with_debugger(pod("Always", &["i"], &["a"]), "d", None);
+    let all = |d: ContainerFacts| ready(&[("i", running_as("i")), ("a", present()), ("d", d)]);
+    assert_eq!(
+        text(&debugged, &all(ContainerFacts::default()), 0),
+        "ensure image of d"
+    );
+    assert_eq!(text(&debugged, &all(present()), 0), "start d");
+    assert_eq!(text(&debugged, &all(running_as("d")), 0), "");
+    for outcome in [Outcome::Exited(0), Outcome::Exited(1), Outcome::StartFailed] {
+        assert_eq!(text(&debugged, &all(ended(outcome)), 2), "");
+    }
+    let listed = ContainerFacts {
+        unit_failed: true,
+        ..ended(Outcome::Exited(130))
+    };
+    assert_eq!(text(&debugged, &all(listed), 2), "forget failure of d");
+}
+
+#[test]
+fn an_ephemeral_container_waits_for_the_processes_it_is_to_see() {
+    let debugged = with_debugger(pod("Always", &[], &["a"]), "d", Some("a"));
+    let waits = ContainerFacts {
+        unit: Unit::Starting,
+        ..ended(Outcome::Exited(1))
+    };
+    let observed = |a: ContainerFacts| ready(&[("a", a), ("d", present())]);
+    assert_eq!(text(&debugged, &observed(waits), 2), "");
+    assert_eq!(text(&debugged, &observed(running_as("a")), 2), "start d");
+}
+
+#[test]
+fn an_ephemeral_container_ends_with_its_pod_and_starts_in_none_that_ended() {
+    let debugged = with_debugger(pod("Never", &[], &["a"]), "d", None);
+    let done = ended(Outcome::Exited(0));
+    let live = ready(&[("a", done.clone()), ("d", running_as("d"))]);
+    assert_eq!(text(&debugged, &live, 2), "stop d within 30s (PodFinished)");
+    let never_began = ready(&[("a", done), ("d", present())]);
+    assert_eq!(text(&debugged, &never_began, 2), "free sandbox");
+    let mut leaving = ready(&[("a", running_as("a")), ("d", present())]);
+    leaving.termination_seen = Some(at(0));
+    assert!(!text(&deleted(debugged), &leaving, 0).contains("start"));
+}
+
 /// A node on which every step works at once and every container runs until it is stopped.
 fn perform(step: &Step, observed: &mut Observation, pod: &Pod) {
     let hash = |name: &str| {
         let spec = pod.spec.as_ref().unwrap();
-        containers(spec)
+        every_container(spec)
             .find(|(_, c)| c.name == name)
-            .map(|(_, c)| spec_hash(c))
+            .map(|(_, c)| spec_hash(&c))
     };
     let finishes = |name: &str| name.starts_with('i');
     match step {
@@ -412,10 +469,11 @@ fn perform(step: &Step, observed: &mut Observation, pod: &Pod) {
 /// No container without sandbox and volumes, and no main container before the init containers ended.
 fn holds(observed: &Observation, pod: &Pod) -> bool {
     let spec = pod.spec.as_ref().unwrap();
-    let live =
-        |role: Role| containers(spec).any(|(r, c)| r == role && observed.container(&c.name).unit.is_live());
+    let live = |role: Role| {
+        every_container(spec).any(|(r, c)| r == role && observed.container(&c.name).unit.is_live())
+    };
     let founded = matches!(observed.sandbox, Sandbox::Ready { .. }) && observed.volumes == Volumes::Ready;
-    let any = live(Role::Init) || live(Role::Sidecar) || live(Role::Main);
+    let any = live(Role::Init) || live(Role::Sidecar) || live(Role::Main) || live(Role::Ephemeral);
     let init_done = containers(spec)
         .filter(|(role, _)| *role == Role::Init)
         .all(|(_, c)| last_succeeded(&observed.container(&c.name)));
@@ -446,6 +504,7 @@ proptest! {
     #[test]
     fn an_applied_plan_leaves_nothing_to_plan_and_no_prefix_breaks_an_invariant(
         init in 0_usize..4, sidecars in 0_usize..3, main in 1_usize..4, delete in any::<bool>(),
+        debuggers in prop::collection::vec(prop::option::of(Just("m0")), 0..3),
         policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]),
     ) {
         let names = |letter: char, n: usize| (0..n).map(|k| format!("{letter}{k}")).collect::<Vec<_>>();
@@ -455,6 +514,9 @@ proptest! {
         let mut pod = pod(policy, &init, &main);
         for k in 0..sidecars {
             pod = with_sidecar(pod, &format!("s{k}"));
+        }
+        for (k, target) in debuggers.into_iter().enumerate() {
+            pod = with_debugger(pod, &format!("d{k}"), target);
         }
         let mut observed = Observation::new(at(0));
         prop_assert_eq!(settle(&pod, &mut observed), Ok(()));

@@ -11,7 +11,7 @@ use super::phase::Phase;
 use super::whole_seconds;
 use crate::backoff::go_duration;
 use crate::observation::{ContainerFacts, Exit, Failure, ImageState, Observation, PostStart, Unit};
-use crate::plan::is_initialized;
+use crate::plan::{is_initialized, lost_target};
 use crate::policy::{RestartPolicy, Role, back_off_until};
 
 /// How long a failed pull is shown as itself before it is shown as a back-off.
@@ -54,8 +54,9 @@ pub(super) fn of(input: &Input<'_>, container: &Container) -> ContainerStatus {
         ready: match input.role {
             Role::Init => done,
             Role::Sidecar | Role::Main => running && facts.probes.ready(container),
+            Role::Ephemeral => false,
         },
-        started: Some(running && facts.probes.started(container)),
+        started: (input.role != Role::Ephemeral).then(|| running && facts.probes.started(container)),
         restart_count: i32::try_from(restarts(&state, &facts)).unwrap_or(i32::MAX),
         last_state: last.as_ref().map(terminated),
         state: Some(state),
@@ -130,6 +131,11 @@ fn first_wait(input: &Input<'_>, container: &Container, facts: &ContainerFacts) 
     if let Some(failure) = &facts.failure {
         return waiting(&failure.reason, Some(failure.message.clone()));
     }
+    if let (ImageState::Present { .. }, Some(target)) =
+        (&facts.image, lost_target(input.spec, container, input.observed))
+    {
+        return without_target(input.observed, target);
+    }
     let has_init = input
         .spec
         .init_containers
@@ -142,6 +148,17 @@ fn first_wait(input: &Input<'_>, container: &Container, facts: &ContainerFacts) 
         "ContainerCreating"
     };
     waiting(reason, None)
+}
+
+/// Of an ephemeral container whose target does not run, in the kubelet's words and, for one that ran, containerd's.
+fn without_target(observed: &Observation, target: &str) -> ContainerState {
+    let facts = observed.container(target);
+    if facts.runs.last.is_none() && !facts.unit.is_live() {
+        let message = format!("unable to find target container {target}");
+        return waiting("CreateContainerConfigError", Some(message));
+    }
+    let message = format!("invalid target container: container {target} is not running");
+    waiting("CreateContainerError", Some(message))
 }
 
 fn pull_failure(container: &Container, failure: &Failure, now: Timestamp) -> ContainerState {

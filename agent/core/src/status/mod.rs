@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::ephemeral::every_container;
 use crate::observation::{Observation, Rejection, Sandbox};
-use crate::policy::{Role, containers};
+use crate::policy::Role;
 use crate::qos::qos_class;
 
 pub use patch::status_patch;
@@ -37,7 +38,11 @@ pub fn status(
     if let Some(refused) = &observed.rejection {
         return rejected(pod, spec, refused, previous);
     }
-    let (init, main) = container_statuses(spec, pod, observed, now);
+    let Lists {
+        init,
+        main,
+        ephemeral,
+    } = lists(spec, pod, observed, now);
     let verdict = phase::of(pod, spec, observed, now);
     let pod_ips = pod_ips(observed);
     PodStatus {
@@ -70,6 +75,7 @@ pub fn status(
         ),
         init_container_statuses: some(init),
         container_statuses: Some(main),
+        ephemeral_container_statuses: some(ephemeral),
         observed_generation: pod.metadata.generation,
         ..previous
     }
@@ -87,32 +93,34 @@ fn rejected(pod: &Pod, spec: &PodSpec, refused: &Rejection, previous: PodStatus)
     }
 }
 
-fn container_statuses(
-    spec: &PodSpec,
-    pod: &Pod,
-    observed: &Observation,
-    now: Timestamp,
-) -> (Vec<ContainerStatus>, Vec<ContainerStatus>) {
+/// The statuses of a pod's containers, list by list.
+#[derive(Default)]
+struct Lists {
+    init: Vec<ContainerStatus>,
+    main: Vec<ContainerStatus>,
+    ephemeral: Vec<ContainerStatus>,
+}
+
+fn lists(spec: &PodSpec, pod: &Pod, observed: &Observation, now: Timestamp) -> Lists {
     let phase = phase::of(pod, spec, observed, now).phase;
-    let of = |wanted_main: bool| {
-        containers(spec)
-            .filter(|(role, _)| (*role == Role::Main) == wanted_main)
-            .map(|(role, c)| {
-                container::of(
-                    &container::Input {
-                        pod,
-                        spec,
-                        observed,
-                        role,
-                        phase,
-                        now,
-                    },
-                    c,
-                )
-            })
-            .collect()
-    };
-    (of(false), of(true))
+    let mut lists = Lists::default();
+    for (role, container) in every_container(spec) {
+        let input = container::Input {
+            pod,
+            spec,
+            observed,
+            role,
+            phase,
+            now,
+        };
+        let list = match role {
+            Role::Init | Role::Sidecar => &mut lists.init,
+            Role::Main => &mut lists.main,
+            Role::Ephemeral => &mut lists.ephemeral,
+        };
+        list.push(container::of(&input, &container));
+    }
+    lists
 }
 
 fn pod_ips(observed: &Observation) -> Vec<IpAddr> {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
+use crate::ephemeral::every_container;
 use crate::observation::{ObjectState, Observation, Unit};
 use crate::plan::is_initialized;
 use crate::policy::{RestartPolicy, Role, containers, is_terminating};
@@ -52,7 +53,7 @@ impl From<Phase> for Verdict {
 /// whoever sees Succeeded or Failed may rely on nothing running any more.
 pub(super) fn of(pod: &Pod, spec: &PodSpec, observed: &Observation, now: Timestamp) -> Verdict {
     let verdict = verdict(pod, spec, observed, now);
-    let live = containers(spec).any(|(_, c)| observed.container(&c.name).unit.is_live());
+    let live = every_container(spec).any(|(_, c)| observed.container(&c.name).unit.is_live());
     if live && verdict.phase.is_over() {
         Phase::Running.into()
     } else {

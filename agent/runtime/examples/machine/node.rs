@@ -87,6 +87,7 @@ impl Node {
             pod,
             container,
             role: Role::Main,
+            target_processes: None,
             image: &image,
             env: vec![("TOKEN".into(), "s3cret-value".into())],
             mounts: Vec::new(),

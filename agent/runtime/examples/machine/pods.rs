@@ -43,6 +43,7 @@ async fn said(
         pod: &pod,
         container,
         role: Role::Main,
+        target_processes: None,
         image: &image,
         env,
         mounts,

@@ -73,7 +73,7 @@ pub struct Mount {
 pub struct ContainerInput<'a> {
     /// The pod.
     pub pod: &'a Pod,
-    /// The container, from its `initContainers` or `containers`.
+    /// The container, from any list of the pod.
     pub container: &'a Container,
     /// Its part in the pod.
     pub role: Role,
@@ -85,6 +85,8 @@ pub struct ContainerInput<'a> {
     pub mounts: Vec<Mount>,
     /// The pod's sandbox.
     pub sandbox: &'a Sandbox,
+    /// The process namespace of the container that an ephemeral one looks into.
+    pub target_processes: Option<PathBuf>,
     /// Hash of the pod's spec.
     pub spec_hash: &'a str,
     /// The node's memory in bytes, against which the OOM score is reckoned.
@@ -285,6 +287,7 @@ fn identity(input: &ContainerInput<'_>, unit: &str, slice: &str) -> Result<Ident
         Role::Init => "init",
         Role::Sidecar => "sidecar",
         Role::Main => "main",
+        Role::Ephemeral => "ephemeral",
     };
     Ok(Identity {
         namespace: meta.namespace.clone().unwrap_or_else(|| "default".into()),

@@ -72,6 +72,7 @@ fn description(input: &ContainerInput<'_>, launch: &Launch) -> String {
         Role::Init => "Init container",
         Role::Sidecar => "Sidecar container",
         Role::Main => "Container",
+        Role::Ephemeral => "Ephemeral container",
     };
     let identity = &launch.identity;
     format!(

@@ -38,6 +38,15 @@ fn pod(spec: Value) -> Pod {
 }
 
 fn made_with(spec: Value, config: Value, mounts: Vec<Mount>) -> Result<Bundle, BundleError> {
+    made_beside(spec, config, mounts, None)
+}
+
+fn made_beside(
+    spec: Value,
+    config: Value,
+    mounts: Vec<Mount>,
+    target_processes: Option<PathBuf>,
+) -> Result<Bundle, BundleError> {
     let pod = pod(spec);
     let sandbox = Sandbox {
         hostname: "web-0".into(),
@@ -51,6 +60,7 @@ fn made_with(spec: Value, config: Value, mounts: Vec<Mount>) -> Result<Bundle, B
         pod: &pod,
         container,
         role: Role::Main,
+        target_processes,
         image: &image,
         env: vec![("WHO".into(), "me".into()), ("SECRET".into(), "hunter2".into())],
         mounts,
@@ -247,6 +257,7 @@ fn a_uid_or_name_that_leads_elsewhere_is_refused() {
         pod: &evil,
         container: &evil.spec.as_ref().unwrap().containers[0],
         role: Role::Main,
+        target_processes: None,
         image: &image,
         env: Vec::new(),
         mounts: Vec::new(),
@@ -280,4 +291,29 @@ fn only_containers_that_ask_for_stdin_or_a_terminal_have_a_holder() {
     assert_eq!(of(json!({"tty": true})), (held(true, false, false), true, true));
     let all = json!({"tty": true, "stdin": true, "stdinOnce": true});
     assert_eq!(of(all), (held(true, true, true), true, true));
+}
+
+#[test]
+fn a_target_gives_its_processes_and_nothing_else() {
+    let spec = |host_pid: bool| json!({"hostPID": host_pid, "containers": [{"name": "d"}]});
+    let target = PathBuf::from("/proc/7/ns/pid");
+    let made = |host_pid| {
+        let bundle = made_beside(
+            spec(host_pid),
+            json!({"Cmd": ["c"]}),
+            Vec::new(),
+            Some(target.clone()),
+        );
+        config(&bundle.unwrap())["linux"]["namespaces"].clone()
+    };
+    let of = |namespaces: &Value, kind: &str| {
+        let all = namespaces.as_array().unwrap().iter();
+        all.filter(|n| n["type"] == kind).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&made(false), "pid"),
+        [json!({"type": "pid", "path": "/proc/7/ns/pid"})]
+    );
+    assert_eq!(of(&made(false), "mount"), [json!({"type": "mount"})]);
+    assert_eq!(of(&made(true), "pid"), Vec::<Value>::new());
 }

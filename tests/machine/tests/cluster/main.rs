@@ -8,6 +8,7 @@
 mod admission;
 mod away;
 mod backup;
+mod debug;
 mod deletion;
 mod disk;
 mod faults;
@@ -57,6 +58,11 @@ const TOGETHER: &[ClusterTest] = &[
         "run_with_stdin_or_a_terminal_loses_no_byte_and_removes_its_pod",
         terminals::run,
     ),
+    (
+        "debug_puts_a_container_into_a_pod_on_a_terminal_among_its_processes",
+        debug::into_a_pod,
+    ),
+    ("debug_works_on_a_copy_and_on_a_node", debug::copy_and_node),
     ("cp_copies_a_file_in_and_out", kubectl::copy),
     (
         "port_forward_reaches_a_port_inside_the_pod",
@@ -171,6 +177,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "a_terminal_outlives_its_client_and_the_agent",
         terminals::attach_on_a_terminal,
+    ),
+    (
+        "an_ephemeral_container_outlives_the_agent_and_ends_with_its_pod",
+        debug::outlives_the_agent,
     ),
     (
         "init_containers_that_exit_at_once_run_exactly_once",

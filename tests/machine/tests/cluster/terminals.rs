@@ -34,7 +34,7 @@ fn kubectl(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<Command
 }
 
 /// kubectl on a terminal of 33 rows and 77 columns that `script` makes.
-fn on_a_terminal(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<Child> {
+pub(crate) fn on_a_terminal(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<Child> {
     let command = kubectl(cluster, namespace, words)?;
     let line = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted: Vec<_> = line.map(|word| format!("'{}'", word.to_string_lossy())).collect();
@@ -48,7 +48,7 @@ fn on_a_terminal(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<C
 }
 
 /// Reads until `wanted` is shown; a program that ends before is an error.
-fn shows(child: &mut Child, wanted: &str) -> Result<String> {
+pub(crate) fn shows(child: &mut Child, wanted: &str) -> Result<String> {
     let output = child.stdout.as_mut().context("no output")?;
     let mut seen = String::new();
     let mut piece = [0; 4096];
@@ -60,7 +60,7 @@ fn shows(child: &mut Child, wanted: &str) -> Result<String> {
     Ok(seen)
 }
 
-fn types(child: &mut Child, text: &str) -> Result<()> {
+pub(crate) fn types(child: &mut Child, text: &str) -> Result<()> {
     let input = child.stdin.as_mut().context("no input")?;
     input.write_all(text.as_bytes())?;
     Ok(input.flush()?)
