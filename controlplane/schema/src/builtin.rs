@@ -13,7 +13,11 @@ const TYPES: &str = concat!(
     include_str!("../floe.table")
 );
 /// The defaults that no schema publishes.
-const DEFAULTS: &str = include_str!("../defaults.table");
+const DEFAULTS: &str = concat!(
+    include_str!("../structs.table"),
+    "\n",
+    include_str!("../defaults.table")
+);
 
 /// The built-in kinds of the Kubernetes version that Floe serves, read on first use (some milliseconds).
 #[must_use]

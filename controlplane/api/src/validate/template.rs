@@ -1,12 +1,13 @@
 //! Rules for the template of pods, and for the selector that must choose what is made from it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::pod;
 use super::workload::label_selector_errors;
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
+use crate::resource::at;
 use crate::selector::LabelSelector;
 use crate::validate::metadata;
 
@@ -46,8 +47,9 @@ fn is_empty(selector: &Value) -> bool {
 pub(crate) fn fits(spec: &Value, selector: &LabelSelector, path: &Path) -> Option<FieldError> {
     let labels = spec.get("template").map(meta::labels).unwrap_or_default();
     (!selector.matches(&labels)).then(|| {
+        let shown = at(spec, "template.metadata.labels").cloned().unwrap_or_default();
         path.child("template.metadata.labels")
-            .invalid(json!(labels), "`selector` does not match template `labels`")
+            .invalid(shown, "`selector` does not match template `labels`")
     })
 }
 

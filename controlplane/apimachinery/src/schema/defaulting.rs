@@ -83,6 +83,15 @@ pub(crate) fn apply_table(schemas: &mut Schemas, text: &str) -> Result<(), Table
             package = name;
             continue;
         }
+        if let Some((owner, fields)) = line
+            .split_once(": ")
+            .filter(|(owner, _)| !owner.contains(['.', ' ']))
+        {
+            for field in fields.split(' ') {
+                set(schemas, (package, owner, field), DefaultValue::empty_object())?;
+            }
+            continue;
+        }
         let (left, json) = line
             .split_once("= ")
             .ok_or_else(|| syntax("a default needs a value"))?;

@@ -144,6 +144,16 @@ pub struct DefaultValue {
     pub fills_zero: bool,
 }
 
+impl DefaultValue {
+    /// What stands for an object whose fields have defaults of their own.
+    pub(crate) fn empty_object() -> Self {
+        Self {
+            value: Value::Object(serde_json::Map::new()),
+            fills_zero: true,
+        }
+    }
+}
+
 /// The form of a value.
 #[derive(Debug)]
 pub enum Shape {

@@ -20,7 +20,7 @@ fn a_minimal_pod_gets_what_kubernetes_gives_it() {
         "containers": [{"name": "a", "image": "nginx", "imagePullPolicy": "Always", "resources": {},
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}],
         "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "restartPolicy": "Always",
-        "schedulerName": "default-scheduler", "securityContext": {}, "terminationGracePeriodSeconds": 30}});
+        "schedulerName": "default-scheduler", "securityContext": {}, "terminationGracePeriodSeconds": 30}, "status": {}});
     assert_eq!(defaulted("", "v1", "Pod", pod), expected);
 }
 
@@ -29,10 +29,10 @@ fn a_minimal_pod_gets_what_kubernetes_gives_it() {
 fn a_deployment_gets_what_kubernetes_gives_it() {
     let template = json!({"spec": {"hostNetwork": true, "containers": [
         {"name": "a", "image": "nginx:1", "ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "1"}}}]}});
-    let expected = json!({"spec": {
+    let expected = json!({"metadata": {}, "status": {}, "spec": {
         "replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
-        "template": {"spec": {"hostNetwork": true, "dnsPolicy": "ClusterFirst", "restartPolicy": "Always",
+        "template": {"metadata": {}, "spec": {"hostNetwork": true, "dnsPolicy": "ClusterFirst", "restartPolicy": "Always",
             "schedulerName": "default-scheduler", "securityContext": {}, "terminationGracePeriodSeconds": 30,
             "containers": [{"name": "a", "image": "nginx:1", "imagePullPolicy": "IfNotPresent",
                 "ports": [{"containerPort": 80, "protocol": "TCP"}], "resources": {"limits": {"cpu": "1"}},
@@ -46,6 +46,27 @@ fn a_deployment_gets_what_kubernetes_gives_it() {
         ),
         expected
     );
+}
+
+/// A field that is a struct in Go is there with its defaults, one that is a pointer is not.
+#[test]
+fn what_is_a_struct_in_go_is_there_with_its_defaults() {
+    let driver = defaulted(
+        "storage.k8s.io",
+        "v1",
+        "CSIDriver",
+        json!({"metadata": {"name": "a"}}),
+    );
+    let expected = json!({"attachRequired": true, "podInfoOnMount": false, "fsGroupPolicy": "ReadWriteOnceWithFSType",
+        "requiresRepublish": false, "seLinuxMount": false, "storageCapacity": false, "volumeLifecycleModes": ["Persistent"]});
+    assert_eq!(driver["spec"], expected);
+    let set = defaulted("apps", "v1", "StatefulSet", json!({}));
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}});
+    assert_eq!(set["spec"]["updateStrategy"], rolling);
+    assert_eq!(set["spec"].get("selector"), None, "a pointer");
+    let named = json!({"spec": {"updateStrategy": {"type": "RollingUpdate"}}});
+    let set = defaulted("apps", "v1", "StatefulSet", named.clone());
+    assert_eq!(set["spec"]["updateStrategy"], named["spec"]["updateStrategy"]);
 }
 
 #[test]
@@ -187,7 +208,10 @@ fn jobs_autoscalers_and_policies_follow_their_other_fields() {
     let job = |spec: Value| defaulted("batch", "v1", "Job", json!({"spec": spec}))["spec"].clone();
     let expected = json!({"completions": 1, "parallelism": 1, "backoffLimit": 6, "completionMode": "NonIndexed",
         "suspend": false, "manualSelector": false, "podReplacementPolicy": "TerminatingOrFailed"});
-    assert_eq!(job(json!({})), expected);
+    let mut bare = job(json!({}));
+    let template = bare.as_object_mut().and_then(|spec| spec.remove("template"));
+    assert_eq!(template.expect("a struct")["spec"]["restartPolicy"], "Always");
+    assert_eq!(bare, expected);
     assert_eq!(job(json!({"parallelism": 3})).get("completions"), None);
     assert_eq!(job(json!({"backoffLimitPerIndex": 1}))["backoffLimit"], i32::MAX);
     let policy = defaulted(
@@ -224,7 +248,14 @@ fn kinds_without_defaults_stay_as_they_are() {
         ("", "Node"),
     ] {
         let object = json!({"metadata": {"name": "a"}, "spec": {}});
-        assert_eq!(defaulted(group, "v1", kind, object.clone()), object, "{kind}");
+        let mut found = defaulted(group, "v1", kind, object.clone());
+        let status = found.as_object_mut().and_then(|found| found.remove("status"));
+        assert!(status.is_none_or(|status| {
+            status
+                .as_object()
+                .is_some_and(|status| !status.contains_key("phase"))
+        }));
+        assert_eq!(found, object, "{kind}");
     }
     assert_eq!(defaulted("", "v1", "Secret", json!({}))["type"], "Opaque");
 }

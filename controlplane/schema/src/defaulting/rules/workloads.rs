@@ -11,6 +11,20 @@ pub(super) fn rolling_update(strategy: &mut Fields) {
     }
 }
 
+/// Without a type it is a rolling update with parameters; one that is named needs none.
+pub(super) fn stateful_rolling_update(strategy: &mut Fields) {
+    if text(strategy, "type").is_empty() {
+        strategy.insert("type".to_owned(), "RollingUpdate".into());
+        set(strategy, "rollingUpdate", json!({}));
+    }
+    if text(strategy, "type") == "RollingUpdate"
+        && let Some(rolling) = object_mut(strategy, "rollingUpdate")
+    {
+        set(rolling, "partition", 0);
+        set(rolling, "maxUnavailable", 1);
+    }
+}
+
 /// How a job runs its pods; in a job only, not in the template of a cron job.
 pub(super) fn job(job: &mut Fields) {
     let Some(spec) = object_mut(job, "spec") else {
