@@ -57,7 +57,7 @@ impl<S: State> Alone<S> {
     /// What applying `command` will do.
     fn preview(&self, command: &Command) -> Vec<Arc<Batch>> {
         let state = self.replica.0.state();
-        let mut stage = Stage::over(&state.machine);
+        let mut stage = Stage::over(&state);
         for decided in &command.txns {
             let txn = Txn {
                 actor: Arc::clone(&decided.actor),

@@ -127,7 +127,7 @@ impl Proposer {
         if !self.replication.leading() {
             return Some(FOLLOWER_NAP);
         }
-        let due = self.replica.0.state().machine.due_at(&self.options.history);
+        let due = self.replica.0.state().due_at(&self.options.history);
         let due = match due {
             Some(due) => due,
             None if self.replication.is_alone() => return None,
@@ -231,7 +231,7 @@ impl Proposer {
     /// What a group comes to on top of what is applied now.
     fn stage(&self, txns: Vec<Txn>) -> (Vec<Result<Outcome, StoreError>>, Command) {
         let state = self.replica.0.state();
-        let mut stage = Stage::over(&state.machine);
+        let mut stage = Stage::over(&state);
         let outcomes = txns.into_iter().map(|txn| stage.propose(txn)).collect();
         (outcomes, self.conclude(stage))
     }
@@ -288,8 +288,8 @@ impl Proposer {
     fn due(&self) -> Command {
         let state = self.replica.0.state();
         let now = self.options.clock.unix_seconds();
-        let mut stage = Stage::over(&state.machine);
-        for entry in state.machine.expired(now, self.options.group.max(1)) {
+        let mut stage = Stage::over(&state);
+        for entry in state.expired(now, self.options.group.max(1)) {
             if let Err(error) = stage.propose(expiry(&entry)) {
                 warn!(error = &error as &dyn std::error::Error, key = %entry.key, "expiry refused");
             }

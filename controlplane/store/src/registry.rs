@@ -43,7 +43,6 @@ impl Waiter {
         if self.oldest().is_none() {
             self.set_oldest(Some(revision));
         }
-        self.wake();
     }
 }
 
@@ -86,16 +85,26 @@ impl Registry {
         }
     }
 
-    /// Tells every watch that `batch` concerns.
+    /// Notes `batch` for every watch that it concerns. They are to be [woken](Self::wake) once the state is not locked any
+    /// longer: those that are awake at once on other processors would wait for it.
     pub(crate) fn offer(&self, batch: &Batch) {
-        for event in &batch.events {
+        self.concerned(batch)
+            .for_each(|waiter| waiter.offer(batch.revision));
+    }
+
+    /// Wakes every watch that `batch` concerns.
+    pub(crate) fn wake(&self, batch: &Batch) {
+        self.concerned(batch).for_each(|waiter| waiter.wake());
+    }
+
+    fn concerned<'a>(&'a self, batch: &'a Batch) -> impl Iterator<Item = &'a Arc<Waiter>> {
+        batch.events.iter().flat_map(|event| {
             let key = event.key().as_str().as_bytes();
-            let beginnings = self.lengths.keys().map_while(|length| key.get(..*length));
-            let concerned = beginnings.filter_map(|beginning| self.by_prefix.get(beginning));
-            for waiter in concerned.flatten() {
-                waiter.offer(batch.revision);
-            }
-        }
+            let beginnings = self.lengths.keys().map_while(move |length| key.get(..*length));
+            beginnings
+                .filter_map(|beginning| self.by_prefix.get(beginning))
+                .flatten()
+        })
     }
 
     /// Tells every watch that has delivered all it knows of that there was more, from `revision` on, which is gone.

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -12,25 +13,26 @@ pub struct Replica(pub(crate) Arc<Shared>);
 /// What readers, watches and whoever applies share. Lock `state` before `registry`.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    state: RwLock<Held>,
+    state: RwLock<Machine>,
+    /// Set when nothing is applied any more.
+    closed: AtomicBool,
     registry: Mutex<Registry>,
     reached: watch::Sender<Revision>,
     cluster_id: ClusterId,
 }
 
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) machine: Machine,
-    pub(crate) closed: bool,
-}
-
 impl Shared {
-    pub(crate) fn state(&self) -> RwLockReadGuard<'_, Held> {
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, Machine> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state_mut(&self) -> RwLockWriteGuard<'_, Held> {
+    fn state_mut(&self) -> RwLockWriteGuard<'_, Machine> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is applied any more. What was applied before was offered to the watches before this is set.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -50,10 +52,8 @@ impl Replica {
         let machine = Machine::restore(loaded);
         let (reached, _) = watch::channel(machine.revision());
         Self(Arc::new(Shared {
-            state: RwLock::new(Held {
-                machine,
-                closed: false,
-            }),
+            state: RwLock::new(machine),
+            closed: AtomicBool::new(false),
             registry: Mutex::default(),
             reached,
             cluster_id,
@@ -67,12 +67,13 @@ impl Replica {
     /// Changes nothing where it was decided at another revision.
     pub fn apply(&self, command: &Command) -> Result<Change, OutOfStep> {
         let mut state = self.0.state_mut();
-        let change = state.machine.apply(command)?;
-        let revision = state.machine.revision();
+        let change = state.apply(command)?;
+        let revision = state.revision();
         let registry = self.0.registry();
         change.batches.iter().for_each(|batch| registry.offer(batch));
-        drop(registry);
         drop(state);
+        change.batches.iter().for_each(|batch| registry.wake(batch));
+        drop(registry);
         if !change.batches.is_empty() {
             self.0.reached.send_replace(revision);
         }
@@ -84,32 +85,33 @@ impl Replica {
     pub fn install(&self, loaded: Loaded) {
         let machine = Machine::restore(loaded);
         let mut state = self.0.state_mut();
-        let before = state.machine.revision();
-        state.machine = machine;
+        let before = state.revision();
+        *state = machine;
         let registry = self.0.registry();
-        let history = state.machine.history();
+        let history = state.history();
         if before < history.compacted() {
             registry.outrun(before.next());
         }
         for batch in history.after(before.max(history.compacted())) {
             registry.offer(batch);
         }
-        let revision = state.machine.revision();
-        drop(registry);
+        let revision = state.revision();
         drop(state);
+        registry.wake_all();
+        drop(registry);
         self.0.reached.send_replace(revision);
     }
 
     /// All of it, without a position; holds up whoever applies meanwhile.
     #[must_use]
     pub fn dump(&self) -> Loaded {
-        self.0.state().machine.dump(self.0.cluster_id().clone())
+        self.0.state().dump(self.0.cluster_id().clone())
     }
 
     /// Revision of the last transaction applied.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        self.0.state().machine.revision()
+        self.0.state().revision()
     }
 
     /// The identity of the cluster whose state this is.
@@ -127,7 +129,7 @@ impl Replica {
 
     /// Ends watches after their last event; reads go on.
     pub(crate) fn close(&self) {
-        self.0.state_mut().closed = true;
+        self.0.closed.store(true, Ordering::SeqCst);
         self.0.registry().wake_all();
     }
 }

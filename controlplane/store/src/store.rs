@@ -101,7 +101,7 @@ impl Store {
     /// The current value of `key`, as this server knows it.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.shared.state().machine.get(key).cloned()
+        self.shared.state().get(key).cloned()
     }
 
     /// The values in `range`, all as of one revision.
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// Refuses a revision that is compacted or not yet reached.
     pub fn list(&self, range: &Range) -> Result<Listing, StoreError> {
-        self.shared.state().machine.list(range)
+        self.shared.state().list(range)
     }
 
     /// Changes under `prefix` with a revision above `after`.
@@ -120,8 +120,8 @@ impl Store {
     /// Refuses a revision that is compacted or not yet reached.
     pub fn watch(&self, prefix: &str, after: Revision) -> Result<Watch, StoreError> {
         let state = self.shared.state();
-        let after = state.machine.check_revision(after)?;
-        Ok(Watch::begin(&self.shared, &state.machine, prefix, after))
+        let after = state.check_revision(after)?;
+        Ok(Watch::begin(&self.shared, &state, prefix, after))
     }
 
     /// A list and the changes after it, with nothing between.
@@ -131,21 +131,21 @@ impl Store {
     /// Refuses a revision that is compacted or not yet reached.
     pub fn list_and_watch(&self, range: &Range) -> Result<(Listing, Watch), StoreError> {
         let state = self.shared.state();
-        let listing = state.machine.list(range)?;
-        let watch = Watch::begin(&self.shared, &state.machine, &range.prefix, listing.revision);
+        let listing = state.list(range)?;
+        let watch = Watch::begin(&self.shared, &state, &range.prefix, listing.revision);
         Ok((listing, watch))
     }
 
     /// Revision of the last transaction.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        self.shared.state().machine.revision()
+        self.shared.state().revision()
     }
 
     /// Oldest revision that can be read and watched from.
     #[must_use]
     pub fn compacted(&self) -> Revision {
-        self.shared.state().machine.history().compacted()
+        self.shared.state().history().compacted()
     }
 
     /// The identity of the cluster whose state this is.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::registry::Waiter;
 use crate::replica::Shared;
-use crate::{Batch, Machine, Revision};
+use crate::{Batch, Event, Machine, Revision};
 
 /// The changes under a prefix, one [`Batch`] for each transaction that made any.
 ///
@@ -54,7 +54,7 @@ impl Watch {
     /// # Errors
     ///
     /// Ends as [`WatchError`] says.
-    pub async fn next(&mut self) -> Result<Batch, WatchError> {
+    pub async fn next(&mut self) -> Result<Arc<Batch>, WatchError> {
         loop {
             if let Some(batch) = self.try_next()? {
                 return Ok(batch);
@@ -68,26 +68,31 @@ impl Watch {
     /// # Errors
     ///
     /// Ends as [`WatchError`] says.
-    pub fn try_next(&mut self) -> Result<Option<Batch>, WatchError> {
-        let state = self.shared.state();
-        let Some(revision) = self.waiter.oldest() else {
-            let prefix = self.prefix.clone();
-            return if state.closed {
-                Err(WatchError::Closed { prefix })
-            } else {
-                Ok(None)
+    pub fn try_next(&mut self) -> Result<Option<Arc<Batch>>, WatchError> {
+        // Asked first, so that nothing is offered between the two.
+        let closed = self.shared.is_closed();
+        if self.waiter.oldest().is_none() {
+            return match closed {
+                true => Err(WatchError::Closed {
+                    prefix: self.prefix.clone(),
+                }),
+                false => Ok(None),
             };
+        }
+        let state = self.shared.state();
+        // Once there is one, only this watch moves it; the lock makes it agree with history.
+        let Some(revision) = self.waiter.oldest() else {
+            return Ok(None);
         };
-        let Some(batch) = state.machine.history().at(revision) else {
-            let compacted = state.machine.history().compacted();
+        let Some(batch) = state.history().at(revision) else {
+            let compacted = state.history().compacted();
             return Err(WatchError::Lagged {
                 prefix: self.prefix.clone(),
                 compacted,
             });
         };
         let batch = only(batch, &self.prefix);
-        self.waiter
-            .set_oldest(next_match(&state.machine, &self.prefix, revision));
+        self.waiter.set_oldest(next_match(&state, &self.prefix, revision));
         Ok(Some(batch))
     }
 
@@ -95,9 +100,7 @@ impl Watch {
     #[must_use]
     pub fn progress(&self) -> Revision {
         let state = self.shared.state();
-        self.waiter
-            .oldest()
-            .map_or(state.machine.revision(), Revision::previous)
+        self.waiter.oldest().map_or(state.revision(), Revision::previous)
     }
 }
 
@@ -122,16 +125,16 @@ fn next_match(machine: &Machine, prefix: &str, after: Revision) -> Option<Revisi
         .map(|batch| batch.revision)
 }
 
-/// The part of `batch` under `prefix`.
-fn only(batch: &Batch, prefix: &str) -> Batch {
-    let events = batch
-        .events
-        .iter()
-        .filter(|event| event.key().as_str().starts_with(prefix));
-    Batch {
+/// The part of `batch` under `prefix`: mostly all of it, which is shared.
+fn only(batch: &Arc<Batch>, prefix: &str) -> Arc<Batch> {
+    let concerns = |event: &&Event| event.key().as_str().starts_with(prefix);
+    if batch.events.iter().all(|event| concerns(&event)) {
+        return Arc::clone(batch);
+    }
+    Arc::new(Batch {
         revision: batch.revision,
         at: batch.at,
         actor: Arc::clone(&batch.actor),
-        events: events.cloned().collect(),
-    }
+        events: batch.events.iter().filter(concerns).cloned().collect(),
+    })
 }

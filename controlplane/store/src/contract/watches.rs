@@ -1,6 +1,7 @@
 //! Ordered, unique, atomic, reliable, resumable, bookmarkable.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Bench, Disk, PODS, put, shown};
@@ -13,11 +14,11 @@ const FEW: Retention = Retention {
 };
 
 /// What a watch has to say now.
-fn drain(watch: &mut Watch) -> Vec<Batch> {
+fn drain(watch: &mut Watch) -> Vec<Arc<Batch>> {
     std::iter::from_fn(|| watch.try_next().expect("the watch goes on")).collect()
 }
 
-fn lines(batches: &[Batch]) -> Vec<String> {
+fn lines(batches: &[Arc<Batch>]) -> Vec<String> {
     batches
         .iter()
         .flat_map(|batch| &batch.events)
@@ -69,15 +70,12 @@ pub async fn watch_is_unique(disk: &impl Disk) {
         .watch(PODS, bench.store.revision())
         .expect("the present can be watched");
     write_at_once(&bench, 8, 50).await;
-    let seen: Vec<(Revision, Key)> = drain(&mut watch)
-        .into_iter()
-        .flat_map(|batch| {
-            batch
-                .events
-                .into_iter()
-                .map(move |event| (batch.revision, event.key().clone()))
-        })
-        .collect();
+    let batches = drain(&mut watch);
+    let seen = batches.iter().flat_map(|batch| {
+        let keys = batch.events.iter().map(crate::Event::key);
+        keys.map(|key| (batch.revision, key.clone()))
+    });
+    let seen: Vec<(Revision, Key)> = seen.collect();
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
 }
 
@@ -143,7 +141,7 @@ pub async fn watch_is_resumable(disk: &impl Disk) {
             .store
             .watch("/registry/pods/ns/", from)
             .expect("nothing is compacted");
-        let expected: Vec<Batch> = all
+        let expected: Vec<Arc<Batch>> = all
             .iter()
             .filter(|batch| batch.revision > from)
             .cloned()
