@@ -16,9 +16,11 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// What is read of a kubeconfig: its only cluster and its only user.
 #[derive(Debug, Deserialize)]
@@ -106,12 +108,8 @@ impl Server {
         })
     }
 
-    /// A connection of its own, by HTTP/1.1.
-    ///
-    /// # Errors
-    ///
-    /// Where the server cannot be reached or is another one.
-    pub(crate) async fn connect(&self) -> Result<Connection> {
+    /// A connection without anything on it yet.
+    async fn dial(&self) -> Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(&self.authority).await?;
         stream.set_nodelay(true)?;
         let host = self
@@ -119,7 +117,16 @@ impl Server {
             .rsplit_once(':')
             .map_or(&*self.authority, |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        let stream = self.tls.connect(name, stream).await?;
+        Ok(self.tls.connect(name, stream).await?)
+    }
+
+    /// A connection of its own, by HTTP/1.1.
+    ///
+    /// # Errors
+    ///
+    /// Where the server cannot be reached or is another one.
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        let stream = self.dial().await?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         let mut drivers = JoinSet::new();
         drivers.spawn(driver);
@@ -128,6 +135,31 @@ impl Server {
             sender,
             _driver: drivers,
         })
+    }
+}
+
+impl Server {
+    /// Begins a watch on a connection of its own, and leaves what comes on it to the caller, as it comes: ten thousand
+    /// readers share the processors with the server, so that each must cost as little as it can.
+    ///
+    /// # Errors
+    ///
+    /// Where the server cannot be reached, or refuses.
+    pub(crate) async fn watch(&self, path: &str) -> Result<TlsStream<TcpStream>> {
+        let mut stream = self.dial().await?;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nUser-Agent: apiload\r\n\r\n",
+            self.authority
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.context("the server hung up")?);
+        }
+        if !answer.starts_with(b"HTTP/1.1 200 ") {
+            bail!("GET {path}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(stream)
     }
 }
 

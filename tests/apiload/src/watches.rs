@@ -1,21 +1,23 @@
 //! One writer, many watchers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clap::Args;
 use http::Method;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
 
 use crate::figures::latency;
 use crate::objects::{JSON, Kind};
-use crate::server::{Connection, Server};
+use crate::server::Server;
 
 /// The namespace is watched by name, so that what else the server writes does not count.
 const OBJECT: &str = "watched";
@@ -48,23 +50,27 @@ impl Load {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let watch = format!("{path}?watch=true&resourceVersion={revision}");
-        let all = Arc::new(Barrier::new(self.watchers + 1));
+        let turn = Arc::new(Turn::default());
         let mut tasks = JoinSet::new();
         for _ in 0..self.watchers {
-            let watcher = Watcher::open(server, &watch).await?;
-            tasks.spawn(watcher.note(self.writes, Arc::clone(&all)));
+            let stream = server.watch(&watch).await?;
+            tasks.spawn(note(stream, self.writes, Arc::clone(&turn)));
         }
         let path = format!("{path}/{OBJECT}");
-        let mut began = Vec::with_capacity(self.writes);
+        let (mut began, mut done) = (Vec::with_capacity(self.writes), Vec::new());
         for write in 1..=self.writes {
             let object = Kind::Configmaps.object(OBJECT, write);
+            turn.left.store(self.watchers, Ordering::SeqCst);
             began.push(Instant::now());
             writer.ask(Method::PUT, &path, JSON, object).await?;
-            all.wait().await;
+            turn.ends(&mut tasks, &mut done).await?;
+        }
+        while let Some(ended) = tasks.join_next().await {
+            done.push(ended??);
         }
         let (mut each, mut last) = (Vec::new(), vec![Duration::ZERO; self.writes]);
-        while let Some(done) = tasks.join_next().await {
-            for ((arrived, began), last) in done??.into_iter().zip(&began).zip(&mut last) {
+        for arrivals in done {
+            for ((arrived, began), last) in arrivals.into_iter().zip(&began).zip(&mut last) {
                 let delay = arrived - *began;
                 each.push(delay);
                 *last = delay.max(*last);
@@ -75,43 +81,48 @@ impl Load {
     }
 }
 
-/// A watch, and the connection it is on.
-struct Watcher {
-    _connection: Connection,
-    stream: Incoming,
+/// One write, until all watchers have it.
+#[derive(Debug, Default)]
+struct Turn {
+    left: AtomicUsize,
+    over: Notify,
 }
 
-impl Watcher {
-    async fn open(server: &Server, path: &str) -> Result<Self> {
-        let mut connection = server.connect().await?;
-        let stream = connection.open(Method::GET, path, JSON, Bytes::new()).await?;
-        Ok(Self {
-            _connection: connection,
-            stream,
-        })
-    }
-
-    /// When each of `writes` events had arrived, one for each turn of `all`.
-    async fn note(mut self, writes: usize, all: Arc<Barrier>) -> Result<Vec<Instant>> {
-        let mut arrived = Vec::with_capacity(writes);
-        for _ in 0..writes {
-            self.event().await?;
-            arrived.push(Instant::now());
-            all.wait().await;
-        }
-        Ok(arrived)
-    }
-
-    /// Reads to the end of a line, which is the end of an event: the next is not written before all have this one.
-    async fn event(&mut self) -> Result<()> {
+impl Turn {
+    /// Waits until nobody is left. Watchers end after their last turn, and else only by failing.
+    async fn ends(
+        &self,
+        tasks: &mut JoinSet<Result<Vec<Instant>>>,
+        done: &mut Vec<Vec<Instant>>,
+    ) -> Result<()> {
         loop {
-            let Some(frame) = self.stream.frame().await else {
-                bail!("the watch ended");
-            };
-            let ended = |data: &Bytes| data.last() == Some(&b'\n');
-            if frame?.data_ref().is_some_and(ended) {
-                return Ok(());
+            tokio::select! {
+                // Cancel-safe: a notification not returned is kept.
+                () = self.over.notified() => return Ok(()),
+                // Cancel-safe: `join_next` loses no task.
+                Some(ended) = tasks.join_next() => done.push(ended??),
             }
         }
     }
+}
+
+/// When each of `writes` events had arrived. An event is a chunk that ends with its line: the next is not written before
+/// all watchers have this one.
+async fn note(mut stream: TlsStream<TcpStream>, writes: usize, turn: Arc<Turn>) -> Result<Vec<Instant>> {
+    let mut arrived = Vec::with_capacity(writes);
+    let mut buffer = BytesMut::with_capacity(4096);
+    while arrived.len() < writes {
+        if stream.read_buf(&mut buffer).await? == 0 {
+            bail!("the watch ended");
+        }
+        if !buffer.ends_with(b"}\n\r\n") {
+            continue;
+        }
+        buffer.clear();
+        arrived.push(Instant::now());
+        if turn.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            turn.over.notify_one();
+        }
+    }
+    Ok(arrived)
 }
