@@ -238,6 +238,7 @@ async fn begin_watch(call: &Call, request: Request) -> Reply {
         include: call.include,
         clock: Arc::clone(&call.server.clock),
         stop: call.server.stop.clone(),
+        frames: Arc::clone(&call.server.frames),
         sent: call.server.measure.events(&call.resource),
     };
     if websocket::is_asked_for(request.headers()) {

@@ -28,6 +28,7 @@ use crate::measure::{self, Measure};
 use crate::meta_api::metrics::{self, Metrics};
 use crate::meta_api::{discovery, health, openapi};
 use crate::node::client::NodeClient;
+use crate::read::frames::Frames;
 use crate::reply::{Reply, bug};
 
 /// What a server is made of.
@@ -78,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) documents: openapi::Documents,
     /// Which requests run and which wait.
     pub(crate) flow: Flow,
+    /// Events that several watches send.
+    pub(crate) frames: Arc<Frames>,
     /// Numbers about requests.
     pub(crate) measure: Measure,
     /// Writes in progress, which a dropped connection must not cut short.
@@ -158,6 +161,7 @@ impl ApiServer {
             metrics,
             documents: openapi::Documents::default(),
             flow,
+            frames: Arc::default(),
             measure,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -1,6 +1,8 @@
 //! Reads: one object, a list, a watch; in the form the client asked for.
 
 pub(crate) mod binary;
+pub(crate) mod event;
+pub(crate) mod frames;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod render;

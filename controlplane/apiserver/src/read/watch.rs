@@ -2,29 +2,27 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use controlplane_api::table::Include;
-use controlplane_api::{ApiError, Resource, Status, meta};
-use controlplane_protobuf::write_watch_event;
+use controlplane_api::{ApiError, Resource};
 use controlplane_store::{Batch, Entry, Event, Range, Revision, Store, Watch, WatchError};
 use futures::{Stream, StreamExt, stream};
-use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
-use serde_json::{Value, json};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::clock::Clock;
-use crate::read::binary;
+use crate::read::event::{self, Initial, Sight};
+use crate::read::frames::{Asked, Columns, Frames, Same};
 use crate::read::list::refused;
-use crate::read::render::Form;
 use crate::read::select::Selection;
 use crate::read::stream::infallible;
 use crate::reply::{self, Reply};
-use crate::request::accept::{Accepted, Encoding, Shape};
+use crate::request::accept::{Accepted, Encoding};
 use crate::request::query::ListOptions;
 
 /// How often a watch that asked for bookmarks gets one.
@@ -46,6 +44,8 @@ pub(crate) struct Wish {
     pub(crate) clock: Arc<dyn Clock>,
     /// Ends all watches when the server stops.
     pub(crate) stop: CancellationToken,
+    /// Events that other watches may have encoded already.
+    pub(crate) frames: Arc<Frames>,
     /// Counts events.
     pub(crate) sent: Counter,
 }
@@ -79,7 +79,7 @@ pub(super) fn pieces(
         Ok(state) => (Some(state), None),
         Err(error) => {
             let mut event = Vec::new();
-            write_error(error, encoding, &mut event);
+            event::write_error(error, encoding, &mut event);
             (None, Some(Bytes::from(event)))
         }
     };
@@ -100,6 +100,9 @@ struct State {
     initial_end: Option<Revision>,
     bookmark_at: Option<Instant>,
     deadline: Instant,
+    /// Goes off at the bookmark or the deadline, whichever is earlier.
+    alarm: Pin<Box<Sleep>>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
     columns_sent: bool,
     ended: bool,
 }
@@ -125,13 +128,17 @@ impl State {
             .timeout
             .unwrap_or_else(|| Duration::from_secs(rand::random_range(TIMEOUT_SECONDS)));
         let now = Instant::now();
+        let deadline = now + timeout;
+        let bookmark_at = options.bookmarks.then(|| now + BOOKMARK_EVERY);
         Ok(Self {
+            alarm: Box::pin(sleep_until(earlier(bookmark_at, deadline))),
+            stop: Box::pin(wish.stop.clone().cancelled_owned()),
             wish,
             watch,
             initial,
             initial_end: asked_end.then_some(revision),
-            bookmark_at: options.bookmarks.then(|| now + BOOKMARK_EVERY),
-            deadline: now + timeout,
+            bookmark_at,
+            deadline,
             columns_sent: false,
             ended: false,
         })
@@ -139,55 +146,75 @@ impl State {
 
     /// The next bytes to send; `None` ends the stream.
     async fn next_piece(&mut self) -> Option<Bytes> {
-        let mut out = Vec::new();
+        let mut out = Piece::default();
         self.write_initial(&mut out);
         while out.is_empty() && !self.ended {
             self.write_next(&mut out).await;
         }
         self.write_ready(&mut out);
-        (!out.is_empty()).then(|| Bytes::from(out))
+        (!out.is_empty()).then(|| out.into_bytes())
     }
 
-    fn write_initial(&mut self, out: &mut Vec<u8>) {
+    fn write_initial(&mut self, out: &mut Piece) {
         while out.len() < PIECE
+            && !self.ended
             && let Some(entry) = self.initial.pop_front()
         {
             if self.wish.selection.matches(&entry) {
-                self.write_event("ADDED", &entry, entry.mod_revision, out);
+                self.write_present(&entry, out);
             }
         }
         if self.initial.is_empty()
+            && !self.ended
             && let Some(revision) = self.initial_end.take()
         {
-            self.write_bookmark(revision, Initial::Ends, out);
+            self.sight().bookmark(revision, Initial::Ends, out.end());
+        }
+    }
+
+    /// An object that is there already. Its event is this watch's own, since few begin at the same time.
+    fn write_present(&mut self, entry: &Entry, out: &mut Piece) {
+        self.wish.sent.inc();
+        let columns = self.columns();
+        let written = self
+            .sight()
+            .event("ADDED", (entry, entry.mod_revision), columns, out.end());
+        if let Err(error) = written {
+            self.fail(error, out);
         }
     }
 
     /// Waits for the next batch, bookmark or end.
-    async fn write_next(&mut self, out: &mut Vec<u8>) {
-        let alarm = self.bookmark_at.map_or(self.deadline, |at| at.min(self.deadline));
+    async fn write_next(&mut self, out: &mut Piece) {
+        if self.alarm.is_elapsed() {
+            return self.write_alarm(out);
+        }
+        // A busy watch is asked first, since the others cost locks that all watches share; it is awake again soon.
         tokio::select! {
             biased;
-            // Cancel-safe: a token stays cancelled.
-            () = self.wish.stop.cancelled() => self.ended = true,
             // Cancel-safe: a batch counts as delivered only when `next` returns it.
             batch = self.watch.next() => self.write_outcome(batch, out),
-            // Cancel-safe: a dropped sleep loses nothing.
-            () = tokio::time::sleep_until(alarm) => self.write_alarm(out),
+            // Cancel-safe: a token stays cancelled.
+            () = &mut self.stop => self.ended = true,
+            // Cancel-safe: it goes on when it is polled again.
+            () = &mut self.alarm => self.write_alarm(out),
         }
     }
 
-    fn write_alarm(&mut self, out: &mut Vec<u8>) {
+    fn write_alarm(&mut self, out: &mut Piece) {
         let now = Instant::now();
         self.ended = now >= self.deadline;
         if let Some(at) = self.bookmark_at.filter(|at| now >= *at || self.ended) {
             self.bookmark_at = Some(at.max(now) + BOOKMARK_EVERY);
-            self.write_bookmark(self.watch.progress(), Initial::Over, out);
+            self.sight()
+                .bookmark(self.watch.progress(), Initial::Over, out.end());
         }
+        let next = earlier(self.bookmark_at, self.deadline);
+        self.alarm.as_mut().reset(next);
     }
 
     /// Adds what else is ready, so that a burst is not sent event by event.
-    fn write_ready(&mut self, out: &mut Vec<u8>) {
+    fn write_ready(&mut self, out: &mut Piece) {
         while self.initial.is_empty() && !self.ended && out.len() < PIECE {
             match self.watch.try_next() {
                 Ok(None) => return,
@@ -197,7 +224,7 @@ impl State {
         }
     }
 
-    fn write_outcome(&mut self, batch: Result<Batch, WatchError>, out: &mut Vec<u8>) {
+    fn write_outcome(&mut self, batch: Result<Arc<Batch>, WatchError>, out: &mut Piece) {
         match batch {
             Ok(batch) => batch
                 .events
@@ -205,15 +232,14 @@ impl State {
                 .for_each(|event| self.write_change(event, batch.revision, out)),
             Err(WatchError::Lagged { compacted, .. }) => {
                 let error = ApiError::expired(format!("too old resource version: the oldest is {compacted}"));
-                write_error(error, self.wish.accepted.encoding, out);
-                self.ended = true;
+                self.fail(error, out);
             }
             Err(WatchError::Closed { .. }) => self.ended = true,
         }
     }
 
     /// Says what a change means to someone who sees only selected objects.
-    fn write_change(&mut self, event: &Event, revision: Revision, out: &mut Vec<u8>) {
+    fn write_change(&mut self, event: &Event, revision: Revision, out: &mut Piece) {
         let selected = |entry: &&Arc<Entry>| self.wish.selection.matches(entry);
         let (before, after) = (
             event.previous().filter(selected),
@@ -227,101 +253,92 @@ impl State {
         }
     }
 
-    fn write_event(&mut self, kind: &str, entry: &Entry, revision: Revision, out: &mut Vec<u8>) {
+    /// An event, of which all watches that see it in the same form share the bytes.
+    fn write_event(&mut self, event: &'static str, entry: &Arc<Entry>, revision: Revision, out: &mut Piece) {
         self.wish.sent.inc();
-        let start = out.len();
-        let encoding = self.wish.accepted.encoding;
-        let written = match encoding {
-            Encoding::Protobuf => write_watch_event(kind, out, |out| self.write_body(entry, revision, out)),
-            Encoding::Json | Encoding::Yaml => self.write_text_line(kind, (entry, revision), out),
+        let (columns, sight) = (self.columns(), self.sight());
+        let asked = Asked {
+            event,
+            entry: Same(Arc::clone(entry)),
+            revision,
+            resource: Same(Arc::clone(&self.wish.resource)),
+            accepted: self.wish.accepted,
+            table: sight.row(columns),
         };
-        if let Err(error) = written {
-            out.truncate(start);
-            write_error(error, encoding, out);
-            self.ended = true;
+        let frame = self.wish.frames.get(asked, || {
+            let mut frame = Vec::new();
+            sight.event(event, (entry, revision), columns, &mut frame)?;
+            Ok(Bytes::from(frame))
+        });
+        match frame {
+            Ok(frame) => out.push(frame),
+            Err(error) => self.fail(error, out),
         }
     }
 
-    fn write_text_line(
-        &mut self,
-        kind: &str,
-        (entry, revision): (&Entry, Revision),
-        out: &mut Vec<u8>,
-    ) -> Result<(), ApiError> {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
-        match self.wish.accepted.shape {
-            Shape::Table => self.write_table(entry, revision, out)?,
-            Shape::Plain | Shape::Metadata => self.form().write(entry, revision, out)?,
+    /// Ends the watch with an `ERROR` event.
+    fn fail(&mut self, error: ApiError, out: &mut Piece) {
+        event::write_error(error, self.wish.accepted.encoding, out.end());
+        self.ended = true;
+    }
+
+    /// Only the first table says what its columns are.
+    fn columns(&mut self) -> Columns {
+        match std::mem::replace(&mut self.columns_sent, true) {
+            true => Columns::LeftOut,
+            false => Columns::Told,
         }
-        out.extend_from_slice(b"}\n");
-        Ok(())
     }
 
-    fn write_body(&self, entry: &Entry, revision: Revision, out: &mut Vec<u8>) -> Result<(), ApiError> {
-        let form = self.form();
-        binary::write(&form, &binary::kind(&form)?, (entry, revision), out)
-    }
-
-    /// A table of one row; only the first carries the columns.
-    fn write_table(&mut self, entry: &Entry, revision: Revision, out: &mut Vec<u8>) -> Result<(), ApiError> {
-        let mut table = self.form().value(entry, revision)?;
-        if std::mem::replace(&mut self.columns_sent, true) {
-            meta::object_mut(&mut table).insert("columnDefinitions".to_owned(), Value::Null);
-        }
-        serde_json::to_writer(out, &table).map_err(|error| reply::bug("serialise a table", &error))
-    }
-
-    fn write_bookmark(&self, revision: Revision, initial: Initial, out: &mut Vec<u8>) {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
-        if let (Initial::Ends, Some(map)) = (initial, metadata.as_object_mut()) {
-            map.insert(
-                "annotations".to_owned(),
-                json!({"k8s.io/initial-events-end": "true"}),
-            );
-        }
-        let resource = &self.wish.resource;
-        let object = match self.wish.accepted.shape {
-            Shape::Plain => {
-                json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata})
-            }
-            Shape::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-            }
-            Shape::Table => self.bookmark_table(&metadata, revision),
-        };
-        write_object("BOOKMARK", &object, self.wish.accepted.encoding, out);
-    }
-
-    /// client-go reads the version and annotations of a table's bookmark from its only row.
-    fn bookmark_table(&self, metadata: &Value, revision: Revision) -> Value {
-        let resource = &self.wish.resource;
-        let object =
-            json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata});
-        json!({
-            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": null,
-            "metadata": {"resourceVersion": revision.to_string()},
-            "rows": [{"cells": [], "object": object}],
-        })
-    }
-
-    fn form(&self) -> Form<'_> {
-        let now: Timestamp = self.wish.clock.now();
-        Form {
+    fn sight(&self) -> Sight<'_> {
+        Sight {
             resource: &self.wish.resource,
             accepted: self.wish.accepted,
             include: self.wish.include,
-            now,
+            now: self.wish.clock.now(),
         }
     }
 }
 
-/// What a bookmark says about the initial events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Initial {
-    Ends,
-    Over,
+/// What is sent together: one shared frame as it is, or several put together.
+#[derive(Debug, Default)]
+struct Piece {
+    only: Bytes,
+    several: Vec<u8>,
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        self.only.len() + self.several.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        match self.is_empty() {
+            true => self.only = frame,
+            false => self.end().extend_from_slice(&frame),
+        }
+    }
+
+    /// Where more can be appended.
+    fn end(&mut self) -> &mut Vec<u8> {
+        self.several.extend_from_slice(&std::mem::take(&mut self.only));
+        &mut self.several
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.several.is_empty() {
+            true => self.only,
+            false => Bytes::from(self.several),
+        }
+    }
+}
+
+fn earlier(bookmark_at: Option<Instant>, deadline: Instant) -> Instant {
+    bookmark_at.map_or(deadline, |at| at.min(deadline))
 }
 
 /// The present state and the changes after it.
@@ -337,27 +354,4 @@ fn present(
         .list_and_watch(&Range::prefix(prefix))
         .map_err(|error| refused(&error))?;
     Ok((listing.entries.into(), listing.revision, watch))
-}
-
-fn write_error(error: ApiError, encoding: Encoding, out: &mut Vec<u8>) {
-    write_object("ERROR", &json!(Status::from(error)), encoding, out);
-}
-
-/// Appends an event about what is no stored object.
-fn write_object(event: &str, object: &Value, encoding: Encoding, out: &mut Vec<u8>) {
-    if encoding == Encoding::Protobuf {
-        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-        let written = write_watch_event(event, out, |out| {
-            let kind = binary::find(text("apiVersion"), text("kind"))?;
-            let written = kind.write(object.to_string().as_bytes(), out);
-            written.map_err(|error| reply::bug("write an event", &error))
-        });
-        // Of these kinds there is always a message; a reader goes on without the event.
-        return written.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "event left out")
-        });
-    }
-    let line = json!({"type": event, "object": object});
-    out.extend_from_slice(line.to_string().as_bytes());
-    out.push(b'\n');
 }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 
 /// Form of an answer about objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Shape {
     /// The objects themselves.
     #[default]
@@ -17,7 +17,7 @@ pub(crate) enum Shape {
 }
 
 /// Encoding of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Encoding {
     /// `application/json`.
     #[default]
@@ -62,7 +62,7 @@ impl Binary {
 }
 
 /// The form chosen for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Accepted {
     pub(crate) shape: Shape,
     pub(crate) encoding: Encoding,

@@ -44,7 +44,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 4096,
+            // Ten thousand watches, each on its own, and room for others; systemd grants 65 536 files.
+            connections: 16_384,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(30),
             streams: 250,

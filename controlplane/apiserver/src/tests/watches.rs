@@ -221,3 +221,89 @@ async fn a_reader_who_falls_behind_is_told_410_and_closed() {
     );
     assert_eq!(events.next().await, None);
 }
+
+const FORMS: [&str; 5] = [
+    "application/json",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    "application/json;as=Table;v=v1;g=meta.k8s.io",
+];
+
+async fn piece(body: &mut Body) -> bytes::Bytes {
+    let piece = tokio::time::timeout(Duration::from_secs(60), body.frame()).await;
+    piece.unwrap().unwrap().unwrap().into_data().unwrap()
+}
+
+#[tokio::test]
+async fn an_event_is_encoded_once_for_all_its_watchers() {
+    let api = Api::start().await;
+    for form in FORMS {
+        let mut bodies = Vec::new();
+        for query in ["", "&labelSelector=app", "&fieldSelector=metadata.name%3Da"].repeat(20) {
+            let path = format!("{CONFIG_MAPS}?watch=true{query}");
+            let watch = api.open("GET", &path, &[(ACCEPT, form)], Vec::new()).await;
+            bodies.push(watch.into_body());
+        }
+        api.post(CONFIG_MAPS, &config_map("a")).await;
+        let first = piece(&mut bodies[0]).await;
+        for body in bodies.iter_mut().skip(1) {
+            assert!(std::ptr::eq(&*piece(body).await, &*first), "{form}");
+        }
+        api.delete(&format!("{CONFIG_MAPS}/a")).await;
+    }
+}
+
+/// Of all that a watch sends: the first event of a table, the others, one that left the selection, several at once.
+#[tokio::test]
+async fn shared_events_are_byte_for_byte_those_that_a_watch_alone_sends() {
+    let api = Api::start().await;
+    let version = api.server.0.store.revision();
+    let path = format!("{CONFIG_MAPS}?watch=true&labelSelector=app%3Da&resourceVersion={version}");
+    let mut before = Vec::new();
+    for form in FORMS {
+        for _ in 0..2 {
+            before.push(
+                api.open("GET", &path, &[(ACCEPT, form)], Vec::new())
+                    .await
+                    .into_body(),
+            );
+        }
+    }
+    let one = format!("{CONFIG_MAPS}/a");
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let mut sent: Vec<Vec<u8>> = Vec::new();
+    for body in &mut before {
+        sent.push(piece(body).await.to_vec());
+    }
+    for patch in [
+        json!({"data": {"k": "w"}}),
+        json!({"metadata": {"labels": {"app": "z"}}}),
+    ] {
+        api.patch(&one, "merge-patch+json", &patch).await;
+    }
+    for (body, sent) in before.iter_mut().zip(&mut sent) {
+        sent.extend_from_slice(&piece(body).await);
+    }
+    // Another server over the same store has encoded nothing yet for anybody else.
+    for (index, sent) in sent.iter().enumerate() {
+        let fresh = Api::of(api.server.0.store.clone(), None).await;
+        let form = FORMS[index / 2];
+        let mut alone = fresh
+            .open("GET", &path, &[(ACCEPT, form)], Vec::new())
+            .await
+            .into_body();
+        assert_eq!(&piece(&mut alone).await[..], &sent[..], "{form}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_made_for_a_watch_that_nobody_reads() {
+    let api = Api::start().await;
+    let watch = format!("{CONFIG_MAPS}?watch=true");
+    let _unread = [api.watch(&watch).await, api.watch(&watch).await];
+    for index in 0..50 {
+        api.post(CONFIG_MAPS, &config_map(&format!("m{index}"))).await;
+    }
+    assert_eq!(api.server.0.frames.len(), 0);
+}
