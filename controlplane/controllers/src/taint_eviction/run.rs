@@ -1,6 +1,6 @@
 //! The controller over pods.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::meta;
 use crate::nodes::{Shared, WakeStream, has_no_execute, no_execute};
 use crate::pod_removal;
 
-/// Pods remembered as foreseen to leave; beyond it, some are not told that it is called off.
+/// Pods remembered as foreseen to leave; with so many, those that are gone are forgotten first.
 const MARKED: usize = 16_384;
 
 struct Context {
     shared: Shared,
     recorder: Recorder,
-    /// UIDs of pods whose leaving is foreseen; only for telling that it is called off.
-    marked: Mutex<BTreeSet<String>>,
+    /// Pods whose leaving is foreseen, by UID, and since when: a taint set by hand does not say when it was added.
+    marked: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// Runs the controller until `stop`.
@@ -64,7 +64,8 @@ async fn reconcile(pod: &Pod, context: &Context) -> Result<Action, ReconcileErro
         return Ok(Action::await_change());
     };
     let now = Timestamp::now();
-    match fate(pod, no_execute(&node), now) {
+    let first_seen = context.marked_at(pod).unwrap_or(now);
+    match fate(pod, no_execute(&node), first_seen) {
         Fate::Stays => {
             context.call_off(pod);
             Ok(Action::await_change())
@@ -74,7 +75,7 @@ async fn reconcile(pod: &Pod, context: &Context) -> Result<Action, ReconcileErro
             Ok(Action::await_change())
         }
         Fate::LeavesAt(time) => {
-            context.mark(pod);
+            context.mark(pod, first_seen);
             let left = Duration::try_from(time.duration_since(now)).unwrap_or_default();
             Ok(Action::requeue(left))
         }
@@ -82,17 +83,24 @@ async fn reconcile(pod: &Pod, context: &Context) -> Result<Action, ReconcileErro
 }
 
 impl Context {
-    fn mark(&self, pod: &Pod) {
+    fn mark(&self, pod: &Pod, first_seen: Timestamp) {
         let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
         if marked.len() >= MARKED {
-            marked.clear();
+            let known = self.shared.pods.state();
+            let known: BTreeSet<&str> = known.iter().map(|pod| meta::uid(&pod.metadata)).collect();
+            marked.retain(|uid, _| known.contains(uid.as_str()));
         }
-        marked.insert(meta::uid(&pod.metadata).to_owned());
+        marked.insert(meta::uid(&pod.metadata).to_owned(), first_seen);
+    }
+
+    fn marked_at(&self, pod: &Pod) -> Option<Timestamp> {
+        let marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        marked.get(meta::uid(&pod.metadata)).copied()
     }
 
     fn unmark(&self, pod: &Pod) -> bool {
         let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
-        marked.remove(meta::uid(&pod.metadata))
+        marked.remove(meta::uid(&pod.metadata)).is_some()
     }
 
     fn call_off(&self, pod: &Pod) {

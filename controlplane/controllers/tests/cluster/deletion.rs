@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::harness::{Cluster, deployment, read};
+use crate::harness::{Cluster, deployment, pod, read};
 
 async fn with_pods() -> Cluster {
     let mut cluster = Cluster::start().await;
@@ -241,4 +241,54 @@ async fn a_namespace_says_what_holds_it_and_leaves_no_events_behind() {
             .items
             .is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pods_use_stays_until_the_last_of_them_has_gone() {
+    let cluster = Cluster::start().await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = read(json!({ "metadata": { "name": "shop" } }));
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "shop");
+    let mut held = pod("held", 10);
+    held["metadata"]["finalizers"] = json!(["example.com/wait"]);
+    pods.create(&PostParams::default(), &read(held)).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "shop");
+    let used: ConfigMap = read(config_map("used", json!({})));
+    maps.create(&PostParams::default(), &used).await.unwrap();
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    cluster
+        .until("the namespace says that a pod is left", || async {
+            let status = namespaces.get("shop").await.unwrap().status.unwrap_or_default();
+            let conditions = status.conditions.unwrap_or_default();
+            conditions.iter().any(|condition| {
+                condition.type_ == "NamespaceContentRemaining"
+                    && condition.message.as_deref()
+                        == Some("Some resources are remaining: pods. has 1 resource instances")
+            })
+        })
+        .await;
+    assert!(
+        pods.get("held")
+            .await
+            .unwrap()
+            .metadata
+            .deletion_timestamp
+            .is_some()
+    );
+    let used = maps.get("used").await.unwrap();
+    assert!(used.metadata.deletion_timestamp.is_none());
+    let free = json!({ "metadata": { "finalizers": null } });
+    pods.patch("held", &PatchParams::default(), &Patch::Merge(free))
+        .await
+        .unwrap();
+    cluster
+        .until("the namespace goes", || async {
+            namespaces.get_opt("shop").await.unwrap().is_none()
+        })
+        .await;
+    assert!(maps.get_opt("used").await.unwrap().is_none());
 }

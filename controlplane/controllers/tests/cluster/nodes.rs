@@ -1,6 +1,6 @@
 //! Nodes that fall silent, and the pods on them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Node, Pod, Taint};
@@ -260,6 +260,61 @@ async fn a_pod_deleted_where_no_agent_will_finish_it_goes_all_the_same() {
     cluster
         .until("the pod is gone", || async {
             pods.get_opt("lost").await.unwrap().is_none()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taint_taken_away_in_time_drives_nobody_away() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    let patient = |name: &str| {
+        let mut pod = pod(name, 10);
+        pod["spec"]["tolerations"] = json!([{
+            "key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2,
+        }]);
+        pod
+    };
+    cluster.create::<Pod>(patient("first")).await;
+    cluster
+        .until("it has a node", || async {
+            pods_on(&cluster, "n1").await.len() == 1
+        })
+        .await;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let taint = |taints: serde_json::Value| {
+        let patch = Patch::Merge(json!({ "spec": { "taints": taints } }));
+        let nodes = nodes.clone();
+        async move { nodes.patch("n1", &PatchParams::default(), &patch).await.unwrap() }
+    };
+    let set = || json!([{ "key": "maintenance", "effect": "NoExecute" }]);
+    let begun = Instant::now();
+    taint(set()).await;
+    // Half of the time that it has.
+    cluster
+        .until("the eviction is near", || async {
+            begun.elapsed() > Duration::from_secs(1)
+        })
+        .await;
+    taint(json!([])).await;
+    cluster.create::<Pod>(patient("second")).await;
+    cluster
+        .until("the other is there", || async {
+            pods_on(&cluster, "n1").await.len() == 2
+        })
+        .await;
+    // By the time at which the first would have gone a taint set anew has not run out yet.
+    cluster
+        .until("its time is over", || async {
+            begun.elapsed() > Duration::from_millis(3500)
+        })
+        .await;
+    assert_eq!(pods_on(&cluster, "n1").await.len(), 2);
+    taint(set()).await;
+    cluster
+        .until("without a cancellation both go", || async {
+            pods_on(&cluster, "n1").await.is_empty()
         })
         .await;
 }

@@ -1,7 +1,7 @@
 //! Endpoints of Services.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -203,4 +203,35 @@ async fn restarted_controllers_leave_slices_as_they_are() {
     let after = slices(&cluster).await;
     assert_eq!(after.len(), 1);
     assert_eq!(after[0].metadata.name, before[0].metadata.name);
+}
+
+/// Upstream's bounds for a hundred Services are 20 s for half of them and 50 s for nearly all.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_services_have_their_endpoints_soon() {
+    let cluster = Cluster::start().await;
+    cluster.add_node("n1", 1).await;
+    serving_pod(&cluster, "a", "10.42.0.5").await;
+    let api = cluster.api::<EndpointSlice>();
+    let mut delays = Vec::new();
+    for index in 0..100 {
+        let name = format!("latency-{index}");
+        let mut new = service(json!({ "app": "web" }));
+        new["metadata"]["name"] = json!(name);
+        let begun = Instant::now();
+        cluster.create::<Service>(new).await;
+        let own = ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
+        cluster
+            .until("it has an endpoint", || async {
+                let found = api.list(&own).await.unwrap().items;
+                let mut endpoints = found
+                    .into_iter()
+                    .flat_map(|slice| slice.endpoints.unwrap_or_default());
+                endpoints.any(|endpoint| endpoint.addresses == ["10.42.0.5"])
+            })
+            .await;
+        delays.push(begun.elapsed());
+    }
+    delays.sort();
+    assert!(delays[50] < Duration::from_millis(200), "{:?}", delays[50]);
+    assert!(delays[98] < Duration::from_secs(2), "{:?}", delays[98]);
 }
