@@ -26,7 +26,7 @@ use crate::front;
 use crate::in_process::InProcess;
 use crate::measure::{self, Measure};
 use crate::meta_api::metrics::{self, Metrics};
-use crate::meta_api::{discovery, health, openapi};
+use crate::meta_api::{discovery, health, issuer, openapi};
 use crate::node::client::NodeClient;
 use crate::read::frames::Frames;
 use crate::reply::{Reply, bug};
@@ -193,6 +193,8 @@ impl ApiServer {
             .route("/apis/{group}/{version}/", get(discovery::resources))
             .route(discovery::CUSTOM_KINDS, get(discovery::custom_kinds))
             .route("/backup", get(backup::download))
+            .route(issuer::DESCRIPTION, get(issuer::description))
+            .route(issuer::KEYS, get(issuer::keys))
             .route("/metrics", get(metrics::exposition))
             .route("/openapi/v2", get(openapi::v2))
             .route("/openapi/v3", get(openapi::index))

@@ -69,6 +69,12 @@ impl ServiceAccountKeys {
         &self.public_der
     }
 
+    /// The verifying key as a point of the curve P-256, not compressed: `04`, then both coordinates of 32 bytes.
+    #[must_use]
+    pub fn public_point(&self) -> &[u8] {
+        &self.signing.1
+    }
+
     /// SHA-256 of the verifying key: by it a token says which key signed it.
     #[must_use]
     pub fn key_id(&self) -> [u8; 32] {

@@ -81,7 +81,8 @@ pub(crate) enum TokenError {
     Gone,
 }
 
-fn encode(bytes: impl AsRef<[u8]>) -> String {
+/// As JSON Web Tokens and keys write bytes.
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 

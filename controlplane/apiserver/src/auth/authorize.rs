@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::auth::authenticate::AUTHENTICATED;
 use crate::auth::node;
+use crate::meta_api::issuer;
 use crate::request::path::ResourcePath;
 use crate::request::query::Query;
 use crate::server::Inner;
@@ -143,6 +144,9 @@ fn is_about_oneself(attributes: &Attributes<'_>) -> bool {
         && questions.contains(&attributes.what().as_str())
 }
 
+/// The group of all service accounts.
+const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+
 /// Paths that are no resources and that everybody who is known may read; a star stands for the rest.
 pub(crate) const URLS: [&str; 10] = [
     "/api",
@@ -166,6 +170,7 @@ pub(crate) fn url(user: &UserInfo, verb: &str, path: &str) -> bool {
     };
     is_trusted(user)
         || verb == "get" && in_group(user, AUTHENTICATED) && URLS.iter().any(|known| covered(known))
+        || verb == "get" && is_account_asking_for_issuer(user, path)
 }
 
 /// Whether what the user may do can be told without asking about one thing.
@@ -207,13 +212,18 @@ fn forbidden(attributes: &Attributes<'_>) -> ApiError {
     )
 }
 
-/// Decides about a path that is no resource and is not served: only the trusted learn that it is not.
+/// Upstream's role `system:service-account-issuer-discovery`.
+fn is_account_asking_for_issuer(user: &UserInfo, path: &str) -> bool {
+    in_group(user, SERVICE_ACCOUNTS) && [issuer::DESCRIPTION, issuer::KEYS].contains(&path)
+}
+
+/// Decides about a path that is no resource and is not for everybody, or not served: only the trusted learn that it is not.
 ///
 /// # Errors
 ///
 /// 403 in upstream's words.
 pub(crate) fn other_path(user: &UserInfo, path: &str) -> Result<(), ApiError> {
-    if is_trusted(user) {
+    if is_trusted(user) || is_account_asking_for_issuer(user, path) {
         return Ok(());
     }
     let why = format!("User \"{}\" cannot get path \"{path}\"", user.username);

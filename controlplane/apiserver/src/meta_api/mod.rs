@@ -3,5 +3,6 @@
 pub(crate) mod discovery;
 mod etag;
 pub(crate) mod health;
+pub(crate) mod issuer;
 pub(crate) mod metrics;
 pub(crate) mod openapi;

@@ -2,12 +2,14 @@
 
 pub(crate) mod client;
 mod log_options;
+mod log_socket;
 pub(crate) mod target;
 pub(crate) mod tunnel;
 
 use controlplane_api::ApiError;
 
 use crate::call::Call;
+use crate::read::websocket;
 use crate::reply::Reply;
 use crate::server::Request;
 
@@ -19,7 +21,17 @@ use crate::server::Request;
 pub(crate) async fn connect(call: Call, subresource: &str, request: Request) -> Reply {
     if subresource == "log" {
         log_options::check(call.name(), &call.query)?;
+        if websocket::is_asked_for(request.headers()) {
+            let stop = call.server.stop.clone();
+            let (upgrade, request) = websocket::handshake(request).await?;
+            let log = hand_on(call, subresource, request).await?;
+            return Ok(log_socket::reply(upgrade, log, stop));
+        }
     }
+    hand_on(call, subresource, request).await
+}
+
+async fn hand_on(call: Call, subresource: &str, request: Request) -> Reply {
     let nodes = call.server.nodes.as_ref();
     let nodes =
         nodes.ok_or_else(|| ApiError::service_unavailable("this server has no way to reach nodes"))?;

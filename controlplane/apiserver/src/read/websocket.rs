@@ -1,4 +1,4 @@
-//! Watches over WebSocket: a message each event.
+//! What is only read, over WebSocket: watches, a message each event; logs use the same.
 
 use std::pin::pin;
 
@@ -33,20 +33,32 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 ///
 /// 400 for a handshake that is none.
 pub(crate) async fn reply(store: &Store, wish: Wish, options: &ListOptions, request: Request) -> Reply {
-    let (mut parts, _) = request.into_parts();
+    let (upgrade, _) = handshake(request).await?;
+    let encoding = wish.accepted.encoding;
+    let pieces = watch::pieces(store, wish, options);
+    Ok(upgrade.on_upgrade(move |socket| send(socket, pieces, move |piece| messages(piece, encoding))))
+}
+
+/// Takes the handshake out of a request for something that is only read.
+///
+/// # Errors
+///
+/// 400 for a handshake that is none.
+pub(crate) async fn handshake(request: Request) -> Result<(WebSocketUpgrade, Request), ApiError> {
+    let (mut parts, body) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(|refused| ApiError::bad_request(refused.body_text()))?;
-    let encoding = wish.accepted.encoding;
-    let pieces = watch::pieces(store, wish, options);
-    Ok(upgrade
-        .max_message_size(FROM_CLIENT)
-        .max_frame_size(FROM_CLIENT)
-        .on_upgrade(move |socket| send(socket, pieces, encoding)))
+    let bounded = upgrade.max_message_size(FROM_CLIENT).max_frame_size(FROM_CLIENT);
+    Ok((bounded, Request::from_parts(parts, body)))
 }
 
-/// Sends events until they end or the client goes; a client that does not read holds back the watch, which queues nothing.
-async fn send(mut socket: WebSocket, pieces: impl Stream<Item = Bytes> + Send, encoding: Encoding) {
+/// Sends what comes until it ends or the client goes; a client that does not read holds back what is sent, and nothing queues.
+pub(crate) async fn send(
+    mut socket: WebSocket,
+    pieces: impl Stream<Item = Bytes> + Send,
+    messages: impl Fn(Bytes) -> Vec<Message> + Send,
+) {
     let mut pieces = pin!(pieces);
     loop {
         let piece = tokio::select! {
@@ -59,7 +71,7 @@ async fn send(mut socket: WebSocket, pieces: impl Stream<Item = Bytes> + Send, e
             },
         };
         let Some(piece) = piece else { break };
-        for message in messages(piece, encoding) {
+        for message in messages(piece) {
             if socket.send(message).await.is_err() {
                 return;
             }
@@ -67,7 +79,7 @@ async fn send(mut socket: WebSocket, pieces: impl Stream<Item = Bytes> + Send, e
     }
     // The client is told that this was all; one that is gone meanwhile needs not be.
     if let Err(error) = socket.send(Message::Close(None)).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a watch ended unheard");
+        tracing::debug!(error = &error as &dyn std::error::Error, "a stream ended unheard");
     }
 }
 

@@ -15,6 +15,7 @@ mod evictions;
 mod fabric8;
 mod front;
 mod goldens;
+mod issuer;
 mod lives;
 mod meta;
 mod metrics;

@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use controlplane_pki::{CertificateAuthority, Request as Csr};
 use controlplane_store::{MemoryState, Options, Store};
+use futures::StreamExt;
 use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -15,6 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tower::Service;
 
 use super::agent::agent;
@@ -336,4 +341,65 @@ async fn running_something_through_a_node_needs_create_whatever_the_method() {
             "{path}: {said}"
         );
     }
+}
+
+/// What a WebSocket with the subprotocol `wanted` says of a pod's log, and the subprotocol it got.
+async fn log_by_socket(world: &World, wanted: Option<&str>) -> (Option<String>, Vec<Message>) {
+    let mut request = "ws://10.0.0.1/api/v1/namespaces/default/pods/web/log?container=c&tailLines=5"
+        .into_client_request()
+        .unwrap();
+    if let Some(wanted) = wanted {
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", wanted.parse().unwrap());
+    }
+    let mut tasks = JoinSet::new();
+    let connection = world.connection(&mut tasks);
+    let (mut socket, answer) = tokio_tungstenite::client_async(request, connection)
+        .await
+        .unwrap();
+    let mut said = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        said.push(message);
+    }
+    let protocol = answer.headers().get("sec-websocket-protocol");
+    (protocol.map(|name| name.to_str().unwrap().to_owned()), said)
+}
+
+#[tokio::test]
+async fn logs_are_read_over_websocket_in_bytes_or_in_base64() {
+    let world = World::start().await;
+    world.pod("web", "10.42.0.5").await;
+    let text = "/containerLogs/default/web/c?tailLines=5";
+    for wanted in [None, Some("binary.k8s.io"), Some("base64.binary.k8s.io")] {
+        let (got, said) = log_by_socket(&world, wanted).await;
+        assert_eq!(got.as_deref(), wanted);
+        assert!(matches!(said.last(), Some(Message::Close(_))), "{said:?}");
+        assert!(said.first().is_some_and(Message::is_empty), "{said:?}");
+        let pieces = said.iter().filter_map(|message| match message {
+            Message::Binary(bytes) => Some(bytes.to_vec()),
+            Message::Text(text) => Some(BASE64_STANDARD.decode(text.as_str()).unwrap()),
+            _ => None,
+        });
+        let log: Vec<u8> = pieces.flatten().collect();
+        let log: Value = serde_json::from_slice(&log).unwrap();
+        assert_eq!(log["uri"], text);
+        let is_text = said.first().is_some_and(Message::is_text);
+        assert_eq!(is_text, wanted == Some("base64.binary.k8s.io"));
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_had_is_refused_before_the_socket_opens() {
+    let world = World::start().await;
+    world.pod("web", "10.42.0.5").await;
+    let handshake = [
+        (CONNECTION, "Upgrade"),
+        (UPGRADE, "websocket"),
+        (http::header::SEC_WEBSOCKET_VERSION, "13"),
+        (http::header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let path = format!("{PODS}/web/log?container=none");
+    let answer = world.api.send("GET", &path, &handshake, Vec::new()).await;
+    assert_eq!(answer.code, 400, "{}", answer.body);
 }
