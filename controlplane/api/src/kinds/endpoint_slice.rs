@@ -9,7 +9,7 @@ use crate::field::FieldError;
 use crate::meta;
 use crate::read;
 use crate::resource::Resource;
-use crate::strategy::Strategy;
+use crate::strategy::{Context, Strategy};
 use crate::validate::endpoints;
 
 const UNSET: &str = "<unset>";
@@ -74,6 +74,33 @@ fn addresses(object: &Value, _: Timestamp) -> Value {
     first_three(&shown, UNSET).into()
 }
 
+/// Nobody writes the topology of the first version by this one; a node that only stood there moves to its field.
+fn drop_topology(slice: &mut Value, old: Option<&Value>) {
+    if old.is_some_and(|old| old.get("endpoints") == slice.get("endpoints")) {
+        return;
+    }
+    let before = old.map(|old| read::list(old, "endpoints")).unwrap_or_default();
+    let nodes: Vec<String> = before.iter().filter_map(node_of).collect();
+    let endpoints = slice.get_mut("endpoints").and_then(Value::as_array_mut);
+    for endpoint in endpoints.into_iter().flatten() {
+        let node = node_of(endpoint).filter(|node| nodes.contains(node));
+        let endpoint = meta::object_mut(endpoint);
+        endpoint.remove("deprecatedTopology");
+        if let Some(node) = node {
+            endpoint.entry("nodeName").or_insert_with(|| node.into());
+        }
+    }
+}
+
+/// The node that an endpoint's old topology names.
+fn node_of(endpoint: &Value) -> Option<String> {
+    let topology = endpoint.get("deprecatedTopology")?;
+    topology
+        .get("kubernetes.io/hostname")?
+        .as_str()
+        .map(str::to_owned)
+}
+
 #[derive(Debug)]
 struct Rules;
 
@@ -87,6 +114,18 @@ impl Strategy for Rules {
         let wishes = ["addressType", "endpoints", "ports"].into_iter();
         meta::labels(new) != meta::labels(old)
             || wishes.into_iter().any(|field| new.get(field) != old.get(field))
+    }
+
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        drop_topology(object, None);
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        drop_topology(new, Some(old));
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        endpoints::slice_warnings(new, old.is_none())
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {

@@ -92,8 +92,8 @@ impl Strategy for Rules {
         ingress::create(object)
     }
 
-    fn validate_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
-        ingress::spec(new)
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        ingress::update(new, old)
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

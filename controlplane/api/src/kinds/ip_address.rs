@@ -59,6 +59,8 @@ impl Strategy for Rules {
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        service_range::address_update(new, old).into_iter().collect()
+        let mut errors = service_range::address(new);
+        errors.extend(service_range::address_update(new, old));
+        errors
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::field::Path;
 use crate::validate::endpoints::{CIDR_RULE, IP_RULE};
 
 /// Upstream's words for a name that is an address.
@@ -31,6 +32,24 @@ pub(crate) fn ip(text: &str) -> Vec<String> {
         Err(_) => IP_RULE,
     };
     vec![rule.to_owned()]
+}
+
+/// What a client is warned of about an address that an older form of the rules let in, or that is spelled oddly.
+pub(crate) fn warning(text: &str, path: &Path) -> Option<String> {
+    let plain = without_zeros(text).parse::<IpAddr>().ok()?;
+    let mapped = match plain {
+        IpAddr::V6(address) => address.to_ipv4_mapped().map(IpAddr::V4),
+        IpAddr::V4(_) => None,
+    };
+    if mapped.is_some() || text.parse::<IpAddr>().is_err() {
+        let shown = mapped.unwrap_or(plain);
+        return Some(format!(
+            "{path}: non-standard IP address \"{text}\" will be considered invalid in a future Kubernetes release: use \"{shown}\""
+        ));
+    }
+    (plain.is_ipv6() && plain.to_string() != text).then(|| {
+        format!("{path}: IPv6 address \"{text}\" should be in RFC 5952 canonical format (\"{plain}\")")
+    })
 }
 
 /// What a text breaks of the rules for a range of addresses that is the only way to write it.

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::field::{FieldError, Path};
+use crate::meta;
 use crate::names::{self, NameCheck};
 use crate::read;
-use crate::validate::metadata;
+use crate::validate::{address, metadata, naming};
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
@@ -44,7 +45,8 @@ pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
         for list in lists {
             for (index, address) in read::list(subset, list).iter().enumerate() {
                 let path = path.child(list).index(index);
-                errors.extend(host_and_node(address, &path));
+                errors.extend(naming::optional(names::dns_label, address, "hostname", &path));
+                errors.extend(node(address, &path));
                 errors.extend(reachable(read::text(address, "ip"), &path.child("ip")));
             }
         }
@@ -53,27 +55,13 @@ pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the host name and the node of an endpoint.
-fn host_and_node(endpoint: &Value, path: &Path) -> Vec<FieldError> {
-    let (host, node) = (read::text(endpoint, "hostname"), read::text(endpoint, "nodeName"));
-    let mut errors = Vec::new();
-    if !host.is_empty() {
-        let path = path.child("hostname");
-        errors.extend(
-            names::dns_label(host)
-                .into_iter()
-                .map(|rule| path.invalid(host, rule)),
-        );
+/// What is wrong with the node of an endpoint.
+fn node(endpoint: &Value, path: &Path) -> Vec<FieldError> {
+    if !read::present(endpoint, "nodeName") {
+        return Vec::new();
     }
-    if read::present(endpoint, "nodeName") {
-        let path = path.child("nodeName");
-        errors.extend(
-            names::dns_subdomain(node)
-                .into_iter()
-                .map(|rule| path.invalid(node, rule)),
-        );
-    }
-    errors
+    let name = read::text(endpoint, "nodeName");
+    naming::broken(names::dns_subdomain, name, &path.child("nodeName"))
 }
 
 /// An address that a service may send traffic to: never the node itself or its link.
@@ -183,8 +171,12 @@ fn slice_endpoints(object: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
     for (index, endpoint) in endpoints.iter().enumerate() {
         let path = path.index(index);
         errors.extend(slice_addresses(endpoint, kind, &path.child("addresses")));
-        errors.extend(host_and_node(endpoint, &path));
+        errors.extend(node(endpoint, &path));
         errors.extend(topology(endpoint, &path.child("deprecatedTopology")));
+        if read::present(endpoint, "hostname") {
+            let host = read::text(endpoint, "hostname");
+            errors.extend(naming::broken(names::dns_label, host, &path.child("hostname")));
+        }
         errors.extend(hints(
             endpoint,
             "forZones",
@@ -243,16 +235,48 @@ fn slice_addresses(endpoint: &Value, kind: &str, path: &Path) -> Vec<FieldError>
     }
     for (index, address) in addresses.into_iter().enumerate() {
         let path = path.index(index);
-        let parsed = address.parse::<IpAddr>();
-        errors.extend(match (kind, parsed) {
-            ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => reachable(address, &path),
-            ("IPv4", _) => Some(path.invalid(address, "must be a valid IPv4 address")),
-            ("IPv6", _) => Some(path.invalid(address, "must be a valid IPv6 address")),
-            ("FQDN", _) => qualified(address, &path),
-            _ => None,
-        });
+        match kind {
+            "IPv4" | "IPv6" => errors.extend(of_family(address, kind, &path)),
+            "FQDN" => errors.extend(qualified(address, &path)),
+            _ => {}
+        }
     }
     errors
+}
+
+/// What is wrong with an address that must be of one family.
+fn of_family(text: &str, family: &str, path: &Path) -> Vec<FieldError> {
+    let mut errors = naming::broken(address::ip, text, path);
+    if let Ok(address) = text.parse::<IpAddr>() {
+        if errors.is_empty() && address.is_ipv4() != (family == "IPv4") {
+            errors.push(path.invalid(text, format!("must be an {family} address")));
+        }
+        errors.extend(reachable(text, path));
+    }
+    errors
+}
+
+/// What a client is warned of about an EndpointSlice.
+pub(crate) fn slice_warnings(object: &Value, is_new: bool) -> Vec<String> {
+    const SERVERS: [&str; 2] = [
+        "endpointslice-controller.k8s.io",
+        "endpointslicemirroring-controller.k8s.io",
+    ];
+    let mut warnings = Vec::new();
+    if is_new && read::text(object, "addressType") == "FQDN" {
+        warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
+    }
+    let labels = meta::labels(object);
+    let manager = labels.get("endpointslice.kubernetes.io/managed-by");
+    if manager.is_some_and(|manager| SERVERS.contains(&manager.as_str())) {
+        return warnings;
+    }
+    for (index, endpoint) in read::list(object, "endpoints").iter().enumerate() {
+        let path = Path::new("endpoints").index(index).child("addresses");
+        let addresses = read::texts(endpoint, "addresses").into_iter().enumerate();
+        warnings.extend(addresses.filter_map(|(index, text)| address::warning(text, &path.index(index))));
+    }
+    warnings
 }
 
 /// What is wrong with a name that must have at least two parts.

@@ -15,8 +15,9 @@ const LONGEST_MESSAGE: usize = 1024;
 ///
 /// One with an `eventTime` is of the newer kind and must be complete.
 pub(crate) fn either(event: &Value, reporter: &str) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = namespace(event).into_iter().collect();
-    if read::text(event, "eventTime").is_empty() {
+    let is_new = !read::text(event, "eventTime").is_empty();
+    let mut errors: Vec<FieldError> = namespace(event, is_new).into_iter().collect();
+    if !is_new {
         return errors;
     }
     let root = Path::default();
@@ -43,16 +44,34 @@ pub(crate) fn either(event: &Value, reporter: &str) -> Vec<FieldError> {
     errors
 }
 
-/// An event lies in the namespace of what it is about; `default` for what is in none.
-fn namespace(event: &Value) -> Option<FieldError> {
+/// An event lies in the namespace of what it is about; `default` for what is in none, and for one of the newer kind
+/// `kube-system` as well. Of the newer kind nobody compares.
+fn namespace(event: &Value, is_new: bool) -> Option<FieldError> {
     let about = read::text(event, "involvedObject.namespace");
     let own = meta::namespace(event);
-    let fits = if about.is_empty() {
-        matches!(own, "default" | "kube-system" | "")
-    } else {
-        about == own
+    let fits = match (about, is_new) {
+        ("", true) => matches!(own, "default" | "kube-system"),
+        ("", false) => matches!(own, "default" | ""),
+        (_, true) => true,
+        (about, false) => about == own,
     };
     (!fits).then(|| Path::new("involvedObject.namespace").invalid(about, "does not match event.namespace"))
+}
+
+/// What is wrong with the series of an event of `events.k8s.io`.
+fn series(event: &Value) -> Vec<FieldError> {
+    const FEWEST: i64 = 2;
+    let mut errors = Vec::new();
+    if !read::present(event, "series") {
+        return errors;
+    }
+    if read::count(event, "series.count") < FEWEST {
+        errors.push(Path::new("series.count").invalid("", format!("should be at least {FEWEST}")));
+    }
+    if read::text(event, "series.lastObservedTime").is_empty() {
+        errors.push(Path::new("series.lastObservedTime").required(""));
+    }
+    errors
 }
 
 /// What is wrong with a new event of `events.k8s.io`, beside what is wrong with either: the fields of
@@ -60,7 +79,7 @@ fn namespace(event: &Value) -> Option<FieldError> {
 pub(crate) fn newer(event: &Value) -> Vec<FieldError> {
     const UNSET: &str = "needs to be unset";
     let root = Path::default();
-    let mut errors = Vec::new();
+    let mut errors = series(event);
     if read::text(event, "eventTime").is_empty() {
         errors.push(root.child("eventTime").required(""));
     }
@@ -85,9 +104,10 @@ pub(crate) fn newer(event: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What an update of an `events.k8s.io` event changes beside its series.
+/// What is wrong with an update of an `events.k8s.io` event: only its series goes on.
 pub(crate) fn changed(new: &Value, old: &Value) -> Vec<FieldError> {
-    const FIXED: [&str; 12] = [
+    // The reason comes twice, as upstream compares it twice.
+    const FIXED: [&str; 14] = [
         "involvedObject",
         "reason",
         "message",
@@ -95,21 +115,25 @@ pub(crate) fn changed(new: &Value, old: &Value) -> Vec<FieldError> {
         "firstTimestamp",
         "lastTimestamp",
         "count",
+        "reason",
         "type",
+        "eventTime",
         "action",
         "related",
         "reportingComponent",
         "reportingInstance",
     ];
-    FIXED
-        .iter()
-        .filter(|field| at(new, field) != at(old, field))
-        .map(|field| {
-            let named = match *field {
-                "reportingComponent" => "reportingController",
-                field => field,
-            };
-            Path::new(named).invalid(at(new, field).cloned().unwrap_or_default(), "field is immutable")
-        })
-        .collect()
+    let mut errors = Vec::new();
+    if at(new, "series") != at(old, "series") {
+        errors.extend(series(new));
+    }
+    let changed = FIXED.iter().filter(|field| at(new, field) != at(old, field));
+    errors.extend(changed.map(|field| {
+        let named = match *field {
+            "reportingComponent" => "reportingController",
+            field => field,
+        };
+        Path::new(named).invalid(at(new, field).cloned().unwrap_or_default(), "field is immutable")
+    }));
+    errors
 }

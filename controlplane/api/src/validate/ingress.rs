@@ -16,9 +16,31 @@ pub(crate) const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const PATH_TYPES: [&str; 3] = ["Exact", "ImplementationSpecific", "Prefix"];
 const MAX_CONTROLLER: usize = 250;
 
+/// Rules that came later than the kind: what broke them before may go on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    secret_names: bool,
+    wildcard_rules: bool,
+}
+
+impl Known {
+    fn of(old: &Value) -> Self {
+        let secrets = read::list(old, "spec.tls").iter();
+        let rules = read::list(old, "spec.rules").iter();
+        Self {
+            secret_names: secrets
+                .map(|tls| read::text(tls, "secretName"))
+                .any(|name| !name.is_empty() && !names::dns_subdomain(name).is_empty()),
+            wildcard_rules: rules
+                .filter(|rule| read::text(rule, "host").contains('*'))
+                .any(|rule| !http_rule(rule, &Path::default()).is_empty()),
+        }
+    }
+}
+
 /// What is wrong with a new Ingress.
 pub(crate) fn create(object: &Value) -> Vec<FieldError> {
-    let mut errors = spec(object);
+    let mut errors = spec(object, Known::default());
     let annotations = meta::annotations(object);
     let class = read::text(object, "spec.ingressClassName");
     if let Some(named) = annotations.get(CLASS_ANNOTATION)
@@ -32,8 +54,12 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with an Ingress's spec.
-pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
+/// What is wrong with an update of an Ingress.
+pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
+    spec(new, Known::of(old))
+}
+
+fn spec(object: &Value, known: Known) -> Vec<FieldError> {
     let path = Path::new("spec");
     let rules = read::list(object, "spec.rules");
     let mut errors = Vec::new();
@@ -47,14 +73,16 @@ pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
         Some(found) => errors.extend(self::backend(found, &path.child("defaultBackend"))),
     }
     for (index, rule) in rules.iter().enumerate() {
-        errors.extend(host_rule(rule, &path.child("rules").index(index)));
+        errors.extend(host_rule(rule, known, &path.child("rules").index(index)));
     }
     for (index, tls) in read::list(object, "spec.tls").iter().enumerate() {
         let path = path.child("tls").index(index);
         for (index, name) in read::texts(tls, "hosts").into_iter().enumerate() {
             errors.extend(host(name, &path.child("hosts").index(index)));
         }
-        errors.extend(naming::optional(names::dns_subdomain, tls, "secretName", &path));
+        if !known.secret_names {
+            errors.extend(naming::optional(names::dns_subdomain, tls, "secretName", &path));
+        }
     }
     if read::present(object, "spec.ingressClassName") {
         let class = read::text(object, "spec.ingressClassName");
@@ -76,7 +104,7 @@ fn host(name: &str, path: &Path) -> Vec<FieldError> {
     naming::broken(rule, name, path)
 }
 
-fn host_rule(rule: &Value, path: &Path) -> Vec<FieldError> {
+fn host_rule(rule: &Value, known: Known, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = read::text(rule, "host");
     if !name.is_empty() {
@@ -86,6 +114,14 @@ fn host_rule(rule: &Value, path: &Path) -> Vec<FieldError> {
         }
         errors.extend(host(name, &path));
     }
+    if !(known.wildcard_rules && name.contains('*')) {
+        errors.extend(http_rule(rule, path));
+    }
+    errors
+}
+
+fn http_rule(rule: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     if let Some(http) = rule.get("http").filter(|http| !http.is_null()) {
         let path = path.child("http.paths");
         let paths = read::list(http, "paths");
@@ -140,11 +176,7 @@ fn backend(backend: &Value, path: &Path) -> Vec<FieldError> {
 
 fn service_backend(service: &Value, path: &Path) -> Vec<FieldError> {
     let at = path.child("service");
-    let mut errors = naming::required(
-        names::dns_1035_label,
-        read::text(service, "name"),
-        &at.child("name"),
-    );
+    let mut errors = naming::required(names::dns_label, read::text(service, "name"), &at.child("name"));
     let (name, number) = (
         read::text(service, "port.name"),
         read::count(service, "port.number"),

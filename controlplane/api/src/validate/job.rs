@@ -201,7 +201,10 @@ fn indexed(spec: &Value, path: &Path) -> Vec<FieldError> {
         at_most("maxFailedIndexes", failed, FAILED_OF_MANY, rule(FAILED_OF_MANY));
         if failed.is_none() {
             let detail = format!("must be specified when completions is above {MANY_COMPLETIONS}");
-            errors.push(path.child("maxFailedIndexes").required(detail));
+            let error = path.child("maxFailedIndexes").required(detail);
+            // Upstream says it before the bounds of jobs with as many indexes.
+            let place = usize::from(parallel.is_some_and(|parallel| parallel > MOST_PARALLEL));
+            errors.insert(place, error);
         }
     }
     if completions.is_none() {
@@ -275,11 +278,24 @@ fn completions(after: &Value, before: &Value, path: &Path) -> Option<FieldError>
         .then(|| path.invalid(wanted, "can only be modified in tandem with spec.parallelism"))
 }
 
-/// Where the pods go may change as long as none has been made.
+/// Whether a job has no pods, and gets none before it is resumed.
+fn rests(old: &Value) -> bool {
+    let stopped = || {
+        let suspended = read::condition(old, "Suspended");
+        suspended.is_some_and(|found| read::text(found, "status") == "True")
+            && read::count(old, "status.active") == 0
+    };
+    read::flag(old, "spec.suspend") && (!read::present(old, "status.startTime") || stopped())
+}
+
+/// Where the pods go and what they ask for may change as long as there are none.
 fn template_changed(after: &Value, before: &Value, old: &Value, path: &Path) -> Option<FieldError> {
     let mut kept = before.get("template").cloned().unwrap_or_default();
     let wanted = after.get("template").cloned().unwrap_or_default();
-    if read::flag(before, "suspend") && !read::present(old, "status.startTime") {
+    if rests(old) {
+        for list in ["containers", "initContainers"] {
+            take_resources(&mut kept, &wanted, list);
+        }
         for field in ["labels", "annotations"] {
             take(&mut kept, &wanted, "metadata", field);
         }
@@ -295,6 +311,17 @@ fn take(kept: &mut Value, wanted: &Value, part: &str, field: &str) {
     let value = wanted.get(part).and_then(|part| part.get(field)).cloned();
     let map = meta::object_mut(meta::member_mut(kept, part));
     put(map, field, value);
+}
+
+/// Takes what each container asks for, container by container.
+fn take_resources(kept: &mut Value, wanted: &Value, list: &str) {
+    let containers = kept.pointer_mut(&format!("/spec/{list}"));
+    let containers = containers.and_then(Value::as_array_mut).into_iter().flatten();
+    let wished = read::list(wanted, &format!("spec.{list}")).iter();
+    for (container, wished) in containers.zip(wished) {
+        let resources = wished.get("resources").cloned();
+        put(meta::object_mut(container), "resources", resources);
+    }
 }
 
 fn put(map: &mut Map<String, Value>, field: &str, value: Option<Value>) {

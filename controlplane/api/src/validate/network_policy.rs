@@ -73,7 +73,8 @@ fn port(port: &Value, path: &Path) -> Vec<FieldError> {
             errors.extend(rules.map(|rule| at.invalid(number, rule)));
             if let Some(end) = end {
                 if end < number {
-                    errors.push(end_at.invalid(end, "must be greater than or equal to `port`"));
+                    // Upstream shows the first port here.
+                    errors.push(end_at.invalid(number, "must be greater than or equal to `port`"));
                 }
                 let rules = names::port_number(end).into_iter();
                 errors.extend(rules.map(|rule| end_at.invalid(end, rule)));

@@ -177,7 +177,7 @@ fn mistakes_in_endpoint_slices_are_named() {
         (
             "/endpoints/0/addresses/0",
             json!("fd00::1"),
-            "endpoints[0].addresses[0]: Invalid value: \"fd00::1\": must be a valid IPv4 address",
+            "endpoints[0].addresses[0]: Invalid value: \"fd00::1\": must be an IPv4 address",
         ),
         (
             "/endpoints/0/hints/forZones/1",

@@ -13,7 +13,10 @@ use crate::validate::{metadata, template};
 pub(crate) fn deployment(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let spec = object.get("spec").unwrap_or(&Value::Null);
-    let mut errors = replicas_and_template(object, &path);
+    let mut errors: Vec<FieldError> = number::non_negative(spec, "replicas", &path)
+        .into_iter()
+        .collect();
+    errors.extend(selector_and_template(spec, &path));
     errors.extend(strategy(
         spec.get("strategy").unwrap_or(&Value::Null),
         &path.child("strategy"),
@@ -37,8 +40,8 @@ pub(crate) fn deployment(object: &Value) -> Vec<FieldError> {
 pub(crate) fn replica_set(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let spec = object.get("spec").unwrap_or(&Value::Null);
-    let mut errors = replicas_and_template(object, &path);
-    errors.extend(number::non_negative(spec, "minReadySeconds", &path));
+    let mut errors = counts(spec, &["replicas", "minReadySeconds"], &path);
+    errors.extend(selector_and_template(spec, &path));
     errors
 }
 
@@ -48,11 +51,8 @@ const WORDS: template::Words = template::Words {
     broken: "invalid label selector",
 };
 
-fn replicas_and_template(object: &Value, path: &Path) -> Vec<FieldError> {
-    let spec = object.get("spec").unwrap_or(&Value::Null);
-    let mut errors: Vec<FieldError> = number::non_negative(spec, "replicas", path).into_iter().collect();
-    let (selector, broken) = template::selector(spec, WORDS, path);
-    errors.extend(broken);
+fn selector_and_template(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let (selector, mut errors) = template::selector(spec, WORDS, path);
     if let Some(selector) = selector {
         errors.extend(template::fits(spec, &selector, path));
         errors.extend(template::pods(spec, path));

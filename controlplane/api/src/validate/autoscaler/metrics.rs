@@ -6,7 +6,7 @@ use super::reference;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::{resources, volume_claim};
+use crate::validate::{naming, resource_names, resources, volume_claim};
 
 /// The kinds of metrics, with the field that each is told in, in upstream's order of looking.
 const KINDS: [(&str, &str); 5] = [
@@ -44,6 +44,9 @@ fn one(metric: &Value, path: &Path) -> Vec<FieldError> {
     if kind.is_empty() {
         errors.push(path.child("type").required("must specify a metric source type"));
     }
+    // Upstream looks at the type before the sources, and at the end once more.
+    let unknown = (!KNOWN.contains(&kind)).then(|| path.child("type").not_supported(kind, &KNOWN));
+    errors.extend(unknown.clone());
     let given: Vec<&str> = KINDS
         .iter()
         .map(|(_, field)| *field)
@@ -65,7 +68,7 @@ fn one(metric: &Value, path: &Path) -> Vec<FieldError> {
                 .required("must populate information for the given metric source"),
         ),
         Some(_) => {}
-        None => errors.push(path.child("type").not_supported(kind, &KNOWN)),
+        None => errors.extend(unknown),
     }
     if given.len() != 1 {
         let others = given.into_iter().filter(|field| Some(*field) != wanted);
@@ -124,11 +127,12 @@ fn subject(field: &str, source: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match field {
         "resource" | "containerResource" => {
-            if read::text(source, "name").is_empty() {
+            let name = read::text(source, "name");
+            if name.is_empty() {
                 errors.push(path.child("name").required("must specify a resource name"));
             }
-            if field == "containerResource" && read::text(source, "container").is_empty() {
-                errors.push(path.child("container").required("must specify a container"));
+            if field == "containerResource" {
+                errors.extend(in_container(source, name, path));
             }
         }
         _ => {
@@ -146,6 +150,20 @@ fn subject(field: &str, source: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with a resource of one container, and with the container's name.
+fn in_container(source: &Value, name: &str, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !name.is_empty() {
+        errors.extend(resource_names::of_container(name, &path.child("name")));
+    }
+    let path = path.child("container");
+    match read::text(source, "container") {
+        "" => errors.push(path.required("must specify a container")),
+        container => errors.extend(naming::broken(names::dns_label, container, &path)),
+    }
+    errors
+}
+
 fn target(source: &Value, path: &Path) -> Vec<FieldError> {
     let target = source.get("target").unwrap_or(&Value::Null);
     let kind = read::text(target, "type");
@@ -157,16 +175,7 @@ fn target(source: &Value, path: &Path) -> Vec<FieldError> {
         let detail = "must be either Utilization, Value, or AverageValue";
         errors.push(path.child("type").invalid(kind, detail));
     }
-    let amounts = ["value", "averageValue"];
-    let none = |field: &&str| !read::present(target, field);
-    if amounts.iter().all(none) && none(&"averageUtilization") {
-        // The blank is upstream's.
-        errors.push(
-            path.child(" utilization, value and averageValue")
-                .invalid(kind, "at least one not nil"),
-        );
-    }
-    for field in amounts {
+    for field in ["value", "averageValue"] {
         let value = target.get(field).filter(|value| !value.is_null());
         if let Some(mut error) = value.and_then(|value| volume_claim::positive(value, &path.child(field))) {
             NOT_POSITIVE.clone_into(&mut error.detail);

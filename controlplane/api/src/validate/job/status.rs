@@ -69,19 +69,31 @@ fn holds(job: &Value, kind: &str) -> bool {
     read::condition(job, kind).is_some_and(|condition| read::text(condition, "status") == "True")
 }
 
-/// What is wrong with a write of a job's status.
+/// What is wrong with a write of a job's status, in upstream's order.
 pub(crate) fn status_update(new: &Value, old: &Value) -> Vec<FieldError> {
     const COUNTS: [&str; 5] = ["active", "succeeded", "failed", "ready", "terminating"];
     let path = Path::new("status");
-    let write = Write { new, old };
+    let (write, at) = (Write { new, old }, path.child("conditions"));
     let mut errors = counts(new.get("status").unwrap_or(&Value::Null), &COUNTS, &path);
     errors.extend(uncounted(new, &path.child("uncountedTerminatedPods")));
-    errors.extend(conditions(write, &path.child("conditions")));
-    errors.extend(times(write, &path));
-    errors.extend(pods(write, &path));
+    errors.extend(broken(&at, both_ends(write)));
+    errors.extend(completion(write, &path.child("completionTime")));
+    errors.extend(broken(&at, without_reason(write)));
+    errors.extend(finished(write, &path));
     errors.extend(lists(write, &path));
+    errors.extend(pods(write, &path));
+    errors.extend(broken(&at, criteria(write)));
     errors.extend(history(write, &path));
+    errors.extend(broken(&at, criteria_changed(write)));
     errors
+}
+
+/// Mistakes of conditions: whether each is made, and what is said of it.
+type Mistakes<const N: usize> = [(bool, &'static str); N];
+
+fn broken<const N: usize>(path: &Path, mistakes: Mistakes<N>) -> Vec<FieldError> {
+    let made = mistakes.into_iter().filter(|(made, _)| *made);
+    made.map(|(_, detail)| path.broken(detail)).collect()
 }
 
 fn uncounted(job: &Value, path: &Path) -> Vec<FieldError> {
@@ -103,70 +115,81 @@ fn uncounted(job: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// Conditions that exclude each other, or of which one needs the other.
-fn conditions(write: Write<'_>, path: &Path) -> Vec<FieldError> {
-    let is = |kind| write.is(kind);
-    let (complete, failed, target, met) = (
-        is("Complete"),
-        is("Failed"),
-        is("FailureTarget"),
-        is("SuccessCriteriaMet"),
-    );
-    let completes = write.turns("Complete");
-    let rules = [
+/// Ends that exclude each other.
+fn both_ends(write: Write<'_>) -> Mistakes<2> {
+    let (complete, completes) = (write.is("Complete"), write.turns("Complete"));
+    [
         (
-            (completes || write.turns("Failed")) && complete && failed,
+            (completes || write.turns("Failed")) && complete && write.is("Failed"),
             "cannot set Complete=True and Failed=true conditions",
         ),
         (
-            (completes || write.turns("FailureTarget")) && complete && target,
+            (completes || write.turns("FailureTarget")) && complete && write.is("FailureTarget"),
             "cannot set Complete=True and FailureTarget=true conditions",
         ),
+    ]
+}
+
+/// An end needs the condition that says why.
+fn without_reason(write: Write<'_>) -> Mistakes<2> {
+    let fails = write.turns("Failed") || write.turns("FailureTarget");
+    let completes = write.turns("Complete") || write.turns("SuccessCriteriaMet");
+    [
         (
-            met && failed,
-            "cannot set SuccessCriteriaMet=True and Failed=true conditions",
-        ),
-        (
-            met && target,
-            "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions",
-        ),
-        (
-            (write.turns("Failed") || write.turns("FailureTarget")) && failed && !target,
+            fails && write.is("Failed") && !write.is("FailureTarget"),
             "cannot set Failed=True condition without the FailureTarget=true condition",
         ),
         (
-            (completes || write.turns("SuccessCriteriaMet")) && complete && !met,
+            completes && write.is("Complete") && !write.is("SuccessCriteriaMet"),
             "cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
         ),
+    ]
+}
+
+/// What the criteria of success go with.
+fn criteria(write: Write<'_>) -> Mistakes<3> {
+    let met = write.is("SuccessCriteriaMet");
+    [
         (
-            read::present(write.new, "spec.successPolicy") && complete && !met,
-            "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+            met && write.is("Failed"),
+            "cannot set SuccessCriteriaMet=True and Failed=true conditions",
         ),
         (
-            write.was("SuccessCriteriaMet") && !met,
+            met && write.is("FailureTarget"),
+            "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions",
+        ),
+        (
+            read::present(write.new, "spec.successPolicy") && write.is("Complete") && !met,
+            "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+        ),
+    ]
+}
+
+fn criteria_changed(write: Write<'_>) -> Mistakes<2> {
+    let (met, was_met) = (write.is("SuccessCriteriaMet"), write.was("SuccessCriteriaMet"));
+    [
+        (
+            was_met && !met,
             "cannot disable the SuccessCriteriaMet=True condition",
         ),
         (
-            write.was("Complete") && !write.was("SuccessCriteriaMet") && met,
+            write.was("Complete") && !was_met && met,
             "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions",
         ),
-    ];
-    let broken = rules.into_iter().filter(|(broken, _)| *broken);
-    broken.map(|(_, detail)| path.broken(detail)).collect()
+    ]
 }
 
-fn times(write: Write<'_>, path: &Path) -> Vec<FieldError> {
-    let (end, start) = (path.child("completionTime"), path.child("startTime"));
+fn completion(write: Write<'_>, path: &Path) -> Vec<FieldError> {
     let complete = write.is("Complete");
     let (ended, began) = (write.value("completionTime"), write.value("startTime"));
     let mut errors = Vec::new();
     if write.turns("Complete") || write.changes("completionTime") {
         if ended.is_some() && !complete {
             let detail = "cannot set completionTime when there is no Complete=True condition";
-            errors.push(end.invalid(write.shown("completionTime"), detail));
+            errors.push(path.invalid(write.shown("completionTime"), detail));
         }
         if ended.is_none() && complete {
-            errors.push(end.required("completionTime is required for Complete jobs"));
+            errors.push(path.required("completionTime is required for Complete jobs"));
         }
     }
     if write.changes("startTime") || write.changes("completionTime") {
@@ -175,36 +198,42 @@ fn times(write: Write<'_>, path: &Path) -> Vec<FieldError> {
             && last < first
         {
             let detail = "completionTime cannot be set before startTime";
-            errors.push(end.invalid(write.shown("completionTime"), detail));
+            errors.push(path.invalid(write.shown("completionTime"), detail));
         }
     }
-    if (write.finishes() || write.changes("startTime")) && write.finished() && began.is_none() {
-        errors.push(start.required("startTime is required for finished job"));
+    errors
+}
+
+/// What a finished job must have, and may have no more.
+fn finished(write: Write<'_>, path: &Path) -> Vec<FieldError> {
+    let asked = |field| (write.finishes() || write.changes(field)) && write.finished();
+    let mut errors = Vec::new();
+    if asked("active") && write.count("active") > 0 {
+        let detail = "active>0 is invalid for finished job";
+        errors.push(path.child("active").invalid(write.count("active"), detail));
+    }
+    if asked("startTime") && write.value("startTime").is_none() {
+        let detail = "startTime is required for finished job";
+        errors.push(path.child("startTime").required(detail));
+    }
+    let uncounted = ["succeeded", "failed"]
+        .iter()
+        .any(|list| !read::list(write.new, &format!("status.uncountedTerminatedPods.{list}")).is_empty());
+    if asked("uncountedTerminatedPods") && uncounted {
+        let detail = "uncountedTerminatedPods needs to be empty for finished job";
+        let shown = write.shown("uncountedTerminatedPods");
+        errors.push(path.child("uncountedTerminatedPods").invalid(shown, detail));
     }
     errors
 }
 
 fn pods(write: Write<'_>, path: &Path) -> Vec<FieldError> {
-    let (finishes, finished) = (write.finishes(), write.finished());
+    let ends = write.finishes() || write.changes("terminating");
+    let terminating = write.count("terminating");
     let mut errors = Vec::new();
-    if (finishes || write.changes("active")) && finished && write.count("active") > 0 {
-        let detail = "active>0 is invalid for finished job";
-        errors.push(path.child("active").invalid(write.count("active"), detail));
-    }
-    if (finishes || write.changes("terminating")) && finished && write.count("terminating") > 0 {
+    if ends && write.finished() && terminating > 0 {
         let detail = "terminating>0 is invalid for finished job";
-        errors.push(
-            path.child("terminating")
-                .invalid(write.count("terminating"), detail),
-        );
-    }
-    let uncounted = ["succeeded", "failed"]
-        .iter()
-        .any(|list| !read::list(write.new, &format!("status.uncountedTerminatedPods.{list}")).is_empty());
-    if (finishes || write.changes("uncountedTerminatedPods")) && finished && uncounted {
-        let detail = "uncountedTerminatedPods needs to be empty for finished job";
-        let shown = write.shown("uncountedTerminatedPods");
-        errors.push(path.child("uncountedTerminatedPods").invalid(shown, detail));
+        errors.push(path.child("terminating").invalid(terminating, detail));
     }
     if write.changes("ready") && write.count("ready") > write.count("active") {
         let detail = "cannot set more ready pods than active";
@@ -232,19 +261,19 @@ fn lists(write: Write<'_>, path: &Path) -> Vec<FieldError> {
     };
     if write.changes("completedIndexes") {
         errors.extend(completions.and_then(|most| parsed("completedIndexes", done, most)));
-        if !done.is_empty() && !write.indexed() {
-            let detail = "cannot set non-empty completedIndexes when non-indexed completion mode";
-            errors.push(path.child("completedIndexes").invalid(done, detail));
-        }
+    }
+    let changed = lost.filter(|_| write.changes("failedIndexes"));
+    if let (Some(lost), Some(most), true) = (changed, completions, per_index) {
+        errors.extend(parsed("failedIndexes", lost, most));
+    }
+    if write.changes("completedIndexes") && !done.is_empty() && !write.indexed() {
+        let detail = "cannot set non-empty completedIndexes when non-indexed completion mode";
+        errors.push(path.child("completedIndexes").invalid(done, detail));
     }
     let Some(lost) = lost else { return errors };
-    if write.changes("failedIndexes") {
-        if per_index {
-            errors.extend(completions.and_then(|most| parsed("failedIndexes", lost, most)));
-        } else {
-            let detail = "cannot set non-null failedIndexes when backoffLimitPerIndex is null";
-            errors.push(path.child("failedIndexes").invalid(lost, detail));
-        }
+    if changed.is_some() && !per_index {
+        let detail = "cannot set non-null failedIndexes when backoffLimitPerIndex is null";
+        errors.push(path.child("failedIndexes").invalid(lost, detail));
     }
     if write.changes("failedIndexes") || write.changes("completedIndexes") {
         let overlap = completions.and_then(|most| overlap(done, lost, most));
