@@ -192,6 +192,7 @@ pub(crate) fn own_peer(config: &Config) -> Peer {
     }
 }
 
+/// Opens the state, which holds the lock of both, and then reads log and state at the same time.
 fn open_files(folder: &Path, keep: Keep, joined: Option<&ClusterId>) -> anyhow::Result<Opened> {
     let path = folder.join("store.db");
     let what = || format!("cannot open the store {}", path.display());
@@ -199,10 +200,19 @@ fn open_files(folder: &Path, keep: Keep, joined: Option<&ClusterId>) -> anyhow::
     if let Some(cluster) = joined {
         state.adopt(cluster).with_context(what)?;
     }
-    let loaded = state.load().with_context(what)?;
-    let path = folder.join("log");
+    std::thread::scope(|scope| {
+        let log = scope.spawn(|| open_log(&folder.join("log")));
+        let loaded = state.load().with_context(what)?;
+        let log = log
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread that read the log panicked"))??;
+        Ok(Opened { state, loaded, log })
+    })
+}
+
+fn open_log(path: &Path) -> anyhow::Result<Wal<RealDisk>> {
     let what = || format!("cannot open the log {}", path.display());
-    let disk = RealDisk::open(&path).with_context(what)?;
+    let disk = RealDisk::open(path).with_context(what)?;
     let options = controlplane_wal::Options::default();
     let (log, recovered) = Wal::open(disk, options).map_err(state_error).with_context(what)?;
     if let Some(cut) = recovered.cut {
@@ -211,7 +221,7 @@ fn open_files(folder: &Path, keep: Keep, joined: Option<&ClusterId>) -> anyhow::
             "the end of the log was not written to the end, and was cut off"
         );
     }
-    Ok(Opened { state, loaded, log })
+    Ok(log)
 }
 
 /// Refuses what would fill the disk, before any server has promised it: a log that cannot be written stops.

@@ -1,9 +1,10 @@
 //! Reading the whole state back, and checking every row on the way.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use controlplane_store::{Batch, ClusterId, Entry, Event, Loaded, Revision, StateError};
+use controlplane_store::{Batch, ClusterId, Entry, Event, Key, Loaded, Revision, StateError};
 use rusqlite::{Connection, Row};
 
 use crate::fault::{self, Damage};
@@ -11,14 +12,126 @@ use crate::meta::{Meta, Tally};
 use crate::number::unsigned;
 use crate::version::{AFTER, COLUMNS, End, Version, ended_at, shared};
 
+/// Every id.
+const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+/// Rows for which a thread more is worth its while.
+const ROWS_A_THREAD: i64 = 5000;
+/// Threads that read at once at most: beyond, they wait for the kernel's memory.
+const MOST_THREADS: usize = 8;
+
 /// Reads everything; every row is checked against its checksum, and all of them against what was written.
 pub(crate) fn load(db: &Connection) -> Result<(Loaded, Meta), StateError> {
     let meta = read_meta(db)?;
+    let (mut reading, mut tally) = read_current(db, &meta, ALL)?;
+    add_up(db, "current", tally, meta.current)?;
+    let past;
+    (past, tally) = read_past_rows(db, &meta, ALL)?;
+    add_up(db, "past", tally, meta.past)?;
+    reading.join(past);
+    finish(db, meta, reading)
+}
+
+/// As [`load`], by several threads, each with a connection by `connect` to the same file, which nobody writes meanwhile.
+pub(crate) fn load_at_once(
+    db: &Connection,
+    connect: &(dyn Fn() -> Result<Connection, StateError> + Sync),
+) -> Result<(Loaded, Meta), StateError> {
+    let meta = read_meta(db)?;
     let mut reading = Reading::new(meta.compacted);
-    each_current(db, &meta, &mut |version, entry| reading.current(version, entry))?;
-    each_past(db, &meta, &mut |version, end, entry| {
+    type Read = fn(&Connection, &Meta, RangeInclusive<i64>) -> Result<(Reading, Tally), StateError>;
+    let tables: [(&'static str, Read, Tally); 2] = [
+        ("current", read_current, meta.current),
+        ("past", read_past_rows, meta.past),
+    ];
+    for (table, read, expected) in tables {
+        let ranges = parts(db, table, expected.rows).map_err(fault::in_read(db))?;
+        let mut found = Tally::default();
+        for part in at_once(&ranges, &|range| read(&connect()?, &meta, range)) {
+            let (part, tally) = part?;
+            reading.join(part);
+            found.join(tally);
+        }
+        add_up(db, table, found, expected)?;
+    }
+    finish(db, meta, reading)
+}
+
+/// Ranges of the ids of `table` of about the same length, one for each processor that has enough to do.
+fn parts(db: &Connection, table: &str, rows: i64) -> rusqlite::Result<Vec<RangeInclusive<i64>>> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = i64::try_from(processors.min(MOST_THREADS)).unwrap_or(1);
+    let count = wanted.min(rows / ROWS_A_THREAD).max(1);
+    let bound = |which: &str| {
+        db.query_row(&format!("SELECT {which}(id) FROM {table}"), (), |row| {
+            row.get::<_, Option<i64>>(0)
+        })
+    };
+    let (Some(first), Some(last)) = (bound("min")?, bound("max")?) else {
+        return Ok(vec![ALL]);
+    };
+    let step = (last - first) / count + 1;
+    // What has an id that is out of bounds, as after damage, is in the outermost parts and found there.
+    let begin = |part: i64| if part == 0 { i64::MIN } else { first + part * step };
+    let end = |part: i64| {
+        if part + 1 == count {
+            i64::MAX
+        } else {
+            first + (part + 1) * step - 1
+        }
+    };
+    Ok((0..count).map(|part| begin(part)..=end(part)).collect())
+}
+
+/// What `read` says of each of `ranges`, in their order, each on a thread of its own.
+fn at_once<T: Send>(
+    ranges: &[RangeInclusive<i64>],
+    read: &(dyn Fn(RangeInclusive<i64>) -> Result<T, StateError> + Sync),
+) -> Vec<Result<T, StateError>> {
+    let [only] = ranges else {
+        return std::thread::scope(|scope| {
+            let threads: Vec<_> = ranges
+                .iter()
+                .map(|range| scope.spawn(|| read(range.clone())))
+                .collect();
+            let panicked = || {
+                Err(StateError::NotWritten(
+                    "a thread that read the state panicked".into(),
+                ))
+            };
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| panicked()))
+                .collect()
+        });
+    };
+    vec![read(only.clone())]
+}
+
+fn read_current(
+    db: &Connection,
+    meta: &Meta,
+    ids: RangeInclusive<i64>,
+) -> Result<(Reading, Tally), StateError> {
+    let mut reading = Reading::new(meta.compacted);
+    let tally = current_in(db, meta, ids, &mut |version, entry| {
+        reading.current(version, entry)
+    })?;
+    Ok((reading, tally))
+}
+
+fn read_past_rows(
+    db: &Connection,
+    meta: &Meta,
+    ids: RangeInclusive<i64>,
+) -> Result<(Reading, Tally), StateError> {
+    let mut reading = Reading::new(meta.compacted);
+    let tally = past_in(db, meta, ids, &mut |version, end, entry| {
         reading.past(version, end, entry)
     })?;
+    Ok((reading, tally))
+}
+
+fn finish(db: &Connection, meta: Meta, reading: Reading) -> Result<(Loaded, Meta), StateError> {
     let damaged = |why: controlplane_store::Cause| {
         fault::damaged(
             db,
@@ -55,19 +168,26 @@ pub(crate) fn each_current(
     meta: &Meta,
     take: &mut dyn FnMut(&Version<'_>, Entry),
 ) -> Result<(), StateError> {
-    let mut tally = Tally::default();
-    each(
-        db,
-        &format!("SELECT {COLUMNS} FROM current ORDER BY id"),
-        &mut |row| {
-            let (version, checksum) = Version::read(row).map_err(fault::in_read(db))?;
-            let entry = checked(db, "current", meta, &version, version.checksum() == checksum)?;
-            tally.add(checksum, crate::rows::size(&entry));
-            take(&version, entry);
-            Ok(())
-        },
-    )?;
+    let tally = current_in(db, meta, ALL, take)?;
     add_up(db, "current", tally, meta.current)
+}
+
+fn current_in(
+    db: &Connection,
+    meta: &Meta,
+    ids: RangeInclusive<i64>,
+    take: &mut dyn FnMut(&Version<'_>, Entry),
+) -> Result<Tally, StateError> {
+    let mut tally = Tally::default();
+    let sql = format!("SELECT {COLUMNS} FROM current WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
+    each(db, &sql, ids, &mut |row| {
+        let (version, checksum) = Version::read(row).map_err(fault::in_read(db))?;
+        let entry = checked(db, "current", meta, &version, version.checksum() == checksum)?;
+        tally.add(checksum, crate::rows::size(&entry));
+        take(&version, entry);
+        Ok(())
+    })?;
+    Ok(tally)
 }
 
 /// Calls `take` with each version of the past, in the order in which they ended.
@@ -76,22 +196,28 @@ pub(crate) fn each_past(
     meta: &Meta,
     take: &mut dyn FnMut(&Version<'_>, &End<'_>, Entry),
 ) -> Result<(), StateError> {
+    let tally = past_in(db, meta, ALL, take)?;
+    add_up(db, "past", tally, meta.past)
+}
+
+fn past_in(
+    db: &Connection,
+    meta: &Meta,
+    ids: RangeInclusive<i64>,
+    take: &mut dyn FnMut(&Version<'_>, &End<'_>, Entry),
+) -> Result<Tally, StateError> {
     let mut tally = Tally::default();
-    let sql = format!("SELECT {COLUMNS}, id, ended, deleted_by FROM past ORDER BY id");
-    each(db, &sql, &mut |row| {
+    let sql =
+        format!("SELECT {COLUMNS}, id, ended, deleted_by FROM past WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
+    each(db, &sql, ids, &mut |row| {
         let (version, end, checksum) = read_past(row).map_err(fault::in_read(db))?;
-        let entry = checked(
-            db,
-            "past",
-            meta,
-            &version,
-            end.checksum(version.checksum()) == checksum,
-        )?;
+        let matches = end.checksum(version.checksum()) == checksum;
+        let entry = checked(db, "past", meta, &version, matches)?;
         tally.add(checksum, crate::rows::size(&entry));
         take(&version, &end, entry);
         Ok(())
     })?;
-    add_up(db, "past", tally, meta.past)
+    Ok(tally)
 }
 
 /// The version in `row`, how it ended, and the checksum of both.
@@ -108,10 +234,11 @@ pub(crate) fn read_past<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Version<'a>, 
 fn each(
     db: &Connection,
     sql: &str,
+    ids: RangeInclusive<i64>,
     take: &mut dyn FnMut(&Row<'_>) -> Result<(), StateError>,
 ) -> Result<(), StateError> {
     let mut select = db.prepare(sql).map_err(fault::in_read(db))?;
-    let mut rows = select.query(()).map_err(fault::in_read(db))?;
+    let mut rows = select.query(ids.into_inner()).map_err(fault::in_read(db))?;
     while let Some(row) = rows.next().map_err(fault::in_read(db))? {
         take(row)?;
     }
@@ -185,11 +312,11 @@ struct Written {
 struct Reading {
     compacted: i64,
     actor: Arc<str>,
-    entries: Vec<Entry>,
+    entries: Vec<Arc<Entry>>,
     /// Versions written after the compaction revision.
     written: Vec<Written>,
     /// Versions that ended after it, by key and the revision that did it.
-    ended: HashMap<(String, i64), Arc<Entry>>,
+    ended: HashMap<(Key, i64), Arc<Entry>>,
     changes: BTreeMap<i64, Change>,
 }
 
@@ -205,9 +332,22 @@ impl Reading {
         }
     }
 
+    /// Takes in what was read of later rows.
+    fn join(&mut self, mut later: Self) {
+        self.entries.append(&mut later.entries);
+        self.written.append(&mut later.written);
+        self.ended.extend(later.ended);
+        for (revision, change) in later.changes {
+            self.change(revision, change.at, change.actor)
+                .events
+                .extend(change.events);
+        }
+    }
+
     fn current(&mut self, version: &Version<'_>, entry: Entry) {
+        let entry = Arc::new(entry);
         if version.revision > self.compacted {
-            self.write(version, Arc::new(entry.clone()));
+            self.write(version, Arc::clone(&entry));
         }
         self.entries.push(entry);
     }
@@ -232,7 +372,7 @@ impl Reading {
                 .events
                 .insert(end.id - crate::version::first_id(revision), event);
         }
-        self.ended.insert((version.key.to_owned(), revision), entry);
+        self.ended.insert((entry.key.clone(), revision), entry);
     }
 
     fn write(&mut self, version: &Version<'_>, entry: Arc<Entry>) {
@@ -256,7 +396,7 @@ impl Reading {
 
     /// The values, the compaction revision, and the batches after it. History begins after the last gap, if there is
     /// one: whoever reads on from before it must list again.
-    fn finish(mut self, revision: Revision) -> (Vec<Entry>, Revision, Vec<Batch>) {
+    fn finish(mut self, revision: Revision) -> (Vec<Arc<Entry>>, Revision, Vec<Batch>) {
         for Written {
             revision,
             place,
@@ -265,10 +405,7 @@ impl Reading {
             entry,
         } in std::mem::take(&mut self.written)
         {
-            let previous = self
-                .ended
-                .get(&(entry.key.as_str().to_owned(), revision))
-                .cloned();
+            let previous = self.ended.get(&(entry.key.clone(), revision)).cloned();
             let event = Event::Put { entry, previous };
             self.change(revision, at, actor).events.insert(place, event);
         }

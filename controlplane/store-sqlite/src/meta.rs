@@ -19,6 +19,13 @@ impl Tally {
         self.bytes = self.bytes.saturating_add(signed(bytes));
     }
 
+    /// Takes in what was counted of other rows.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.sum = self.sum.wrapping_add(other.sum);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
     pub(crate) fn remove(&mut self, checksum: u32, bytes: usize) {
         self.rows -= 1;
         self.sum = self.sum.wrapping_sub(i64::from(checksum));

@@ -227,7 +227,8 @@ impl SqliteState {
 
 impl State for SqliteState {
     fn load(&mut self) -> Result<Loaded, StateError> {
-        let (loaded, meta) = load::load(&self.db)?;
+        let archive = self.archive();
+        let (loaded, meta) = load::load_at_once(&self.db, &|| archive.connect())?;
         self.meta = Some(meta);
         Ok(loaded)
     }

@@ -3,7 +3,10 @@
 
 mod support;
 
-use controlplane_store::{Decided, Machine, Reclaimed, Revision, State, StateError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use controlplane_store::{Decided, Entry, Key, Machine, Reclaimed, Revision, State, StateError};
 use controlplane_store_sqlite::{Keep, SqliteState};
 use proptest::prelude::*;
 use support::{Bench, assert_same, delete, object, open, put};
@@ -236,4 +239,32 @@ fn reads_as_any_program_would() {
         return;
     };
     assert!(!support::rows(std::path::Path::new(&path), "SELECT revision FROM meta").is_empty());
+}
+
+/// So many that they are read by several threads, where there are processors, and what one transaction deleted by two.
+#[test]
+fn many_objects_and_versions_are_read_back_as_they_were_and_each_is_in_memory_once() {
+    let mut bench = Bench::new();
+    let put_all = |names: std::ops::Range<usize>, mark: &str| {
+        names
+            .map(|name| text(&format!("c{name}"), mark))
+            .collect::<Vec<_>>()
+    };
+    for begin in (0..15_000).step_by(3000) {
+        bench.commit("alice", put_all(begin..begin + 3000, "first"));
+    }
+    bench.compact(bench.machine.revision().previous());
+    bench.commit("alice", put_all(0..4000, "second"));
+    let gone = (4000..8000).map(|name| delete(&format!("configmaps/a/c{name}")));
+    bench.commit("bob", gone.collect());
+    bench.commit("alice", put_all(8000..12_000, "second"));
+    let machine = std::mem::replace(&mut bench.machine, Machine::restore(bench.state.load().unwrap()));
+    let (_folder, loaded) = bench.reopen();
+    let current: BTreeMap<&Key, &Arc<Entry>> =
+        loaded.entries.iter().map(|entry| (&entry.key, entry)).collect();
+    let made = loaded.history.iter().flat_map(|batch| &batch.events);
+    let made = made.filter_map(controlplane_store::Event::current);
+    let shared = made.filter(|made| current.get(&made.key).is_some_and(|now| Arc::ptr_eq(made, now)));
+    assert_eq!(shared.count(), 3000 + 4000 + 4000);
+    assert_same(&Machine::restore(loaded), &machine);
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,30 +96,6 @@ impl Event {
         match self {
             Self::Put { previous, .. } => previous.as_ref(),
             Self::Delete { previous, .. } => Some(previous),
-        }
-    }
-
-    /// Replaces its versions by equal ones that are in memory already: the version before by the one in `last`, the
-    /// version after by the one in `current`.
-    pub(crate) fn share(&mut self, last: &BTreeMap<Key, Arc<Entry>>, current: &BTreeMap<Key, Arc<Entry>>) {
-        let same = |map: &BTreeMap<Key, Arc<Entry>>, mine: &Arc<Entry>| {
-            map.get(&mine.key)
-                .filter(|theirs| theirs.mod_revision == mine.mod_revision)
-                .cloned()
-        };
-        let (before, after) = match self {
-            Self::Put { entry, previous } => (previous.as_mut(), Some(entry)),
-            Self::Delete { previous, .. } => (Some(previous), None),
-        };
-        if let Some(before) = before
-            && let Some(shared) = same(last, before)
-        {
-            *before = shared;
-        }
-        if let Some(after) = after
-            && let Some(shared) = same(current, after)
-        {
-            *after = shared;
         }
     }
 

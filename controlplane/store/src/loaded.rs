@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Batch, Entry, Revision};
 
@@ -42,8 +43,9 @@ pub struct Loaded {
     /// Oldest revision that can be read; equal to `revision` where no history is kept.
     pub compacted: Revision,
     /// Every current value, in any order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Arc<Entry>>,
     /// The batches after `compacted`, one for every revision, oldest first, each event with the version it replaced.
+    /// Versions that are current, or in several events, are best shared: this is how memory keeps them.
     pub history: Vec<Batch>,
     /// The position in the log that the last [`Applied`](crate::Applied) reached; empty where there was none.
     pub position: Vec<u8>,

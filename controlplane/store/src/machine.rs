@@ -76,13 +76,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The state as it was loaded. History that is also current shares its memory with it.
+    /// The state as it was loaded.
     #[must_use]
     pub fn restore(loaded: Loaded) -> Self {
-        let entries = loaded
-            .entries
-            .into_iter()
-            .map(|entry| (entry.key.clone(), Arc::new(entry)));
+        let entries = loaded.entries.into_iter().map(|entry| (entry.key.clone(), entry));
         let current: BTreeMap<Key, Arc<Entry>> = entries.collect();
         let expiries = current
             .values()
@@ -99,15 +96,7 @@ impl Machine {
     }
 
     fn restore_history(&mut self, history: Vec<Batch>) {
-        let mut last: BTreeMap<Key, Arc<Entry>> = BTreeMap::new();
-        for mut batch in history {
-            for event in &mut batch.events {
-                event.share(&last, &self.current);
-                match event.current() {
-                    Some(entry) => last.insert(entry.key.clone(), Arc::clone(entry)),
-                    None => last.remove(event.key()),
-                };
-            }
+        for batch in history {
             self.at = batch.at;
             self.history.push(Arc::new(batch));
         }
@@ -126,7 +115,7 @@ impl Machine {
             cluster_id,
             revision: self.revision,
             compacted,
-            entries: self.current.values().map(|entry| Entry::clone(entry)).collect(),
+            entries: self.current.values().cloned().collect(),
             history: history.map(|batch| Batch::clone(batch)).collect(),
             position: Vec::new(),
         }

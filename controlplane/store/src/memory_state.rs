@@ -127,9 +127,7 @@ impl From<Loaded> for Kept {
             cluster_id: loaded.cluster_id,
             revision: loaded.revision,
             compacted: loaded.compacted,
-            entries: entries
-                .map(|entry| (entry.key.clone(), Arc::new(entry)))
-                .collect(),
+            entries: entries.map(|entry| (entry.key.clone(), entry)).collect(),
             history: loaded.history.into_iter().map(Arc::new).collect(),
             position: loaded.position,
             full: false,
@@ -144,7 +142,7 @@ impl Kept {
             cluster_id: self.cluster_id.clone(),
             revision: self.revision,
             compacted: self.compacted,
-            entries: self.entries.values().map(|entry| Entry::clone(entry)).collect(),
+            entries: self.entries.values().cloned().collect(),
             history: self.history.iter().map(|batch| Batch::clone(batch)).collect(),
             position: self.position.clone(),
         }
@@ -191,7 +189,7 @@ fn read(bytes: &[u8]) -> Result<Loaded, DecodeError> {
         revision: reader.u64()?.into(),
         compacted: reader.u64()?.into(),
         position: reader.bytes()?.to_vec(),
-        entries: reader.list(read_entry)?,
+        entries: reader.list(|reader| read_entry(reader).map(Arc::new))?,
         history: reader.list(read_batch)?,
     };
     reader.end()?;

@@ -217,7 +217,7 @@ proptest! {
     fn restoring_what_is_current_loses_nothing(steps in steps()) {
         let (machine, _) = run(&steps, 4);
         let now = machine.list(&Range::prefix("/registry/")).unwrap();
-        let entries = now.entries.iter().rev().map(|entry| Entry::clone(entry)).collect();
+        let entries = now.entries.iter().rev().cloned().collect();
         let loaded = Loaded { revision: machine.revision(), entries, ..Loaded::empty(ClusterId::generate()) };
         prop_assert_eq!(Machine::restore(loaded).list(&Range::prefix("/registry/")).unwrap(), now);
     }
@@ -232,7 +232,7 @@ proptest! {
         let restored = Machine::restore(Loaded {
             revision: machine.revision(),
             compacted,
-            entries: now.entries.iter().map(|entry| Entry::clone(entry)).collect(),
+            entries: now.entries.clone(),
             history: machine.history().after(compacted).map(|batch| Batch::clone(batch)).collect(),
             ..Loaded::empty(ClusterId::generate())
         });
