@@ -22,6 +22,9 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Bytes of a group beyond which no transaction joins it: peers take an entry within one heartbeat.
 const GROUP_BYTES: usize = 1 << 20;
 
+/// Turns given to others after which nobody is expected to ask again.
+const IN_VAIN: usize = 2;
+
 /// What handles of the store ask of the proposer.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -51,6 +54,8 @@ pub struct Proposer {
     failed: Option<StoreError>,
     /// Unix time of the last housekeeping.
     kept_house_at: u64,
+    /// How many requests were answered with the last two groups; whoever was, may ask again.
+    answered: (usize, usize),
 }
 
 /// Tells watches and readers that the proposer has ended, also when it panicked.
@@ -80,6 +85,7 @@ impl Proposer {
             options,
             failed: None,
             kept_house_at: 0,
+            answered: (0, 0),
         }
     }
 
@@ -117,8 +123,28 @@ impl Proposer {
         };
         match received {
             Ok(0) => None,
-            Ok(count) => Some(count),
+            Ok(_) => {
+                self.gather(requests, group).await;
+                Some(requests.len())
+            }
             Err(_) => Some(0),
+        }
+    }
+
+    /// Lets those who were answered a moment ago ask again, for as long as more of them do: else the first of them alone would
+    /// be the next group, and all others would wait for two.
+    async fn gather(&mut self, requests: &mut Vec<Request>, group: usize) {
+        let expected = (self.answered.0 + self.answered.1).min(group);
+        let mut in_vain = 0;
+        while requests.len() < expected && in_vain < IN_VAIN {
+            let before = requests.len();
+            tokio::task::yield_now().await;
+            while requests.len() < group
+                && let Ok(request) = self.queue.try_recv()
+            {
+                requests.push(request);
+            }
+            in_vain = if requests.len() == before { in_vain + 1 } else { 0 };
         }
     }
 
@@ -139,6 +165,7 @@ impl Proposer {
 
     /// Carries out what was received, transactions in groups; returns whom to tell when closed.
     async fn carry_out(&mut self, requests: &mut Vec<Request>) -> Option<oneshot::Sender<()>> {
+        self.answered = (self.answered.1, requests.len());
         let (mut txns, mut replies) = (Vec::new(), Vec::new());
         for request in requests.drain(..) {
             match request {
@@ -313,5 +340,85 @@ fn expiry(entry: &Entry) -> Txn {
 fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
     if reply.send(answer).is_err() {
         tracing::trace!("caller went away before its answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::alone::Alone;
+    use crate::{Key, MemoryState, NoLeader, Pending, State, Store, Value};
+
+    /// Counts what is ordered; each takes a while, as a disk does.
+    #[derive(Debug)]
+    struct Counted(Alone<MemoryState>, AtomicUsize);
+
+    impl Replication for Counted {
+        fn leading(&self) -> bool {
+            true
+        }
+
+        fn propose(&self, command: Command) -> Pending<'_, Result<(), ProposeError>> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.1.fetch_add(1, Ordering::SeqCst);
+                self.0.propose(command).await
+            })
+        }
+
+        fn forward(&self, _: Vec<Txn>) -> Pending<'_, Result<Vec<Result<Outcome, StoreError>>, NoLeader>> {
+            Box::pin(async { Err(NoLeader) })
+        }
+
+        fn barrier(&self) -> Pending<'_, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_that_were_answered_together_share_the_next_write_to_the_disk() {
+        let (clients, times) = (16, 20);
+        let mut state = MemoryState::default();
+        let replica = Replica::new(state.load().unwrap());
+        let counted = Arc::new(Counted(Alone::new(replica.clone(), state), AtomicUsize::new(0)));
+        let replication = Arc::<Counted>::clone(&counted);
+        let (store, proposer) = Store::over(replica, replication, Options::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(proposer.run());
+        let mut writers = JoinSet::new();
+        for client in 0..clients {
+            let store = store.clone();
+            writers.spawn(async move {
+                let key = Key::parse(&format!("/registry/{client}")).unwrap();
+                for _ in 0..times {
+                    // Not all are as quick to come back.
+                    for _ in 0..client {
+                        tokio::task::yield_now().await;
+                    }
+                    let value = Value::encode(&serde_json::json!({})).unwrap();
+                    let put = Op::Put {
+                        key: key.clone(),
+                        value,
+                        expires_at: None,
+                    };
+                    let txn = Txn {
+                        actor: Arc::from("me"),
+                        compares: Vec::new(),
+                        ops: vec![put],
+                    };
+                    store.commit(txn).await.unwrap();
+                }
+            });
+        }
+        writers.join_all().await;
+        let ordered = counted.1.load(Ordering::SeqCst);
+        assert!(
+            ordered <= times + 2,
+            "{ordered} groups for {times} times {clients} writes"
+        );
     }
 }
