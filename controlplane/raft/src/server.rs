@@ -32,8 +32,9 @@ use crate::wire::Position;
 
 /// A leader is heard every so often; it is also how long one message of the log may take.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(150);
-/// Silence after which a follower stands for election: the longest, then between these.
-pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(450), Duration::from_millis(700));
+/// Silence after which a follower stands for election: the longer, then between the two. A first election that nobody wins
+/// is followed by another one of these later, which is to be over two seconds after a leader is lost.
+pub(crate) const ELECTION: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(450));
 /// How long the only server may take to apply its log at the start.
 const REPLAY: Duration = Duration::from_secs(600);
 /// How long each part's end may take.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use controlplane_pki::{PeerIdentity, Request, Usages, peer_identity};
 use controlplane_store::codec::{Reader, Writer};
 use controlplane_store::{Cause, Pending};
@@ -275,8 +275,10 @@ pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &
     let length = length.filter(|_| frame.len() <= MAX_FRAME);
     let length =
         length.ok_or_else(|| io::Error::other(format!("a message of {} bytes is too long", frame.len())))?;
-    stream.write_all(&length.to_le_bytes()).await?;
-    stream.write_all(frame).await?;
+    // In one go: apart, the length would take a record and a packet of its own.
+    stream
+        .write_all_buf(&mut Buf::chain(&length.to_le_bytes()[..], frame))
+        .await?;
     stream.flush().await
 }
 
