@@ -93,7 +93,7 @@ pub struct Watched {
 #[derive(Debug, Clone)]
 pub enum Delivery {
     /// The events of one transaction.
-    Batch(Batch),
+    Batch(Arc<Batch>),
     /// Everything up to this revision has been delivered.
     Bookmark(Revision),
 }

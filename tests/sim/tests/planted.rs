@@ -91,7 +91,7 @@ impl Story {
             .history
             .applied
             .range(after.next()..)
-            .map(|(_, batch)| Batch::clone(batch));
+            .map(|(_, batch)| Arc::clone(batch));
         let mut delivered: Vec<Delivery> = batches.map(Delivery::Batch).collect();
         if bookmark {
             delivered.push(Delivery::Bookmark(self.machine.revision()));
@@ -344,7 +344,7 @@ fn watch_delete_lost_at_compaction_is_found() {
 #[test]
 fn watch_torn_transaction_is_found() {
     let wrong = plant_in_watch(|delivered| match &mut delivered[1] {
-        Delivery::Batch(batch) => drop(batch.events.pop()),
+        Delivery::Batch(batch) => drop(Arc::make_mut(batch).events.pop()),
         Delivery::Bookmark(_) => panic!("the second delivery is a transaction"),
     });
     assert!(wrong.contains("not atomic: revision 3"), "{wrong}");
@@ -353,7 +353,7 @@ fn watch_torn_transaction_is_found() {
 #[test]
 fn watch_event_of_no_transaction_is_found() {
     let wrong = plant_in_watch(|delivered| match &mut delivered[3] {
-        Delivery::Batch(batch) => batch.revision = Revision::from(9),
+        Delivery::Batch(batch) => Arc::make_mut(batch).revision = Revision::from(9),
         Delivery::Bookmark(_) => panic!("the fourth delivery is a transaction"),
     });
     assert!(
