@@ -112,9 +112,7 @@ impl Watcher {
         match timeout(patience, watch.next()).await {
             Ok(Ok(batch)) => {
                 self.seen = self.seen.max(batch.revision);
-                self.watched
-                    .delivered
-                    .push(Delivery::Batch(controlplane_store::Batch::clone(&batch)));
+                self.watched.delivered.push(Delivery::Batch(batch));
             }
             Ok(Err(WatchError::Lagged { .. })) => return Some(Broken::Gone),
             Ok(Err(WatchError::Closed { .. })) => return Some(Broken::Elsewhere),
