@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::cells::{flag, or_none};
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
-use crate::names::{self, NameCheck};
 use crate::read;
 use crate::resource::Resource;
 use crate::strategy::Strategy;
@@ -105,15 +104,10 @@ fn audiences(object: &Value, _: Timestamp) -> Value {
     audiences.join(",").into()
 }
 
-/// A driver's name has rules of its own, and its errors another path.
 #[derive(Debug)]
 struct Rules;
 
 impl Strategy for Rules {
-    fn name_check(&self) -> NameCheck {
-        names::path_segment
-    }
-
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         driver::driver(object)
     }

@@ -61,7 +61,7 @@ impl Strategy for Rules {
     fn prepare_update(&self, _: &mut Value, _: &Value, _: &crate::strategy::Context) {}
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        endpoints::subsets(object)
+        endpoints::subsets(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
@@ -69,6 +69,6 @@ impl Strategy for Rules {
         if new.get("subsets") == old.get("subsets") {
             return Vec::new();
         }
-        endpoints::subsets(new)
+        endpoints::subsets(new, Some(old))
     }
 }

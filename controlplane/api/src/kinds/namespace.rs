@@ -102,18 +102,21 @@ impl Strategy for Rules {
     }
 }
 
+/// Finalizers that need no domain.
+const STANDARD: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
 /// `place` tells the path of the finalizer at an index: upstream names it in `finalize` only.
 fn finalizer_errors(object: &Value, place: fn(&Path, usize) -> Path) -> Vec<FieldError> {
     let path = Path::new("spec.finalizers");
     let mut errors = Vec::new();
     for (index, finalizer) in read::texts(object, "spec.finalizers").into_iter().enumerate() {
         let path = place(&path, index);
-        let rules = names::qualified_name(finalizer);
-        if rules.is_empty() && finalizer != "kubernetes" && !finalizer.contains('/') {
+        let rules = names::qualified_name(finalizer).into_iter();
+        errors.extend(rules.map(|rule| path.invalid(finalizer, rule)));
+        if !STANDARD.contains(&finalizer) && !finalizer.contains('/') {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(path.invalid(finalizer, detail));
         }
-        errors.extend(rules.into_iter().map(|rule| path.invalid(finalizer, rule)));
     }
     errors
 }

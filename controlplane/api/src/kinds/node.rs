@@ -166,28 +166,51 @@ struct Rules;
 impl Strategy for Rules {
     // A node reports its first status in the create itself, so status is not cleared.
     fn prepare_create(&self, object: &mut Value, _: &Context) {
+        drop_config(object, None);
         couple_pod_networks(object);
         taint_until_ready(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
         keep(new, old, "status");
+        drop_config(new, Some(old));
         couple_pod_networks(new);
     }
 
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        if !read::present(old, "status.config") {
+            remove(new, "status", "config");
+        }
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let mut errors = node::spec(object);
-        errors.extend(node::status(object));
-        errors
+        node::node(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = node::spec(new);
+        let mut errors = node::node(new, Some(old));
         errors.extend(node::update(new, old));
         errors
     }
 
-    fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
-        node::status(new)
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        node::update(new, old)
+    }
+
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        node::warnings(new)
+    }
+}
+
+/// No node takes its configuration from the API any more: the field goes, but where it is in use.
+fn drop_config(new: &mut Value, old: Option<&Value>) {
+    if !old.is_some_and(|old| read::present(old, "spec.configSource")) {
+        remove(new, "spec", "configSource");
+    }
+}
+
+fn remove(object: &mut Value, member: &str, field: &str) {
+    if let Some(Value::Object(map)) = object.get_mut(member) {
+        map.remove(field);
     }
 }

@@ -158,17 +158,17 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        service::spec(object)
+        service::spec(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = service::update(new, old);
-        errors.extend(service::spec(new));
+        errors.extend(service::spec(new, Some(old)));
         errors
     }
 
-    fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
-        service::status(new)
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        service::status(new, old)
     }
 
     fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {

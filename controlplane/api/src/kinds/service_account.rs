@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::define::{age, body, kind, name, text};
+use crate::meta;
 use crate::read;
 use crate::resource::{Resource, Role, Verb};
+use crate::strategy::{Context, Strategy};
 
 // Upstream's descriptions of columns, to the letter.
 const SECRETS_HELP: &str = "Secrets is a list of the secrets in the same namespace that pods running using this ServiceAccount are \
@@ -24,4 +26,40 @@ pub(super) fn resource() -> Resource {
         .showing_deleted()
         .with_subresource("token", Role::Token, &[Verb::Create], token)
         .shown_by(vec![name(), text("Secrets", SECRETS_HELP, secrets), age()])
+        .ruled_by(Rules)
+}
+
+#[derive(Debug)]
+struct Rules;
+
+impl Strategy for Rules {
+    fn prepare_create(&self, object: &mut Value, _: &Context) {
+        keep_names(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, _: &Value, _: &Context) {
+        keep_names(new);
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let is_set = |object: &Value| meta::annotations(object).contains_key(ENFORCED);
+        if !is_set(new) || old.is_some_and(is_set) {
+            return Vec::new();
+        }
+        vec![format!(
+            "metadata.annotations[{ENFORCED}]: deprecated in v1.32+; prefer separate namespaces to isolate access to \
+             mounted secrets"
+        )]
+    }
+}
+
+/// An account's pods may mount no other secrets than it lists.
+const ENFORCED: &str = "kubernetes.io/enforce-mountable-secrets";
+
+/// Of a secret that an account lists, only the name means anything.
+fn keep_names(object: &mut Value) {
+    let secrets = object.get_mut("secrets").and_then(Value::as_array_mut);
+    for secret in secrets.into_iter().flatten().filter_map(Value::as_object_mut) {
+        secret.retain(|field, _| field == "name");
+    }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::field::Path;
+use crate::field::{Path, quote};
 use crate::validate::endpoints::{CIDR_RULE, IP_RULE};
 
 /// Upstream's words for a name that is an address.
@@ -34,22 +34,81 @@ pub(crate) fn ip(text: &str) -> Vec<String> {
     vec![rule.to_owned()]
 }
 
-/// What a client is warned of about an address that an older form of the rules let in, or that is spelled oddly.
-pub(crate) fn warning(text: &str, path: &Path) -> Option<String> {
-    let plain = without_zeros(text).parse::<IpAddr>().ok()?;
-    let mapped = match plain {
-        IpAddr::V6(address) => address.to_ipv4_mapped().map(IpAddr::V4),
-        IpAddr::V4(_) => None,
+/// What a text breaks of the rules for an IP address in a field that once took more: what is in `kept`, the
+/// field's values before an update, need only be readable.
+pub(crate) fn ip_or_kept(text: &str, kept: &[&str]) -> Vec<String> {
+    if kept.contains(&text) && loose_ip(text).is_some() {
+        return Vec::new();
+    }
+    ip(text)
+}
+
+/// As [`ip_or_kept`], for a range of addresses.
+pub(crate) fn cidr_or_kept(text: &str, kept: &[&str]) -> Vec<String> {
+    if kept.contains(&text) && without_zeros(text).parse::<IpNet>().is_ok() {
+        return Vec::new();
+    }
+    cidr(text)
+}
+
+/// An address, with zeros before its numbers or without.
+pub(crate) fn loose_ip(text: &str) -> Option<IpAddr> {
+    without_zeros(text).parse().ok()
+}
+
+/// What a client is warned of about an address that is written as few do.
+pub(crate) fn ip_warning(text: &str, path: &Path) -> Option<String> {
+    let loose = loose_ip(text)?;
+    let strict = text.parse::<IpAddr>().ok().filter(|address| !is_mapped(address));
+    let shown = loose.to_canonical().to_string();
+    match strict {
+        None => Some(format!(
+            "{path}: non-standard IP address {} will be considered invalid in a future Kubernetes release: use {}",
+            quote(text),
+            quote(&shown)
+        )),
+        Some(address) if address.is_ipv6() && address.to_string() != text => Some(format!(
+            "{path}: IPv6 address {} should be in RFC 5952 canonical format ({})",
+            quote(text),
+            quote(&address.to_string())
+        )),
+        Some(_) => None,
+    }
+}
+
+/// What a client is warned of about a range of addresses that is written as few do.
+pub(crate) fn cidr_warnings(text: &str, path: &Path) -> Vec<String> {
+    let Ok(network) = without_zeros(text).parse::<IpNet>() else {
+        return Vec::new();
     };
-    if mapped.is_some() || text.parse::<IpAddr>().is_err() {
-        let shown = mapped.unwrap_or(plain);
-        return Some(format!(
-            "{path}: non-standard IP address \"{text}\" will be considered invalid in a future Kubernetes release: use \"{shown}\""
+    let (whole, text_shown) = (network.trunc(), quote(text));
+    let mut warnings = Vec::new();
+    if network.addr() != whole.addr() {
+        let one = format!("{}/{}", network.addr(), network.max_prefix_len());
+        warnings.push(format!(
+            "{path}: CIDR value {text_shown} is ambiguous in this context (should be {} or {}?)",
+            quote(&whole.to_string()),
+            quote(&one)
         ));
     }
-    (plain.is_ipv6() && plain.to_string() != text).then(|| {
-        format!("{path}: IPv6 address \"{text}\" should be in RFC 5952 canonical format (\"{plain}\")")
-    })
+    if strictly(text).is_none() || is_mapped(&network.addr()) {
+        warnings.push(format!(
+            "{path}: non-standard CIDR value {text_shown} will be considered invalid in a future Kubernetes \
+             release: use {}",
+            quote(&whole.to_string())
+        ));
+    }
+    if warnings.is_empty() && network.addr().is_ipv6() && network.to_string() != text {
+        warnings.push(format!(
+            "{path}: IPv6 CIDR value {text_shown} should be in RFC 5952 canonical format ({})",
+            quote(&network.to_string())
+        ));
+    }
+    warnings
+}
+
+fn is_mapped(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 /// What a text breaks of the rules for a range of addresses that is the only way to write it.
@@ -65,12 +124,8 @@ pub(crate) fn canonical_cidr(text: &str) -> Vec<String> {
 
 /// What a text breaks of the rules for a range of addresses.
 pub(crate) fn cidr(text: &str) -> Vec<String> {
-    let mapped = |network: &IpNet| match network.addr() {
-        IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
-        IpAddr::V4(_) => false,
-    };
     let rule = match strictly(text) {
-        Some(network) if mapped(&network) => "must not have an IPv4-mapped IPv6 address",
+        Some(network) if is_mapped(&network.addr()) => "must not have an IPv4-mapped IPv6 address",
         Some(network) if network.addr() != network.network() => {
             "must not have bits set beyond the prefix length"
         }

@@ -75,6 +75,12 @@ fn server(object: &Value, spec: &Path) -> Vec<FieldError> {
             errors.push(spec.child("service").child(field).required(""));
         }
     }
+    let port = read::count(service, "port");
+    let rules = names::port_number(port);
+    if !rules.is_empty() {
+        let detail = format!("port is not valid: {}", rules.join(", "));
+        errors.push(spec.child("service.port").invalid(port, detail));
+    }
     if insecure && !bundle.is_empty() {
         errors.push(at_insecure.invalid(true, "may not be true if caBundle is present"));
     }

@@ -33,8 +33,9 @@ pub(crate) fn ip_error(text: &str, path: &Path) -> Option<FieldError> {
         .then(|| path.invalid(text, IP_RULE))
 }
 
-/// What is wrong with the subsets of an Endpoints object.
-pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
+/// What is wrong with the subsets of an Endpoints object; the addresses that `old` has may stay as they are.
+pub(crate) fn subsets(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let kept: Vec<&str> = old.map(addresses).unwrap_or_default();
     let mut errors = Vec::new();
     for (index, subset) in read::list(object, "subsets").iter().enumerate() {
         let path = Path::new("subsets").index(index);
@@ -45,14 +46,30 @@ pub(crate) fn subsets(object: &Value) -> Vec<FieldError> {
         for list in lists {
             for (index, address) in read::list(subset, list).iter().enumerate() {
                 let path = path.child(list).index(index);
+                let (ip, at) = (read::text(address, "ip"), path.child("ip"));
+                let rules = address::ip_or_kept(ip, &kept).into_iter();
+                errors.extend(rules.map(|rule| at.invalid(ip, rule)));
                 errors.extend(naming::optional(names::dns_label, address, "hostname", &path));
                 errors.extend(node(address, &path));
-                errors.extend(reachable(read::text(address, "ip"), &path.child("ip")));
+                errors.extend(special(ip, &at));
             }
         }
         errors.extend(ports(subset, &path));
     }
     errors
+}
+
+/// The addresses of an Endpoints object, ready and not.
+fn addresses(object: &Value) -> Vec<&str> {
+    let subsets = read::list(object, "subsets").iter();
+    let lists = subsets.flat_map(|subset| {
+        let (ready, waiting) = (
+            read::list(subset, "addresses"),
+            read::list(subset, "notReadyAddresses"),
+        );
+        ready.iter().chain(waiting)
+    });
+    lists.map(|address| read::text(address, "ip")).collect()
 }
 
 /// What is wrong with the node of an endpoint.
@@ -66,8 +83,16 @@ fn node(endpoint: &Value, path: &Path) -> Vec<FieldError> {
 
 /// An address that a service may send traffic to: never the node itself or its link.
 pub(crate) fn reachable(text: &str, path: &Path) -> Option<FieldError> {
-    let Ok(address) = text.parse::<IpAddr>() else {
+    if text.parse::<IpAddr>().is_err() {
         return ip_error(text, path);
+    }
+    special(text, path)
+}
+
+/// What is wrong with an address that only stands for this node, its link, or none.
+pub(crate) fn special(text: &str, path: &Path) -> Option<FieldError> {
+    let Some(address) = address::loose_ip(text) else {
+        return Some(path.invalid(text, "must be a valid IP address"));
     };
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -274,7 +299,7 @@ pub(crate) fn slice_warnings(object: &Value, is_new: bool) -> Vec<String> {
     for (index, endpoint) in read::list(object, "endpoints").iter().enumerate() {
         let path = Path::new("endpoints").index(index).child("addresses");
         let addresses = read::texts(endpoint, "addresses").into_iter().enumerate();
-        warnings.extend(addresses.filter_map(|(index, text)| address::warning(text, &path.index(index))));
+        warnings.extend(addresses.filter_map(|(index, text)| address::ip_warning(text, &path.index(index))));
     }
     warnings
 }

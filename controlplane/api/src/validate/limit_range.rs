@@ -12,6 +12,7 @@ use crate::names;
 use crate::read;
 
 const TYPES: [&str; 3] = ["Container", "PersistentVolumeClaim", "Pod"];
+const RATIO: &str = "maxLimitRequestRatio";
 const NOT_FOR_PODS: &str = "may not be specified when `type` is 'Pod'";
 
 /// What is wrong with a LimitRange.
@@ -53,8 +54,8 @@ fn type_name(kind: &str, path: &Path) -> Vec<FieldError> {
 
 fn fields(kind: &str) -> &'static [&'static str] {
     match kind {
-        "Pod" => &["max", "min", "maxLimitRequestRatio"],
-        _ => &["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"],
+        "Pod" => &["max", "min", RATIO],
+        _ => &["max", "min", "default", "defaultRequest", RATIO],
     }
 }
 
@@ -63,13 +64,13 @@ fn item_names(item: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
         "Pod" | "Container" => resource_names::of_container,
         _ => resource_names::any,
     };
-    let mut errors = Vec::new();
-    for field in fields(kind) {
+    let names = |field: &str| -> Vec<FieldError> {
         let path = path.child(field);
-        for (name, _) in read::map(item, field) {
-            errors.extend(named(name, &path.key(name)));
-        }
-    }
+        let found = read::map(item, field);
+        found.flat_map(|(name, _)| named(name, &path.key(name))).collect()
+    };
+    let bounds = fields(kind).iter().filter(|field| **field != RATIO);
+    let mut errors: Vec<FieldError> = bounds.flat_map(|field| names(field)).collect();
     for field in ["default", "defaultRequest"] {
         if kind == "Pod" && read::map(item, field).next().is_some() {
             errors.push(path.child(field).forbidden(NOT_FOR_PODS));
@@ -82,6 +83,7 @@ fn item_names(item: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
         let detail = "either minimum or maximum storage value is required, but neither was provided";
         errors.push(path.child("limits").required(detail));
     }
+    errors.extend(names(RATIO));
     errors
 }
 
@@ -106,7 +108,7 @@ impl Amounts {
             max: read("max"),
             default: read("default"),
             request: read("defaultRequest"),
-            ratio: read("maxLimitRequestRatio"),
+            ratio: read(RATIO),
         }
     }
 
@@ -160,13 +162,13 @@ impl Amounts {
         let mut errors = Vec::new();
         if ratio.as_f64() < 1.0 {
             let detail = format!("ratio {ratio} is less than 1");
-            errors.push(invalid("maxLimitRequestRatio", ratio, detail, name, path));
+            errors.push(invalid(RATIO, ratio, detail, name, path));
         }
         if let (Some(min), Some(max)) = (self.min, self.max) {
             let most = max.as_f64() / min.as_f64();
             if ratio.as_f64() > most {
                 let detail = format!("ratio {ratio} is greater than max/min = {most:.6}");
-                errors.push(invalid("maxLimitRequestRatio", ratio, detail, name, path));
+                errors.push(invalid(RATIO, ratio, detail, name, path));
             }
         }
         errors

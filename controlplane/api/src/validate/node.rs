@@ -6,33 +6,35 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::resources;
+use crate::validate::{address, resources};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// What is wrong with a node's spec.
-pub(crate) fn spec(node: &Value) -> Vec<FieldError> {
-    let path = Path::new("spec");
+/// What is wrong with a node; pod networks that `old` has may stay as they are written.
+pub(crate) fn node(node: &Value, old: Option<&Value>) -> Vec<FieldError> {
     // Upstream's path for taints.
     let mut errors = taints(node, &Path::new("metadata.taints"));
-    errors.extend(pod_networks(node, &path.child("podCIDRs")));
+    errors.extend(amounts(node));
+    let kept = old
+        .map(|old| read::texts(old, "spec.podCIDRs"))
+        .unwrap_or_default();
+    errors.extend(pod_networks(node, &kept, &Path::new("spec.podCIDRs")));
     errors
 }
 
 /// Networks of a node's pods: at most one of each IP family.
-fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
+fn pod_networks(node: &Value, kept: &[&str], path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let texts = read::texts(node, "spec.podCIDRs");
-    let mut families = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match text.parse::<IpNet>() {
-            Ok(network) => families.push(network.max_prefix_len()),
-            Err(_) => {
-                let rule = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                errors.push(path.index(index).invalid(*text, rule));
-            }
-        }
+        let rules = address::cidr_or_kept(text, kept).into_iter();
+        errors.extend(rules.map(|rule| path.index(index).invalid(*text, rule)));
     }
+    let mut families: Vec<u8> = texts
+        .iter()
+        .filter_map(|text| text.parse::<IpNet>().ok())
+        .map(|network| network.max_prefix_len())
+        .collect();
     families.sort_unstable();
     if texts.len() > 2 || families.windows(2).any(|pair| pair.first() == pair.last()) {
         let rule = "may specify no more than one CIDR for each IP family";
@@ -46,18 +48,12 @@ fn pod_networks(node: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the status that a node reports.
-pub(crate) fn status(node: &Value) -> Vec<FieldError> {
+/// What is wrong with the amounts that a node reports.
+fn amounts(node: &Value) -> Vec<FieldError> {
     let path = Path::new("status");
     let mut errors = resources::amounts(node, "status.capacity", &path.child("capacity"));
     let allocatable = path.child("allocatable");
     errors.extend(resources::amounts(node, "status.allocatable", &allocatable));
-    let addresses = read::list(node, "status.addresses");
-    for (index, address) in addresses.iter().enumerate() {
-        if addresses.iter().take(index).any(|before| before == address) {
-            errors.push(path.child("addresses").index(index).duplicate(address.clone()));
-        }
-    }
     errors
 }
 
@@ -73,11 +69,10 @@ fn taints(node: &Value, path: &Path) -> Vec<FieldError> {
                 .map(|rule| path.child("key").invalid(key, rule)),
         );
         let value = read::text(taint, "value");
-        errors.extend(
-            names::label_value(value)
-                .into_iter()
-                .map(|rule| path.child("value").invalid(value, rule)),
-        );
+        let rules = names::label_value(value);
+        if !rules.is_empty() {
+            errors.push(path.child("value").invalid(value, rules.join(";")));
+        }
         errors.extend(effect_error(effect, &path.child("effect")));
         if seen.contains(&(key, effect)) {
             let mut twice = path.duplicate(taint.clone());
@@ -98,22 +93,53 @@ pub(crate) fn effect_error(effect: &str, path: &Path) -> Option<FieldError> {
     }
 }
 
-/// What an update changes that a node keeps for life.
+/// What is wrong with an update of a node or its status, as to what it keeps for life.
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let mut errors = Vec::new();
-    let (before, after) = (
-        read::texts(old, "spec.podCIDRs"),
-        read::texts(new, "spec.podCIDRs"),
-    );
-    if !before.is_empty() && before != after {
-        let detail = "node updates may not change podCIDR except from \"\" to valid";
-        errors.push(path.child("podCIDRs").forbidden(detail));
+    let mut errors = amounts(new);
+    let addresses = read::list(new, "status.addresses");
+    for (index, address) in addresses.iter().enumerate() {
+        if addresses.iter().take(index).any(|before| before == address) {
+            let path = Path::new("status.addresses").index(index);
+            errors.push(path.duplicate(address.clone()));
+        }
     }
+    errors.extend(networks_changed(new, old, &path.child("podCIDRs")));
     let provider = read::text(old, "spec.providerID");
     if !provider.is_empty() && provider != read::text(new, "spec.providerID") {
         let detail = "node updates may not change providerID except from \"\" to valid";
         errors.push(path.child("providerID").forbidden(detail));
     }
+    errors.extend(taints(new, &Path::new("metadata.taints")));
+    if read::text(new, "spec.externalID") != read::text(old, "spec.externalID") {
+        errors.push(path.child("externalID").forbidden("may not be updated"));
+    }
     errors
+}
+
+/// One error a network that changes, or one where their number does.
+fn networks_changed(new: &Value, old: &Value, path: &Path) -> Vec<FieldError> {
+    let (before, after) = (read::texts(old, path.as_str()), read::texts(new, path.as_str()));
+    let changed = match (before.is_empty(), before.len() == after.len()) {
+        (true, _) => 0,
+        (false, false) => 1,
+        (false, true) => before.iter().zip(&after).filter(|(old, new)| old != new).count(),
+    };
+    let detail = "node updates may not change podCIDR except from \"\" to valid";
+    (0..changed).map(|_| path.forbidden(detail)).collect()
+}
+
+/// What a client is told of a node.
+pub(crate) fn warnings(node: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if read::present(node, "spec.configSource") {
+        warnings.push("spec.configSource: the feature is no longer supported".to_owned());
+    }
+    if !read::text(node, "spec.externalID").is_empty() {
+        warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+    }
+    let path = Path::new("spec.podCIDRs");
+    let networks = read::texts(node, path.as_str()).into_iter().enumerate();
+    warnings.extend(networks.flat_map(|(index, text)| address::cidr_warnings(text, &path.index(index))));
+    warnings
 }

@@ -1,50 +1,51 @@
 //! Rules for PersistentVolumes.
 
+mod sources;
+
 use serde_json::Value;
 
 use super::difference::differences;
-use super::{metadata, naming, pod, volume_claim};
+use super::{metadata, pod, volume_claim};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
 
 const RECLAIM_POLICIES: [&str; 3] = ["Delete", "Recycle", "Retain"];
 
-/// A kind of volume: its field, and the fields that it needs.
-type Source = (&'static str, &'static [&'static str]);
-
 /// The kinds of volumes, in upstream's order.
-const SOURCES: [Source; 21] = [
-    ("hostPath", &["path"]),
-    ("gcePersistentDisk", &["pdName"]),
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("flocker", &[]),
-    ("nfs", &["server", "path"]),
-    ("rbd", &["monitors", "image"]),
-    ("quobyte", &["registry", "volume"]),
-    ("cephfs", &["monitors"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("cinder", &["volumeID"]),
-    ("fc", &[]),
-    ("flexVolume", &["driver"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("vsphereVolume", &["volumePath"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("local", &["path"]),
-    ("storageos", &[]),
+const SOURCES: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
 ];
-const CSI: Source = ("csi", &["driver", "volumeHandle"]);
-
-fn sources() -> impl Iterator<Item = Source> {
-    SOURCES.into_iter().chain([CSI])
-}
 
 /// What is wrong with a volume.
 pub(crate) fn create(object: &Value) -> Vec<FieldError> {
+    let mut errors = rules(object);
+    errors.extend(mount_options(object));
+    errors
+}
+
+fn rules(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let spec = object.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
@@ -71,6 +72,55 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
     errors.extend(volume_claim::class(spec, "storageClassName", &path));
     errors.extend(volume_claim::volume_mode(spec, &path));
     errors.extend(attributes(spec, &path));
+    errors
+}
+
+/// What is wrong with a volume that is only attached: neither claimed, nor of a size, a class or a place.
+pub(crate) fn inline(spec: &Value, path: &Path) -> Vec<FieldError> {
+    const NOT_INLINE: &str = "may not be specified in the context of inline volumes";
+    let mut errors = Vec::new();
+    let given = |field: &str| spec.get(field).is_some_and(|value| !value.is_null());
+    let mut refuse = |applies: bool, field: &str, detail: &str| {
+        errors.extend(applies.then(|| path.child(field).forbidden(detail)));
+    };
+    refuse(given("claimRef"), "claimRef", NOT_INLINE);
+    refuse(
+        read::map(spec, "capacity").next().is_some(),
+        "capacity",
+        NOT_INLINE,
+    );
+    if !given("csi") {
+        let detail = "has to be specified in the context of inline volumes";
+        errors.push(path.child("csi").required(detail));
+    }
+    if read::list(spec, "accessModes").is_empty() {
+        errors.push(path.child("accessModes").required(""));
+    }
+    errors.extend(volume_claim::access_modes(spec, path));
+    let mut refuse = |applies: bool, field: &str, detail: &str| {
+        errors.extend(applies.then(|| path.child(field).forbidden(detail)));
+    };
+    let policy = read::text(spec, "persistentVolumeReclaimPolicy");
+    refuse(
+        !matches!(policy, "" | "Retain"),
+        "persistentVolumeReclaimPolicy",
+        "may only be Retain in the context of inline volumes",
+    );
+    refuse(given("nodeAffinity"), "nodeAffinity", NOT_INLINE);
+    errors.extend(source(spec, path));
+    let mut refuse = |applies: bool, field: &str, detail: &str| {
+        errors.extend(applies.then(|| path.child(field).forbidden(detail)));
+    };
+    refuse(
+        !read::text(spec, "storageClassName").is_empty(),
+        "storageClassName",
+        NOT_INLINE,
+    );
+    refuse(
+        given("volumeMode") && read::text(spec, "volumeMode") != "Filesystem",
+        "volumeMode",
+        "may not specify volumeMode other than Filesystem in the context of inline volumes",
+    );
     errors
 }
 
@@ -106,96 +156,28 @@ fn node_affinity(spec: &Value, path: &Path) -> Vec<FieldError> {
 
 /// A volume is of exactly one kind.
 fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut found = sources().filter_map(|(kind, needed)| {
-        let value = spec.get(kind).filter(|value| !value.is_null())?;
-        Some((kind, needed, value))
-    });
-    let Some((kind, needed, value)) = found.next() else {
-        return vec![path.required("must specify a volume type")];
-    };
-    let mut errors = one_source(kind, needed, value, &path.child(kind));
-    if kind == "local" && !read::present(spec, "nodeAffinity.required") {
-        errors.push(
-            path.child("nodeAffinity")
-                .required("Local volume requires node affinity"),
-        );
-    }
-    errors.extend(found.map(|(kind, _, _)| {
-        path.child(kind)
-            .forbidden("may not specify more than 1 volume type")
-    }));
-    errors
-}
-
-fn one_source(kind: &str, needed: &[&str], value: &Value, path: &Path) -> Vec<FieldError> {
-    let empty = |field: &str| match value.get(field) {
-        Some(Value::Array(list)) => list.is_empty(),
-        Some(Value::String(text)) => text.is_empty(),
-        _ => true,
-    };
-    let mut errors: Vec<FieldError> = needed
+    let found = SOURCES
         .iter()
-        .filter(|field| empty(field))
-        .map(|field| path.child(field).required(""))
-        .collect();
-    errors.extend(match kind {
-        "hostPath" => pod::host_path(value, path),
-        "local" => pod::no_backsteps(read::text(value, "path"), &path.child("path"))
-            .into_iter()
-            .collect(),
-        "nfs" => absolute(value, path).into_iter().collect(),
-        "csi" => csi(value, path),
-        "iscsi" => iscsi(value, path),
-        _ => Vec::new(),
-    });
-    errors
-}
-
-fn absolute(value: &Value, path: &Path) -> Option<FieldError> {
-    let given = read::text(value, "path");
-    (!given.is_empty() && !given.starts_with('/'))
-        .then(|| path.child("path").invalid(given, "must be an absolute path"))
-}
-
-fn csi(value: &Value, path: &Path) -> Vec<FieldError> {
-    const SECRETS: [&str; 5] = [
-        "controllerPublishSecretRef",
-        "controllerExpandSecretRef",
-        "nodePublishSecretRef",
-        "nodeStageSecretRef",
-        "nodeExpandSecretRef",
-    ];
-    let driver = read::text(value, "driver");
-    let mut errors = match driver {
-        "" => Vec::new(),
-        driver => naming::csi_driver(driver, &path.child("driver")),
-    };
-    for secret in SECRETS.into_iter().filter(|secret| read::present(value, secret)) {
-        for field in ["name", "namespace"] {
-            if read::text(value, &format!("{secret}.{field}")).is_empty() {
-                errors.push(path.child(secret).child(field).required(""));
-            }
+        .filter_map(|kind| Some((*kind, spec.get(*kind).filter(|value| !value.is_null())?)));
+    let mut errors = Vec::new();
+    for (index, (kind, value)) in found.clone().enumerate() {
+        // Upstream lets a plugin's own kind be a second one.
+        if index > 0 && kind != "flexVolume" {
+            let name = if kind == "cephfs" { "cephFS" } else { kind };
+            errors.push(
+                path.child(name)
+                    .forbidden("may not specify more than 1 volume type"),
+            );
+            continue;
+        }
+        errors.extend(sources::one(kind, value, path));
+        if kind == "local" && !read::present(spec, "nodeAffinity.required") {
+            let detail = "Local volume requires node affinity";
+            errors.push(path.child("nodeAffinity").required(detail));
         }
     }
-    errors
-}
-
-fn iscsi(value: &Value, path: &Path) -> Vec<FieldError> {
-    let name = read::text(value, "iqn");
-    let mut errors = Vec::new();
-    if !name.is_empty()
-        && !["iqn", "eui", "naa"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-    {
-        errors.push(path.child("iqn").invalid(name, "must be valid format"));
-    }
-    let unit = read::count(value, "lun");
-    if !(0..=255).contains(&unit) {
-        errors.push(
-            path.child("lun")
-                .invalid(unit, "must be between 0 and 255, inclusive"),
-        );
+    if found.count() == 0 {
+        errors.push(path.required("must specify a volume type"));
     }
     errors
 }
@@ -223,13 +205,15 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let spec = |object: &Value| object.get("spec").cloned().unwrap_or_default();
     let (mut after, before) = (spec(new), spec(old));
     let mut errors = create(new);
+    // Upstream looks at all of it once more.
+    errors.extend(rules(new));
     let expand = "csi.controllerExpandSecretRef";
     if !read::present(&before, expand) && read::present(&before, "csi") {
         let csi = after.get_mut("csi").filter(|csi| !csi.is_null());
         csi.map(|csi| meta::object_mut(csi).remove("controllerExpandSecretRef"));
     }
     let mut lines = Vec::new();
-    for (kind, _) in sources() {
+    for kind in SOURCES {
         let (was, is) = (before.get(kind), after.get(kind));
         differences(
             was.unwrap_or(&Value::Null),
@@ -245,15 +229,11 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         );
         errors.push(Path::new("spec.persistentvolumesource").forbidden(detail));
     }
-    for (field, fixed) in [
-        ("volumeMode", true),
-        ("nodeAffinity", read::present(&before, "nodeAffinity")),
-    ] {
-        if fixed && after.get(field) != before.get(field) {
-            let value = after.get(field).cloned().unwrap_or_default();
-            errors.push(Path::new(field).invalid(value, metadata::IMMUTABLE));
-        }
+    if after.get("volumeMode") != before.get("volumeMode") {
+        let mode = after.get("volumeMode").cloned().unwrap_or_default();
+        errors.push(Path::new("volumeMode").invalid(mode, metadata::IMMUTABLE));
     }
+    errors.extend(moved(&after, &before));
     let class = "volumeAttributesClassName";
     if read::present(&before, class) && !read::present(&after, class) {
         let detail = "update from non-nil value to nil is forbidden";
@@ -261,6 +241,90 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     errors
 }
+
+/// A volume stays where it is; only labels that were beta may be called by their new names.
+fn moved(after: &Value, before: &Value) -> Option<FieldError> {
+    const RENAMED: [(&str, &str); 5] = [
+        (
+            "failure-domain.beta.kubernetes.io/zone",
+            "topology.kubernetes.io/zone",
+        ),
+        (
+            "failure-domain.beta.kubernetes.io/region",
+            "topology.kubernetes.io/region",
+        ),
+        ("beta.kubernetes.io/os", "kubernetes.io/os"),
+        ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+        (
+            "beta.kubernetes.io/instance-type",
+            "node.kubernetes.io/instance-type",
+        ),
+    ];
+    let affinity = |spec: &Value| spec.get("nodeAffinity").filter(|found| !found.is_null()).cloned();
+    let (was, is) = (affinity(before)?, affinity(after));
+    let mut renamed = was.clone();
+    rename_keys(&mut renamed, is.as_ref().unwrap_or(&Value::Null), &RENAMED);
+    let detail = format!(
+        "{}, except for updating from beta label to GA",
+        metadata::IMMUTABLE
+    );
+    let same = is.as_ref() == Some(&was) || is.as_ref() == Some(&renamed);
+    (!same).then(|| Path::new("nodeAffinity").invalid(is.unwrap_or_default(), detail))
+}
+
+/// Gives each `key` in `old` its new name where the same place in `new` has it.
+fn rename_keys(old: &mut Value, new: &Value, renamed: &[(&str, &str)]) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (name, value) in old.iter_mut() {
+                let wanted = new.get(name).unwrap_or(&Value::Null);
+                let known = renamed.iter().any(|(beta, stable)| {
+                    name == "key" && value.as_str() == Some(*beta) && wanted.as_str() == Some(*stable)
+                });
+                if known {
+                    *value = wanted.clone();
+                } else {
+                    rename_keys(value, wanted, renamed);
+                }
+            }
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            for (old, new) in old.iter_mut().zip(new) {
+                rename_keys(old, new, renamed);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with options of mounting in an annotation, for kinds of volumes that take none.
+fn mount_options(object: &Value) -> Option<FieldError> {
+    const MOUNTED: [&str; 13] = [
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "glusterfs",
+        "nfs",
+        "rbd",
+        "quobyte",
+        "iscsi",
+        "cinder",
+        "cephfs",
+        "azureFile",
+        "vsphereVolume",
+        "azureDisk",
+        "portworxVolume",
+    ];
+    let given = meta::annotations(object).contains_key(OLD_OPTIONS);
+    let taken = |kind: &str| read::present(object, &format!("spec.{kind}"));
+    (given && !MOUNTED.iter().any(|kind| taken(kind))).then(|| {
+        Path::new("metadata.annotations")
+            .child(OLD_OPTIONS)
+            .forbidden("may not specify mount options for this volume type")
+    })
+}
+
+/// The annotation that named options of mounting before the field did.
+const OLD_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
 
 /// Kinds of volumes that are gone, and since when.
 const GONE: [(&str, &str); 6] = [
@@ -277,7 +341,6 @@ const GONE: [(&str, &str); 6] = [
 
 /// What a client is warned of about a volume.
 pub(crate) fn warnings(object: &Value) -> Vec<String> {
-    const OLD_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
     let mut warnings = Vec::new();
     let annotations = meta::annotations(object);
     for (name, since, field) in [

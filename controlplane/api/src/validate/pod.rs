@@ -21,7 +21,7 @@ pub(crate) use resize::{ephemeral, resize};
 pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use status::status_update;
 pub(crate) use update::update;
-pub(crate) use volume::{host_path, no_backsteps};
+pub(crate) use volume::{host_path, legacy_source, no_backsteps};
 
 use crate::field::{FieldError, Path};
 use crate::meta;

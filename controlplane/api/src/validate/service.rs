@@ -6,6 +6,7 @@ mod policies;
 mod ports;
 mod status;
 mod update;
+mod warnings;
 
 use serde_json::Value;
 
@@ -13,19 +14,22 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{endpoints, metadata};
+use crate::validate::{address, endpoints, metadata};
 
 pub(crate) use cluster::{CONFIGURED, family_of};
 pub(crate) use policies::{is_external, is_health_checked};
 pub(crate) use status::status;
 pub(crate) use update::update;
+pub(crate) use warnings::warnings;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const AFFINITIES: [&str; 2] = ["ClientIP", "None"];
+const OLD_TOPOLOGY: &str = "service.kubernetes.io/topology-aware-hints";
+const TOPOLOGY: &str = "service.kubernetes.io/topology-mode";
 const MAX_STICKY_SECONDS: i64 = 86_400;
 
-/// What is wrong with a Service.
-pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
+/// What is wrong with a Service; addresses that `old` has may stay as they are written.
+pub(crate) fn spec(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors: Vec<FieldError> = topology(object).into_iter().collect();
     errors.extend(ports::any(object, &path));
@@ -37,29 +41,40 @@ pub(crate) fn spec(object: &Value) -> Vec<FieldError> {
     errors.extend(metadata::label_errors(&selector, &path.child("selector")));
     errors.extend(choice(object, "sessionAffinity", &AFFINITIES, Need::Required));
     errors.extend(sticky(object, &path.child("sessionAffinityConfig")));
-    errors.extend(addresses::related(object));
+    errors.extend(addresses::related(object, old));
     errors.extend(cluster::errors(object));
-    for (index, address) in read::texts(object, "spec.externalIPs").into_iter().enumerate() {
-        let path = path.child("externalIPs").index(index);
-        errors.extend(endpoints::reachable(address, &path));
-    }
+    errors.extend(external(object, old, &path.child("externalIPs")));
     errors.extend(choice(object, "type", &TYPES, Need::Required));
     errors.extend(ports::unique(object, &path.child("ports")));
-    errors.extend(policies::load_balancer(object, &path));
+    errors.extend(policies::load_balancer(object, old, &path));
     errors.extend(policies::traffic(object, &path));
+    errors
+}
+
+fn external(object: &Value, old: Option<&Value>, path: &Path) -> Vec<FieldError> {
+    let kept = old
+        .map(|old| read::texts(old, "spec.externalIPs"))
+        .unwrap_or_default();
+    let mut errors = Vec::new();
+    for (index, text) in read::texts(object, "spec.externalIPs").into_iter().enumerate() {
+        let path = path.index(index);
+        let rules = address::ip_or_kept(text, &kept);
+        if rules.is_empty() {
+            errors.extend(endpoints::special(text, &path));
+        }
+        errors.extend(rules.into_iter().map(|rule| path.invalid(text, rule)));
+    }
     errors
 }
 
 /// The old annotation for topology and the one that took its place say the same.
 fn topology(object: &Value) -> Option<FieldError> {
-    const OLD: &str = "service.kubernetes.io/topology-aware-hints";
-    const NEW: &str = "service.kubernetes.io/topology-mode";
     let annotations = crate::meta::annotations(object);
-    let (old, new) = (annotations.get(OLD)?, annotations.get(NEW)?);
-    let detail = format!("must match annotations[{OLD}] when both are specified");
+    let (old, new) = (annotations.get(OLD_TOPOLOGY)?, annotations.get(TOPOLOGY)?);
+    let detail = format!("must match annotations[{OLD_TOPOLOGY}] when both are specified");
     (old != new).then(|| {
         Path::new("metadata.annotations")
-            .key(NEW)
+            .key(TOPOLOGY)
             .invalid(new.as_str(), detail)
     })
 }
@@ -157,36 +172,6 @@ fn sticky(object: &Value, path: &Path) -> Option<FieldError> {
         }
         _ => None,
     }
-}
-
-/// What the client should be told of a Service whose fields have no effect.
-pub(crate) fn warnings(object: &Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut warn = |applies: bool, text: &str| {
-        if applies {
-            warnings.push(text.to_owned());
-        }
-    };
-    let external_ips = !read::list(object, "spec.externalIPs").is_empty();
-    if kind(object) == "ExternalName" {
-        warn(
-            external_ips,
-            "spec.externalIPs is ignored when spec.type is \"ExternalName\"",
-        );
-    } else if is_headless(object) {
-        let sticky = read::text(object, "spec.sessionAffinity") == "ClientIP";
-        let ip = !read::text(object, "spec.loadBalancerIP").is_empty();
-        warn(
-            ip,
-            "spec.loadBalancerIP is ignored when spec.clusterIP is \"None\"",
-        );
-        warn(
-            external_ips,
-            "spec.externalIPs is ignored when spec.clusterIP is \"None\"",
-        );
-        warn(sticky, "spec.SessionAffinity is ignored for headless services");
-    }
-    warnings
 }
 
 #[cfg(test)]

@@ -80,12 +80,14 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
     let usages = read::texts(object, "spec.usages");
     let mut errors = Vec::new();
     if usages.is_empty() {
-        errors.push(path.required(""));
+        errors.push(path.required("usages must be provided"));
     }
     for (index, usage) in usages.iter().enumerate() {
         if !USAGES.contains(usage) {
             errors.push(path.index(index).not_supported(*usage, &USAGES));
         }
+    }
+    for (index, usage) in usages.iter().enumerate() {
         if usages.iter().take(index).any(|before| before == usage) {
             errors.push(path.index(index).duplicate(*usage));
         }
@@ -96,7 +98,7 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
 /// A signer is a DNS domain, a slash and a path of DNS labels.
 pub(crate) fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
     if signer.is_empty() {
-        return vec![path.required("")];
+        return vec![path.required("signerName must be provided")];
     }
     if signer == "kubernetes.io/legacy-unknown" {
         return vec![path.invalid(
@@ -126,15 +128,20 @@ pub(crate) fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with parts that dots divide.
+/// What is wrong with the first bad one of the parts that dots divide.
 fn labels(text: &str, rule: NameCheck, path: &Path) -> Vec<FieldError> {
-    let broken = |label| {
-        rule(label)
+    let parts = text.split('.').map(|label| (label, rule(label)));
+    let bad = parts.filter(|(_, rules)| !rules.is_empty()).take(1);
+    bad.flat_map(|(label, rules)| {
+        let label = quote(label);
+        let details = rules
             .into_iter()
-            .map(move |rule| format!("validating label {}: {rule}", quote(label)))
-    };
-    let broken = text.split('.').flat_map(broken);
-    broken.map(|rule| path.invalid(text, rule)).collect()
+            .map(move |rule| format!("validating label {label}: {rule}"));
+        details
+            .map(|detail| path.invalid(text, detail))
+            .collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 const LASTING: [&str; 3] = ["Approved", "Denied", "Failed"];
@@ -169,7 +176,7 @@ fn certificate_rule(encoded: &str) -> Option<String> {
         .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
         .collect();
     if blocks.is_empty() {
-        return Some("must contain one or more PEM blocks".to_owned());
+        return Some("must contain at least one CERTIFICATE PEM block".to_owned());
     }
     let other = blocks.iter().find(|kind| **kind != "CERTIFICATE")?;
     Some(format!(

@@ -152,7 +152,7 @@ fn endpoints_may_not_point_at_the_node_itself() {
     ] {
         let object = json!({"subsets": [{"addresses": [{"ip": address}], "ports": [{"port": 80, "protocol": "TCP"}]}]});
         let message = format!("subsets[0].addresses[0].ip: Invalid value: \"{address}\": {rule}");
-        assert_eq!(lines(endpoints::subsets(&object)), [message]);
+        assert_eq!(lines(endpoints::subsets(&object, None)), [message]);
         let slice = json!({"addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": []});
         let message = format!("endpoints[0].addresses[0]: Invalid value: \"{address}\": {rule}");
         assert_eq!(lines(endpoints::slice(&slice, None)), [message]);
@@ -258,8 +258,7 @@ fn mistakes_in_nodes_are_named() {
         "unschedulable": true,
         "taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}],
     }, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}});
-    assert_eq!(node::spec(&node), []);
-    assert_eq!(node::status(&node), []);
+    assert_eq!(node::node(&node, None), []);
     for (pointer, value, message) in [
         (
             "/spec/taints/0/effect",
@@ -284,21 +283,23 @@ fn mistakes_in_nodes_are_named() {
             "spec.podCIDRs: Invalid value: [\"10.42.0.0/24\",\"10.42.1.0/24\"]: may specify no more than one CIDR for each IP \
              family",
         ),
-        (
-            "/status/addresses/1",
-            json!({"type": "InternalIP", "address": "10.0.0.1"}),
-            "status.addresses[1]: Duplicate value: {\"address\":\"10.0.0.1\",\"type\":\"InternalIP\"}",
-        ),
     ] {
         let mut bad = node.clone();
         set(&mut bad, pointer, value);
-        let errors = node::spec(&bad).into_iter().chain(node::status(&bad));
+        let errors = node::node(&bad, None);
         assert_eq!(lines(errors), [message], "{pointer}");
     }
 }
 
 #[test]
 fn a_node_keeps_its_pod_network_and_provider_for_life() {
+    let twice = json!({"status": {"addresses": [
+        {"type": "InternalIP", "address": "10.0.0.1"}, {"type": "InternalIP", "address": "10.0.0.1"},
+    ]}});
+    assert_eq!(
+        lines(node::update(&twice, &json!({}))),
+        ["status.addresses[1]: Duplicate value: {\"address\":\"10.0.0.1\",\"type\":\"InternalIP\"}"]
+    );
     let old =
         json!({"spec": {"podCIDR": "10.42.0.0/24", "podCIDRs": ["10.42.0.0/24"], "providerID": "x://1"}});
     let fresh = json!({"spec": {}});

@@ -149,6 +149,8 @@ fn one_source(source: &Value, path: &Path) -> Vec<FieldError> {
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors = create(new);
+    // Upstream looks at all of it once more.
+    errors.extend(create(new));
     let (after, before) = (
         new.get("spec").cloned().unwrap_or_default(),
         old.get("spec").cloned().unwrap_or_default(),

@@ -6,15 +6,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, expression, match_conditions, rules, selectors,
-};
+use super::{FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, expression, match_conditions, rules};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{naming, workload};
+use crate::validate::{condition, naming, workload};
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION: usize = 5 * 1024;
@@ -168,11 +166,12 @@ fn joined(rules: Vec<String>, value: &str, path: &Path) -> Option<FieldError> {
 fn match_resources(found: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = needed(found, "matchPolicy", &MATCH_POLICIES, path);
     for field in ["namespaceSelector", "objectSelector"] {
-        if !read::present(found, field) {
-            errors.push(path.child(field).required(""));
+        let path = path.child(field);
+        match found.get(field).filter(|selector| !selector.is_null()) {
+            None => errors.push(path.required("")),
+            Some(selector) => errors.extend(workload::label_selector_errors(selector, &path)),
         }
     }
-    errors.extend(selectors(found, path));
     for field in ["resourceRules", "excludeResourceRules"] {
         for (index, rule) in read::list(found, field).iter().enumerate() {
             errors.extend(rules::named_rule(rule, &path.child(field).index(index)));
@@ -302,8 +301,7 @@ pub(crate) fn binding(object: &Value, actions: Actions) -> Vec<FieldError> {
         errors.extend(param_ref(reference, &path.child("paramRef")));
     }
     if let Some(found) = spec.get("matchResources").filter(|found| !found.is_null()) {
-        // The path is misspelt upstream.
-        errors.extend(match_resources(found, &path.child("matchResouces")));
+        errors.extend(match_resources(found, &path.child("matchResources")));
     }
     if actions == Actions::Needed {
         errors.extend(validation_actions(spec, &path.child("validationActions")));
@@ -374,6 +372,9 @@ pub(crate) fn status(object: &Value) -> Vec<FieldError> {
                 errors.push(path.child(field).required(""));
             }
         }
+    }
+    if let Some(status) = object.get("status") {
+        errors.extend(condition::all(status, &Path::new("status.conditions")));
     }
     errors
 }

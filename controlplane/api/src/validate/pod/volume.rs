@@ -14,6 +14,8 @@ use crate::names;
 use crate::read;
 use crate::validate::{naming, resources, template, volume_claim};
 
+pub(crate) use legacy::source as legacy_source;
+
 const HOST_PATH_TYPES: [&str; 8] = [
     "",
     "BlockDevice",

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::{Need, choice, is_headless, kind};
 use crate::field::{FieldError, Path};
 use crate::read;
-use crate::validate::endpoints;
+use crate::validate::address;
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 const POLICIES: [&str; 3] = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 
 /// What is wrong with the fields that say which addresses a Service has.
-pub(crate) fn related(object: &Value) -> Vec<FieldError> {
+pub(crate) fn related(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     // Of these fields, a Service that is a mere name has none, which is checked with its name.
     if kind(object) == "ExternalName" {
         return Vec::new();
@@ -23,12 +23,17 @@ pub(crate) fn related(object: &Value) -> Vec<FieldError> {
     let mut errors: Vec<FieldError> = in_step(object, &ips).into_iter().collect();
     errors.extend(families(object, &path.child("ipFamilies")));
     errors.extend(choice(object, "ipFamilyPolicy", &POLICIES, Need::Optional));
-    let malformed = malformed(object, &ips);
-    if malformed.is_empty() {
+    let malformed = malformed(object, old, &ips);
+    let sound = malformed.is_empty();
+    errors.extend(malformed);
+    let all = read::texts(object, "spec.clusterIPs");
+    if all.len() > 2 {
+        errors.push(ips.invalid(json!(all), "may only hold up to 2 values"));
+    }
+    if sound {
         errors.extend(one_each(object, &ips));
         errors.extend(of_family(object, &ips));
     }
-    errors.extend(malformed);
     errors
 }
 
@@ -59,7 +64,10 @@ fn families(object: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn malformed(object: &Value, path: &Path) -> Vec<FieldError> {
+fn malformed(object: &Value, old: Option<&Value>, path: &Path) -> Vec<FieldError> {
+    let kept = old
+        .map(|old| read::texts(old, "spec.clusterIPs"))
+        .unwrap_or_default();
     let all = read::texts(object, "spec.clusterIPs");
     let mut errors = Vec::new();
     for (index, ip) in all.iter().enumerate() {
@@ -69,7 +77,8 @@ fn malformed(object: &Value, path: &Path) -> Vec<FieldError> {
             }
             continue;
         }
-        errors.extend(endpoints::ip_error(ip, &path.index(index)));
+        let rules = address::ip_or_kept(ip, &kept).into_iter();
+        errors.extend(rules.map(|rule| path.index(index).invalid(*ip, rule)));
     }
     errors
 }
@@ -77,9 +86,6 @@ fn malformed(object: &Value, path: &Path) -> Vec<FieldError> {
 fn one_each(object: &Value, path: &Path) -> Vec<FieldError> {
     let all = read::texts(object, "spec.clusterIPs");
     let mut errors = Vec::new();
-    if all.len() > 2 {
-        errors.push(path.invalid(json!(all), "may only hold up to 2 values"));
-    }
     let v6 = |ip: &&str| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
     let dual = all.iter().any(v6) && !all.iter().all(v6);
     if all.len() > 1 && !dual {

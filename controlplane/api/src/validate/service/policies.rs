@@ -1,74 +1,83 @@
 //! Where a Service's traffic may come from and go to.
 
-use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{Need, choice, kind};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::endpoints;
+use crate::validate::{address, naming};
 
 const TRAFFIC: [&str; 2] = ["Cluster", "Local"];
 const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
 
 /// What is wrong with the fields that only load balancers have.
-pub(super) fn load_balancer(object: &Value, path: &Path) -> Vec<FieldError> {
+pub(super) fn load_balancer(object: &Value, old: Option<&Value>, path: &Path) -> Vec<FieldError> {
     let balanced = kind(object) == "LoadBalancer";
-    let mut errors = source_ranges(object, balanced, &path.child("LoadBalancerSourceRanges"));
+    let mut errors = source_ranges(object, old, &path.child("LoadBalancerSourceRanges"));
     let allocate = path.child("allocateLoadBalancerNodePorts");
     match (read::present(object, allocate.as_str()), balanced) {
         (true, false) => errors.push(allocate.forbidden(BALANCED_ONLY)),
-        (false, true) => errors.push(allocate.required("field is required when `type` is 'LoadBalancer'")),
+        // Upstream's path.
+        (false, true) => errors.push(Path::new("allocateLoadBalancerNodePorts").required("")),
         (true, true) | (false, false) => {}
     }
-    let class = path.child("loadBalancerClass");
-    if !read::present(object, class.as_str()) {
-        return errors;
-    }
-    if balanced {
-        let name = read::text(object, class.as_str());
-        let rules = names::qualified_name(name).into_iter();
-        errors.extend(rules.map(|rule| class.invalid(name, rule)));
-    } else {
-        errors.push(class.forbidden(BALANCED_ONLY));
-    }
+    errors.extend(class(object));
     errors
+}
+
+/// What is wrong with the class of load balancers.
+pub(super) fn class(object: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec.loadBalancerClass");
+    match (read::present(object, path.as_str()), kind(object)) {
+        (false, _) => Vec::new(),
+        (true, "LoadBalancer") => {
+            naming::broken(names::qualified_name, read::text(object, path.as_str()), &path)
+        }
+        (true, _) => vec![path.forbidden(BALANCED_ONLY)],
+    }
 }
 
 /// The annotation that named ranges before there was a field.
 const OLD_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-fn source_ranges(object: &Value, balanced: bool, path: &Path) -> Vec<FieldError> {
-    let ranges = read::texts(object, "spec.loadBalancerSourceRanges");
-    let mut errors = Vec::new();
+fn source_ranges(object: &Value, old: Option<&Value>, path: &Path) -> Vec<FieldError> {
+    const FIELD: &str = "spec.loadBalancerSourceRanges";
+    let ranges = read::texts(object, FIELD);
     let annotations = crate::meta::annotations(object);
-    let Some(old) = annotations.get(OLD_RANGES).filter(|_| ranges.is_empty()) else {
-        if !ranges.is_empty() && !balanced {
-            errors.push(path.forbidden(BALANCED_ONLY));
-        }
-        for (index, range) in ranges.into_iter().enumerate() {
-            errors.extend(range_error(range, &path.index(index)));
-        }
-        return errors;
+    let annotated = annotations.get(OLD_RANGES);
+    if ranges.is_empty() && annotated.is_none() {
+        return Vec::new();
+    }
+    let path = match ranges.is_empty() {
+        true => Path::new("metadata.annotations").key(OLD_RANGES),
+        false => path.clone(),
     };
-    let path = Path::new("metadata.annotations").key(OLD_RANGES);
-    if !balanced {
+    let mut errors = Vec::new();
+    if kind(object) != "LoadBalancer" {
         errors.push(path.forbidden(BALANCED_ONLY));
     }
-    let ranges = old.split(',').filter(|_| !old.trim().is_empty());
-    errors.extend(ranges.filter_map(|range| range_error(range, &path)));
+    // Blanks around a range were always let through.
+    let kept = old.map(|old| read::texts(old, FIELD)).unwrap_or_default();
+    for (index, range) in ranges.iter().enumerate() {
+        let rule = |range: &str| address::cidr_or_kept(range, &kept);
+        let rules = rule(range.trim()).into_iter();
+        errors.extend(rules.map(|rule| path.index(index).invalid(range.trim(), rule)));
+    }
+    let written = annotated.map(|text| text.trim()).unwrap_or_default();
+    let before = old.map(crate::meta::annotations).unwrap_or_default();
+    let same = before.get(OLD_RANGES) == annotated;
+    let listed = written
+        .split(',')
+        .map(str::trim)
+        .filter(|_| ranges.is_empty() && !written.is_empty());
+    for range in listed {
+        let kept: &[&str] = if same { &[range] } else { &[] };
+        let rules = address::cidr_or_kept(range, kept).into_iter();
+        errors.extend(rules.map(|rule| path.invalid(range, rule)));
+    }
     errors
-}
-
-/// Blanks around a range were always let through.
-fn range_error(range: &str, path: &Path) -> Option<FieldError> {
-    let range = range.trim();
-    range
-        .parse::<IpNet>()
-        .is_err()
-        .then(|| path.invalid(range, endpoints::CIDR_RULE))
 }
 
 /// What is wrong with the traffic policies.

@@ -1,5 +1,7 @@
 //! The ports of a Service.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{is_headless, kind};
@@ -7,9 +9,6 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::validate::endpoints;
-
-/// The port of a node's agent, which a load balancer must not open to the world.
-const AGENT_PORT: i64 = 10_250;
 
 /// Only a headless Service and a mere name may do without ports.
 pub(super) fn any(object: &Value, path: &Path) -> Vec<FieldError> {
@@ -28,7 +27,6 @@ pub(super) fn each(object: &Value, path: &Path) -> Vec<FieldError> {
     let mut seen: Vec<&str> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
         let path = path.index(index);
-        errors.extend(opened(port, kind(object), &path));
         errors.extend(name(port, ports.len() > 1, &mut seen, &path.child("name")));
         errors.extend(endpoints::port_number_error(port, "port", &path));
         errors.extend(endpoints::protocol_error(port, &path));
@@ -36,12 +34,6 @@ pub(super) fn each(object: &Value, path: &Path) -> Vec<FieldError> {
         errors.extend(endpoints::app_protocol_errors(port, &path));
     }
     errors
-}
-
-fn opened(port: &Value, kind: &str, path: &Path) -> Option<FieldError> {
-    let number = read::count(port, "port");
-    let detail = format!("may not expose port {AGENT_PORT} externally since it is used by kubelet");
-    (kind == "LoadBalancer" && number == AGENT_PORT).then(|| path.invalid(number, detail))
 }
 
 fn name<'a>(port: &'a Value, needed: bool, seen: &mut Vec<&'a str>, path: &Path) -> Vec<FieldError> {
@@ -81,27 +73,35 @@ fn target_port(port: &Value, path: &Path) -> Vec<FieldError> {
 /// What is wrong with the ports beside each other, by protocol.
 pub(super) fn unique(object: &Value, path: &Path) -> Vec<FieldError> {
     let ports = read::list(object, "spec.ports");
-    let number = |port: &Value, field: &str| read::count(port, field);
-    let mut errors = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let node_port = number(port, "nodePort");
-        let path = path.index(index);
-        if node_port != 0 && kind(object) == "ClusterIP" {
-            let detail = "may not be used when `type` is 'ClusterIP'";
-            errors.push(path.child("nodePort").forbidden(detail));
-        }
-        let protocol = read::text(port, "protocol");
-        let mut same = ports
+    let inner = kind(object) == "ClusterIP";
+    let each = || {
+        ports
             .iter()
-            .take(index)
-            .filter(|before| read::text(before, "protocol") == protocol);
-        if node_port != 0 && same.clone().any(|before| number(before, "nodePort") == node_port) {
-            errors.push(path.child("nodePort").duplicate(node_port));
-        }
-        if same.any(|before| number(before, "port") == number(port, "port")) {
-            let twice = json!({"port": number(port, "port"), "protocol": protocol, "targetPort": 0});
-            errors.push(path.duplicate(twice));
-        }
+            .enumerate()
+            .map(|(index, port)| (port, path.index(index)))
+    };
+    let opened = each().filter(|(port, _)| inner && read::count(port, "nodePort") != 0);
+    let detail = "may not be used when `type` is 'ClusterIP'";
+    let mut errors: Vec<FieldError> = opened
+        .map(|(_, path)| path.child("nodePort").forbidden(detail))
+        .collect();
+    for (port, path) in repeated(ports, "nodePort", path) {
+        errors.push(path.child("nodePort").duplicate(read::count(port, "nodePort")));
+    }
+    for (port, path) in repeated(ports, "port", path) {
+        let (number, protocol) = (read::count(port, "port"), read::text(port, "protocol"));
+        errors.push(path.duplicate(json!({"port": number, "protocol": protocol, "targetPort": 0})));
     }
     errors
+}
+
+/// The ports whose number in `field` a port of the same protocol has before them.
+fn repeated<'a>(ports: &'a [Value], field: &str, path: &Path) -> Vec<(&'a Value, Path)> {
+    let key = |port: &Value| (read::text(port, "protocol").to_owned(), read::count(port, field));
+    let given = |port: &&Value| field == "port" || read::count(port, field) != 0;
+    let mut seen = BTreeSet::new();
+    let all = ports.iter().enumerate().filter(|(_, port)| given(port));
+    all.filter(|(_, port)| !seen.insert(key(port)))
+        .map(|(index, port)| (port, path.index(index)))
+        .collect()
 }

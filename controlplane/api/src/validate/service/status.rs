@@ -8,24 +8,28 @@ use super::kind;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::endpoints;
+use crate::validate::address;
 
 const MODES: [&str; 2] = ["Proxy", "VIP"];
 
 /// What is wrong with a Service's status.
-pub(crate) fn status(object: &Value) -> Vec<FieldError> {
+pub(crate) fn status(object: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("status.loadBalancer.ingress");
     let ingress = read::list(object, path.as_str());
     if kind(object) != "LoadBalancer" && !ingress.is_empty() {
         return vec![path.forbidden("may only be used when `spec.type` is 'LoadBalancer'")];
     }
+    let kept: Vec<&str> = read::list(old, path.as_str())
+        .iter()
+        .map(|point| read::text(point, "ip"))
+        .collect();
     let points = ingress.iter().enumerate();
     points
-        .flat_map(|(index, point)| entry(point, &path.index(index)))
+        .flat_map(|(index, point)| entry(point, &kept, &path.index(index)))
         .collect()
 }
 
-fn entry(point: &Value, path: &Path) -> Vec<FieldError> {
+fn entry(point: &Value, kept: &[&str], path: &Path) -> Vec<FieldError> {
     let (ip, host, mode) = (
         read::text(point, "ip"),
         read::text(point, "hostname"),
@@ -33,7 +37,8 @@ fn entry(point: &Value, path: &Path) -> Vec<FieldError> {
     );
     let mut errors = Vec::new();
     if !ip.is_empty() {
-        errors.extend(endpoints::ip_error(ip, &path.child("ip")));
+        let rules = address::ip_or_kept(ip, kept).into_iter();
+        errors.extend(rules.map(|rule| path.child("ip").invalid(ip, rule)));
     }
     let path_of_mode = path.child("ipMode");
     match (mode, ip) {

@@ -6,7 +6,7 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{change, naming, number};
+use crate::validate::{change, naming, number, persistent_volume};
 
 const MAX_METADATA: usize = 256 * 1024;
 const MAX_MESSAGE: usize = 1024;
@@ -70,7 +70,11 @@ fn source(object: &Value, path: &Path) -> Vec<FieldError> {
             let detail = "must specify non empty persistentVolumeName";
             vec![path.child("persistentVolumeName").required(detail)]
         }
-        _ => Vec::new(),
+        (false, true) => Vec::new(),
+        (true, false) => {
+            let spec = at(object, "spec.source.inlineVolumeSpec").unwrap_or(&Value::Null);
+            persistent_volume::inline(spec, &path.child("inlineVolumeSpec"))
+        }
     }
 }
 
@@ -80,6 +84,7 @@ fn volume_error(error: &Value, path: &Path) -> Vec<FieldError> {
         // Upstream names the bound of the metadata here.
         errors.push(path.child("message").too_long(MAX_METADATA));
     }
-    errors.extend(number::non_negative(error, "errorCode", path));
+    let range = "must be between 0 and 2147483647, inclusive";
+    errors.extend(number::at_least(error, "errorCode", path, 0, range));
     errors
 }

@@ -23,11 +23,9 @@ pub(crate) fn capacity(object: &Value) -> Vec<FieldError> {
         class,
         &Path::new("storageClassName"),
     ));
-    for field in ["capacity", "maximumVolumeSize"] {
-        let amount = object.get(field).and_then(resources::quantity);
-        if let Some(amount) = amount.filter(|amount| amount.is_negative()) {
-            errors.push(Path::new(field).invalid(amount.to_string(), NON_NEGATIVE));
-        }
+    let amount = object.get("capacity").and_then(resources::quantity);
+    if let Some(amount) = amount.filter(|amount| amount.is_negative()) {
+        errors.push(Path::new("capacity").invalid(amount.to_string(), NON_NEGATIVE));
     }
     errors
 }

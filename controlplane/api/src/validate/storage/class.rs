@@ -17,12 +17,10 @@ pub(crate) fn storage(object: &Value) -> Vec<FieldError> {
     let root = Path::default();
     let mut errors = provisioner(object, "provisioner");
     errors.extend(parameters(object));
-    errors.extend(naming::choice(
-        object,
-        "reclaimPolicy",
-        &["Delete", "Retain"],
-        &root,
-    ));
+    if !read::text(object, "reclaimPolicy").is_empty() {
+        let known = ["Delete", "Retain"];
+        errors.extend(naming::choice(object, "reclaimPolicy", &known, &root));
+    }
     let modes = ["Immediate", "WaitForFirstConsumer"];
     match read::present(object, "volumeBindingMode") {
         true => errors.extend(naming::choice(object, "volumeBindingMode", &modes, &root)),
@@ -54,6 +52,8 @@ pub(crate) fn volume_attributes(object: &Value) -> Vec<FieldError> {
 pub(crate) fn volume_attributes_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = volume_attributes(new);
     errors.extend(fixed(new, old, &["driverName", "parameters"]));
+    // Upstream looks at all of it once more.
+    errors.extend(volume_attributes(new));
     errors
 }
 
@@ -69,8 +69,7 @@ fn provisioner(object: &Value, field: &str) -> Vec<FieldError> {
     if name.is_empty() {
         return vec![path.required("")];
     }
-    let rules = names::qualified_name(&name.to_lowercase()).into_iter();
-    rules.map(|rule| path.invalid(name, rule)).collect()
+    naming::broken(names::qualified_name, &name.to_lowercase(), &path)
 }
 
 fn parameters(object: &Value) -> Vec<FieldError> {

@@ -13,13 +13,13 @@ use crate::validate::{change, naming, number};
 
 const MODES: [&str; 2] = ["Persistent", "Ephemeral"];
 const GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
-const MAX_NODE_ID: usize = 192;
+const MAX_NODE_ID: usize = 256;
 const MIN_PERIOD: i64 = 10;
 
 /// What is wrong with a CSIDriver.
 pub(crate) fn driver(object: &Value) -> Vec<FieldError> {
     let spec = Path::new("spec");
-    let mut errors = naming::csi_driver(meta::name(object), &Path::new("name"));
+    let mut errors = Vec::new();
     // Upstream misspells the first of these in its answers.
     for (field, shown) in [
         ("spec.attachRequired", "attachedRequired"),
@@ -126,16 +126,14 @@ fn node_id(id: &str, path: &Path) -> Vec<FieldError> {
 fn topology_keys(driver: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
-    let keys = read::texts(driver, "topologyKeys");
-    for key in &keys {
+    for key in read::texts(driver, "topologyKeys") {
         if key.is_empty() {
             errors.push(path.required(""));
         }
-        if !seen.insert(*key) {
-            errors.push(path.duplicate(*key));
+        if !seen.insert(key) {
+            errors.push(path.duplicate(key));
         }
-        let rules = names::qualified_name(key).into_iter();
-        errors.extend(rules.map(|rule| path.invalid(keys.clone(), rule)));
+        errors.extend(naming::broken(names::qualified_name, key, path));
     }
     errors
 }
@@ -143,6 +141,8 @@ fn topology_keys(driver: &Value, path: &Path) -> Vec<FieldError> {
 /// What is wrong with an update of a CSINode: a driver that is there stays as it is, but for how much it can hold.
 pub(crate) fn node_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = node(new);
+    // Upstream looks at all of it once more.
+    errors.extend(node(new));
     for before in read::list(old, "spec.drivers") {
         let same = |driver: &&Value| read::text(driver, "name") == read::text(before, "name");
         for driver in read::list(new, "spec.drivers").iter().filter(same) {
@@ -150,7 +150,9 @@ pub(crate) fn node_update(new: &Value, old: &Value) -> Vec<FieldError> {
                 .iter()
                 .any(|field| change::differs(driver, before, field))
             {
-                errors.push(Path::new("CSINodeDriver").invalid(driver.clone(), IMMUTABLE));
+                let mut shown = driver.clone();
+                meta::object_mut(&mut shown).remove("allocatable");
+                errors.push(Path::new("spec.drivers").invalid(shown, IMMUTABLE));
             }
         }
     }

@@ -35,7 +35,8 @@ const NEEDED: [(&str, &[&str]); 19] = [
     ("flocker", &[]),
 ];
 
-pub(super) fn source(kind: &str, value: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with a volume of one of these kinds.
+pub(crate) fn source(kind: &str, value: &Value, path: &Path) -> Vec<FieldError> {
     let fields = NEEDED
         .iter()
         .find(|(known, _)| *known == kind)
