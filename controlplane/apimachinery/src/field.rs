@@ -131,7 +131,7 @@ impl Path {
     /// `Invalid value: detail`, for a mistake that is no single value's.
     pub fn broken(&self, detail: impl Into<String>) -> FieldError {
         FieldError {
-            omits_value: true,
+            shown: Shown::Nothing,
             ..self.error(FieldErrorKind::Invalid, Value::Null, detail)
         }
     }
@@ -193,7 +193,7 @@ impl Path {
             path: self.0.clone(),
             bad_value,
             detail: detail.into(),
-            omits_value: false,
+            shown: Shown::Value,
         }
     }
 }
@@ -218,18 +218,41 @@ pub struct FieldError {
     pub bad_value: Value,
     /// What would be right; may be empty.
     pub detail: String,
-    /// Whether the message leaves the value out where its kind would show it.
-    pub omits_value: bool,
+    /// What the message shows of the value, where its kind shows one.
+    pub shown: Shown,
+}
+
+/// What a message shows of an offending value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The value: texts quoted, the rest as JSON.
+    Value,
+    /// Nothing.
+    Nothing,
+    /// This text, where the value's own form is another one.
+    As(String),
 }
 
 impl FieldError {
+    /// The same, with the value shown as `form`.
+    #[must_use]
+    pub fn shown_as(self, form: impl Into<String>) -> Self {
+        let shown = Shown::As(form.into());
+        Self { shown, ..self }
+    }
+
     /// The message without the path: `Required value`, `Invalid value: "x": must be …`.
     #[must_use]
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
-        if self.kind.shows_value() && !self.omits_value {
+        let value = match &self.shown {
+            Shown::Value => Some(shown(&self.bad_value)),
+            Shown::As(form) => Some(form.clone()),
+            Shown::Nothing => None,
+        };
+        if let Some(value) = value.filter(|_| self.kind.shows_value()) {
             text.push_str(": ");
-            text.push_str(&shown(&self.bad_value));
+            text.push_str(&value);
         }
         if !self.detail.is_empty() {
             text.push_str(": ");
@@ -318,6 +341,12 @@ mod tests {
             ),
             (Path::new("a").not_found("data"), r#"a: Not found: "data""#),
             (Path::new("a").broken("no"), "a: Invalid value: no"),
+            (
+                Path::new("a")
+                    .invalid(json!({"b": 1}), "no")
+                    .shown_as("{\"B\":1}"),
+                "a: Invalid value: {\"B\":1}: no",
+            ),
             (
                 Path::new("data").key("k").forbidden("immutable"),
                 "data[k]: Forbidden: immutable",

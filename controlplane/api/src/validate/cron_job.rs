@@ -4,7 +4,7 @@ mod schedule;
 
 use serde_json::Value;
 
-use super::{job, number};
+use super::{inner_form, job, number};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
@@ -113,7 +113,12 @@ fn template(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = job::job_spec(made, path);
     if let Some(selector) = made.get("selector").filter(|selector| !selector.is_null()) {
         let detail = "`selector` will be auto-generated";
-        errors.push(path.child("selector").invalid(selector.clone(), detail));
+        let form = inner_form::shown(Some(selector), inner_form::LABEL_SELECTOR);
+        errors.push(
+            path.child("selector")
+                .invalid(selector.clone(), detail)
+                .shown_as(form),
+        );
     }
     if read::flag(made, "manualSelector") {
         errors.push(

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::workload::{self, counts, label_selector_errors};
-use super::{number, template};
+use super::{inner_form, number, template};
 use crate::field::{FieldError, Path};
 use crate::read;
 use crate::selector::LabelSelector;
@@ -32,7 +32,8 @@ fn selector(spec: &Value, path: &Path) -> Vec<FieldError> {
         errors.extend(template::fits(spec, &selector, path));
         if selector.is_everything() {
             let detail = "empty selector is invalid for daemonset";
-            errors.push(path.child("selector").invalid(raw.clone(), detail));
+            let form = inner_form::shown(Some(raw), inner_form::LABEL_SELECTOR);
+            errors.push(path.child("selector").invalid(raw.clone(), detail).shown_as(form));
         }
     }
     errors
@@ -45,7 +46,13 @@ fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
             Some(rolling) => rolling_update(rolling, &path.child("rollingUpdate")),
             None => vec![path.child("rollingUpdate").required("")],
         },
-        _ => vec![path.not_supported(strategy.clone(), &["RollingUpdate", "OnDelete"])],
+        _ => {
+            let form = inner_form::shown(Some(strategy), inner_form::ROLLING_STRATEGY);
+            vec![
+                path.not_supported(strategy.clone(), &["RollingUpdate", "OnDelete"])
+                    .shown_as(form),
+            ]
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::workload::{counts, label_selector_errors};
-use super::{condition, number};
+use super::{condition, inner_form, number};
 use crate::field::{FieldError, Path};
 use crate::read;
 
@@ -17,7 +17,8 @@ pub(crate) fn budget(object: &Value) -> Vec<FieldError> {
     let given = |field: &str| read::present(spec, field);
     if given("minAvailable") && given("maxUnavailable") {
         let detail = "minAvailable and maxUnavailable cannot be both set";
-        errors.push(path.invalid(spec.clone(), detail));
+        let form = inner_form::shown(Some(spec), inner_form::BUDGET);
+        errors.push(path.invalid(spec.clone(), detail).shown_as(form));
     }
     for field in ["minAvailable", "maxUnavailable"] {
         errors.extend(number::share(spec, field, &path));

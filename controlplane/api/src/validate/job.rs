@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use status::status_update;
 
 use super::workload::label_selector_errors;
-use super::{metadata, naming, number, template};
+use super::{inner_form, metadata, naming, number, template};
 use crate::field::{FieldError, Path, quote};
 use crate::meta;
 use crate::names;
@@ -98,7 +98,8 @@ fn generated(object: &Value, labelled: bool) -> Vec<FieldError> {
         .collect();
     let raw = spec.get("selector").unwrap_or(&Value::Null);
     if LabelSelector::from_json(raw).is_ok_and(|selector| !selector.matches(&expected)) {
-        errors.push(Path::new("spec.selector").invalid(raw.clone(), "`selector` not auto-generated"));
+        let error = Path::new("spec.selector").invalid(raw.clone(), "`selector` not auto-generated");
+        errors.push(error.shown_as(inner_form::shown(Some(raw), inner_form::LABEL_SELECTOR)));
     }
     errors
 }
@@ -236,29 +237,42 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         old.get("spec").cloned().unwrap_or_default(),
     );
     errors.extend(completions(&after, &before, &path.child("completions")));
-    errors.extend(changed(&after, &before, "selector", &path));
+    errors.extend(changed(
+        &after,
+        &before,
+        ("selector", inner_form::LABEL_SELECTOR),
+        &path,
+    ));
     errors.extend(template_changed(&after, &before, old, &path));
-    const FIXED: [&str; 5] = [
-        "completionMode",
-        "podFailurePolicy",
-        "backoffLimitPerIndex",
-        "managedBy",
-        "successPolicy",
+    const FIXED: [(&str, inner_form::Form); 5] = [
+        ("completionMode", &[]),
+        ("podFailurePolicy", inner_form::FAILURE_POLICY),
+        ("backoffLimitPerIndex", &[]),
+        ("managedBy", &[]),
+        ("successPolicy", inner_form::SUCCESS_POLICY),
     ];
     errors.extend(
         FIXED
-            .iter()
+            .into_iter()
             .filter_map(|field| changed(&after, &before, field, &path)),
     );
     errors
 }
 
-fn changed(after: &Value, before: &Value, field: &str, path: &Path) -> Option<FieldError> {
+fn changed(
+    after: &Value,
+    before: &Value,
+    (field, form): (&str, inner_form::Form),
+    path: &Path,
+) -> Option<FieldError> {
     let read = |spec: &Value| spec.get(field).filter(|value| !value.is_null()).cloned();
     let (after, before) = (read(after), read(before));
     (after != before).then(|| {
-        path.child(field)
-            .invalid(after.unwrap_or_default(), metadata::IMMUTABLE)
+        let form = inner_form::shown(after.as_ref(), form);
+        let error = path
+            .child(field)
+            .invalid(after.unwrap_or_default(), metadata::IMMUTABLE);
+        error.shown_as(form)
     })
 }
 
@@ -270,8 +284,10 @@ fn completions(after: &Value, before: &Value, path: &Path) -> Option<FieldError>
         return None;
     }
     if read::text(after, "completionMode") != "Indexed" {
-        let shown = wanted.map_or(Value::Null, Value::from);
-        return Some(path.invalid(shown, metadata::IMMUTABLE));
+        let wanted = wanted.map(Value::from);
+        let form = inner_form::shown(wanted.as_ref(), &[]);
+        let error = path.invalid(wanted.unwrap_or_default(), metadata::IMMUTABLE);
+        return Some(error.shown_as(form));
     }
     let wanted = wanted?;
     (Some(wanted) != number(after, "parallelism"))

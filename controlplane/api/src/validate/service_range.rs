@@ -8,7 +8,7 @@ use crate::names;
 use crate::read;
 use crate::resource::at;
 use crate::validate::metadata::IMMUTABLE;
-use crate::validate::{address, change, naming};
+use crate::validate::{address, change, inner_form, naming};
 
 /// What is wrong with an IPAddress.
 pub(crate) fn address(object: &Value) -> Vec<FieldError> {
@@ -27,12 +27,11 @@ pub(crate) fn address(object: &Value) -> Vec<FieldError> {
 
 /// What is wrong with an update of an IPAddress: it is somebody's until it is deleted.
 pub(crate) fn address_update(new: &Value, old: &Value) -> Option<FieldError> {
-    // Upstream shows its inner form, whose members have Go's names.
-    let part = |field: &str| at(new, "spec.parentRef").map_or("", |parent| read::text(parent, field));
-    let shown = json!({
-        "Group": part("group"), "Resource": part("resource"), "Namespace": part("namespace"), "Name": part("name"),
-    });
-    change::differs(new, old, "spec.parentRef").then(|| Path::new("spec.parentRef").invalid(shown, IMMUTABLE))
+    let parent = at(new, "spec.parentRef");
+    change::differs(new, old, "spec.parentRef").then(|| {
+        let error = Path::new("spec.parentRef").invalid(parent.cloned().unwrap_or_default(), IMMUTABLE);
+        error.shown_as(inner_form::shown(parent, inner_form::PARENT))
+    })
 }
 
 /// What is wrong with a ServiceCIDR.

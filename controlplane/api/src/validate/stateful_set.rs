@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::workload::{self, at_most, counts};
-use super::{number, template, volume_claim};
+use super::{inner_form, number, template, volume_claim};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::names;
@@ -111,13 +111,22 @@ fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
     let rolling = strategy.get("rollingUpdate").filter(|rolling| !rolling.is_null());
     match (read::text(strategy, "type"), rolling) {
         ("", _) => vec![path.required("")],
-        ("OnDelete", Some(rolling)) => vec![
-            path.child("rollingUpdate")
-                .invalid(rolling.clone(), "only allowed for updateStrategy 'RollingUpdate'"),
-        ],
+        ("OnDelete", Some(rolling)) => {
+            let form = inner_form::shown(Some(rolling), inner_form::STATEFUL_ROLLING);
+            let detail = "only allowed for updateStrategy 'RollingUpdate'";
+            vec![
+                path.child("rollingUpdate")
+                    .invalid(rolling.clone(), detail)
+                    .shown_as(form),
+            ]
+        }
         ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &path.child("rollingUpdate")),
         ("OnDelete" | "RollingUpdate", None) => Vec::new(),
-        _ => vec![path.invalid(strategy.clone(), "must be 'RollingUpdate' or 'OnDelete'")],
+        _ => {
+            let form = inner_form::shown(Some(strategy), inner_form::STATEFUL_STRATEGY);
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            vec![path.invalid(strategy.clone(), detail).shown_as(form)]
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::meta;
 use crate::read;
 use crate::resource::at;
 use crate::selector::LabelSelector;
-use crate::validate::metadata;
+use crate::validate::{inner_form, metadata};
 
 /// Upstream's words for a selector that cannot be used.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +30,15 @@ pub(crate) fn selector(spec: &Value, words: Words, path: &Path) -> (Option<Label
     };
     let mut errors = label_selector_errors(raw, &path);
     let parsed = LabelSelector::from_json(raw).ok();
+    let wrong = |detail: &str| {
+        let form = inner_form::shown(Some(raw), inner_form::LABEL_SELECTOR);
+        path.invalid(raw.clone(), detail).shown_as(form)
+    };
     if is_empty(raw) {
-        errors.push(path.invalid(raw.clone(), words.empty));
+        errors.push(wrong(words.empty));
     }
     if parsed.is_none() {
-        errors.push(path.invalid(raw.clone(), words.broken));
+        errors.push(wrong(words.broken));
     }
     (parsed, errors)
 }

@@ -7,7 +7,7 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{metadata, template};
+use crate::validate::{inner_form, metadata, template};
 
 /// What is wrong with a Deployment.
 pub(crate) fn deployment(object: &Value) -> Vec<FieldError> {
@@ -138,7 +138,13 @@ fn strategy(strategy: &Value, path: &Path) -> Vec<FieldError> {
         }
         ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &path.child("rollingUpdate")),
         ("Recreate", None) => Vec::new(),
-        _ => vec![path.not_supported(strategy.clone(), &["Recreate", "RollingUpdate"])],
+        _ => {
+            let form = inner_form::shown(Some(strategy), inner_form::ROLLING_STRATEGY);
+            vec![
+                path.not_supported(strategy.clone(), &["Recreate", "RollingUpdate"])
+                    .shown_as(form),
+            ]
+        }
     }
 }
 
@@ -161,8 +167,11 @@ fn rolling_update(rolling: &Value, path: &Path) -> Vec<FieldError> {
 pub(crate) fn selector_changed(new: &Value, old: &Value) -> Option<FieldError> {
     let read = |object| at(object, "spec.selector").filter(|selector| !selector.is_null());
     let (new, old) = (read(new), read(old));
-    (new != old)
-        .then(|| Path::new("spec.selector").invalid(new.cloned().unwrap_or_default(), metadata::IMMUTABLE))
+    (new != old).then(|| {
+        let form = inner_form::shown(new, inner_form::LABEL_SELECTOR);
+        let error = Path::new("spec.selector").invalid(new.cloned().unwrap_or_default(), metadata::IMMUTABLE);
+        error.shown_as(form)
+    })
 }
 
 /// What is wrong with numbers of a status that must not be below zero.
@@ -196,6 +205,7 @@ pub(crate) fn deployment_status(new: &Value, old: &Value) -> Vec<FieldError> {
             "readyReplicas",
             "availableReplicas",
             "unavailableReplicas",
+            "terminatingReplicas",
             "collisionCount",
         ],
         &path,
@@ -237,6 +247,7 @@ pub(crate) fn replica_set_status(new: &Value) -> Vec<FieldError> {
             "fullyLabeledReplicas",
             "readyReplicas",
             "availableReplicas",
+            "terminatingReplicas",
             "observedGeneration",
         ],
         &path,

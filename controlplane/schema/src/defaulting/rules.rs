@@ -20,7 +20,8 @@ pub(crate) fn of(definition: &str) -> &'static [Rule] {
         };
     };
     match name {
-        "apps.v1.DaemonSetUpdateStrategy" | "apps.v1.DeploymentStrategy" => &[workloads::rolling_update],
+        "apps.v1.DaemonSetUpdateStrategy" => &[workloads::rolling_daemons],
+        "apps.v1.DeploymentStrategy" => &[workloads::rolling_deployment],
         "apps.v1.StatefulSetUpdateStrategy" => &[workloads::stateful_rolling_update],
         "autoscaling.v2.HorizontalPodAutoscalerSpec" => &[workloads::autoscaler_metrics],
         "autoscaling.v2.HorizontalPodAutoscalerBehavior" => &[workloads::autoscaler_behavior],

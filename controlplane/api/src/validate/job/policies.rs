@@ -6,7 +6,7 @@ use super::{indexes, valid_values};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::number;
+use crate::validate::{inner_form, number};
 
 const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
 const OPERATORS: [&str; 2] = ["In", "NotIn"];
@@ -28,7 +28,9 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
         if read::text(spec, "completionMode") == "Indexed" {
             errors.extend(success(spec, policy, &path.child("rules")));
         } else {
-            errors.push(path.invalid(policy.clone(), "requires indexed completion mode"));
+            let form = inner_form::shown(Some(policy), inner_form::SUCCESS_POLICY);
+            let error = path.invalid(policy.clone(), "requires indexed completion mode");
+            errors.push(error.shown_as(form));
         }
     }
     errors.extend(replacement(spec, &path.child("podReplacementPolicy")));

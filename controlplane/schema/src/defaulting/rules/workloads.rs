@@ -4,10 +4,24 @@ use serde_json::{Value, json};
 
 use super::{Fields, absent, object, object_mut, set, text};
 
-/// A rolling update has parameters (defaulted by their own type), any other strategy none.
-pub(super) fn rolling_update(strategy: &mut Fields) {
-    if text(strategy, "type") == "RollingUpdate" {
-        set(strategy, "rollingUpdate", json!({}));
+/// A rolling update of a Deployment goes by quarters; any other strategy has no parameters.
+pub(super) fn rolling_deployment(strategy: &mut Fields) {
+    rolling_update(strategy, "25%".into(), "25%".into());
+}
+
+/// A rolling update of daemons goes one by one, and stops a pod before it starts the next.
+pub(super) fn rolling_daemons(strategy: &mut Fields) {
+    rolling_update(strategy, 1.into(), 0.into());
+}
+
+fn rolling_update(strategy: &mut Fields, unavailable: Value, surge: Value) {
+    if text(strategy, "type") != "RollingUpdate" {
+        return;
+    }
+    set(strategy, "rollingUpdate", json!({}));
+    if let Some(rolling) = object_mut(strategy, "rollingUpdate") {
+        set(rolling, "maxUnavailable", unavailable);
+        set(rolling, "maxSurge", surge);
     }
 }
 
