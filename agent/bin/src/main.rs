@@ -19,6 +19,7 @@ mod pods;
 mod proxy;
 mod pulls;
 mod servers;
+mod tokens;
 mod volumes;
 mod wake;
 

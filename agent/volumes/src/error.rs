@@ -14,6 +14,9 @@ pub enum VolumeError {
     /// A Secret that is not optional is not there.
     #[error("secret {0:?} not found")]
     SecretMissing(String),
+    /// A token that nobody has asked for yet.
+    #[error("volume {0:?} wants a token of the pod's service account, and there is none yet")]
+    TokenMissing(String),
     /// A key that is not optional is not in its object.
     #[error("references non-existent {kind} key: {key}")]
     KeyMissing {

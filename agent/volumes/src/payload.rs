@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use agent_core::env::{Sources, field_value, resource_value};
+use agent_core::env::{Sources, TokenWish, field_value, resource_value};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, Container, DownwardAPIVolumeFile, KeyToPath, SecretProjection, Volume,
-    VolumeProjection,
+    ConfigMapProjection, Container, DownwardAPIVolumeFile, KeyToPath, SecretProjection,
+    ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
 use crate::VolumeError;
@@ -93,10 +93,27 @@ impl Builder<'_> {
         if let Some(downward) = &source.downward_api {
             self.downward(downward.items.as_deref())?;
         }
-        if source.service_account_token.is_some() || source.cluster_trust_bundle.is_some() {
+        if let Some(token) = &source.service_account_token {
+            self.token(token)?;
+        }
+        if source.cluster_trust_bundle.is_some() {
             return Err(VolumeError::Unsupported(self.volume.to_owned()));
         }
         Ok(())
+    }
+
+    /// A token of the pod's account; whoever shares it with a group shares it with nobody else.
+    fn token(&mut self, source: &ServiceAccountTokenProjection) -> Result<(), VolumeError> {
+        let known = self.sources.tokens.get(&TokenWish::of(source));
+        let text = known.ok_or_else(|| VolumeError::TokenMissing(self.volume.to_owned()))?;
+        let security = self
+            .sources
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.security_context.as_ref());
+        let group = security.and_then(|security| security.fs_group);
+        self.put(&source.path, text.clone().into_bytes(), group.map(|_| 0o600))
     }
 
     fn config_map(

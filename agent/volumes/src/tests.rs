@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
+use agent_core::env::{TokenWish, Tokens};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde_json::json;
 
@@ -12,6 +13,7 @@ struct World {
     config_maps: BTreeMap<String, ConfigMap>,
     secrets: BTreeMap<String, Secret>,
     allocatable: BTreeMap<String, u64>,
+    tokens: Tokens,
 }
 
 impl World {
@@ -47,6 +49,7 @@ impl World {
             config_maps: &self.config_maps,
             secrets: &self.secrets,
             services: &[],
+            tokens: &self.tokens,
         }
     }
 }
@@ -211,4 +214,27 @@ fn an_empty_dir_is_open_to_the_pod_and_closed_above() {
         .unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o777, 0o700));
+}
+
+#[test]
+fn a_token_is_the_one_that_was_wished_for_and_a_groups_alone_where_there_is_one() {
+    let mut world = World::new();
+    let source = json!({ "path": "vault/token", "audience": "vault", "expirationSeconds": 600 });
+    let volume = volume(json!({ "projected": { "sources": [{ "serviceAccountToken": source }] } }));
+    let missing = payload(&volume, &world.sources()).unwrap_err();
+    assert!(matches!(missing, VolumeError::TokenMissing(_)), "{missing}");
+    let wish = TokenWish {
+        audience: Some("vault".to_owned()),
+        seconds: 600,
+    };
+    world.tokens.insert(wish, "ey.x.y".to_owned());
+    let file = payload(&volume, &world.sources()).unwrap();
+    assert_eq!(
+        (&file["vault/token"].bytes[..], file["vault/token"].mode),
+        (&b"ey.x.y"[..], 0o644)
+    );
+    let spec = json!({ "containers": [], "securityContext": { "fsGroup": 7 } });
+    world.pod.spec = serde_json::from_value(spec).unwrap();
+    let file = payload(&volume, &world.sources()).unwrap();
+    assert_eq!(file["vault/token"].mode, 0o600);
 }

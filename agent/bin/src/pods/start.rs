@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use agent_core::env::{Sources, environment, expand};
+use agent_core::env::{NO_TOKENS, Sources, environment, expand};
 use agent_core::{Failure, Role, spec_hash, target_of};
 use agent_runtime::{ContainerInput, ImageFacts, Mount, Sandbox, bundle, process_namespace};
 use agent_systemd::{ErrorClass, UnitManager};
@@ -178,6 +178,7 @@ fn resolved<U: UnitManager + 'static>(
         config_maps: &objects.config_maps,
         secrets: &objects.secrets,
         services,
+        tokens: &NO_TOKENS,
     };
     let env = environment(&order.container, &sources)
         .map_err(|error| failure("CreateContainerConfigError", error.to_string()))?;

@@ -26,6 +26,7 @@ use super::operations::Done;
 use super::probing::Probing;
 use super::publish::Publisher;
 use crate::clock::now;
+use crate::tokens::PodTokens;
 use crate::volumes::Volume;
 use crate::wake::Wake;
 
@@ -119,6 +120,7 @@ pub(super) struct Worker<U> {
     pub(super) netns: Option<PathBuf>,
     pub(super) volumes: Volumes,
     pub(super) volume_map: BTreeMap<String, Volume>,
+    pub(super) tokens: PodTokens,
     pub(super) containers: BTreeMap<String, Local>,
     pub(super) operations: JoinSet<Done>,
     pub(super) publisher: Publisher,
@@ -167,6 +169,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             netns: checkpoint.and_then(|c| c.netns),
             volumes: Volumes::Absent,
             volume_map: BTreeMap::new(),
+            tokens: PodTokens::default(),
             containers: BTreeMap::new(),
             operations: JoinSet::new(),
             probing: Probing::default(),
@@ -195,7 +198,8 @@ impl<U: UnitManager + 'static> Worker<U> {
         loop {
             self.take_goal();
             self.keep_spec();
-            if self.wake.take_object_change() {
+            let token_is_due = self.tokens.renewal().is_some_and(|moment| moment <= now());
+            if self.wake.take_object_change() || token_is_due {
                 self.refresh().await;
             }
             let observed = self.observe().await;
@@ -287,7 +291,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         self.probe(observed);
     }
 
-    /// The moment a fresh pull error turns into a back-off in the status.
+    /// The moment a fresh pull error turns into a back-off in the status, or a token is to be renewed.
     fn next_look(&self) -> Option<Timestamp> {
         let turns = self.containers.values().filter_map(|local| match &local.image {
             ImageState::Failed(failure) => failure
@@ -296,7 +300,8 @@ impl<U: UnitManager + 'static> Worker<U> {
                 .ok(),
             ImageState::Unknown | ImageState::Present { .. } => None,
         });
-        turns.filter(|moment| *moment > now()).min()
+        let renewal = self.tokens.renewal();
+        turns.chain(renewal).filter(|moment| *moment > now()).min()
     }
 
     /// Waits for anything that may change the plan; true once the agent stops.

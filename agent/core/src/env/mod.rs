@@ -4,6 +4,7 @@ mod expand;
 mod field;
 mod resource;
 mod services;
+mod token;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use k8s_openapi::api::core::v1::{
 pub use expand::expand;
 pub use field::field_value;
 pub use resource::resource_value;
+pub use token::{NO_TOKENS, TokenWish, Tokens};
 
 /// All that a container's environment may refer to.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +35,8 @@ pub struct Sources<'a> {
     pub secrets: &'a BTreeMap<String, Secret>,
     /// The Services of the pod's namespace, and `kubernetes` of `default`.
     pub services: &'a [Service],
+    /// The tokens of the pod's service account that its volumes hold.
+    pub tokens: &'a Tokens,
 }
 
 /// Why an environment cannot be made; the container waits as `CreateContainerConfigError`.

@@ -65,6 +65,7 @@ impl World {
             config_maps: &self.config_maps,
             secrets: &self.secrets,
             services: &self.services,
+            tokens: &NO_TOKENS,
         };
         environment(container, &sources)
     }
@@ -214,6 +215,7 @@ fn resources_are_divided_rounded_up_and_limits_default_to_the_nodes() {
             config_maps: &world.config_maps,
             secrets: &world.secrets,
             services: &[],
+            tokens: &NO_TOKENS,
         };
         resource_value(&selector, &container, &sources).unwrap()
     };

@@ -24,6 +24,7 @@ mod servers;
 mod services;
 mod streams;
 mod terminals;
+mod tokens;
 mod updates;
 mod writes;
 
@@ -141,6 +142,14 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "history_sql_and_the_past_show_who_changed_what_and_when",
         backup::history,
+    ),
+    (
+        "five_hundred_changes_of_a_pod_are_five_hundred_generations_and_the_node_sees_the_last",
+        writes::five_hundred_generations,
+    ),
+    (
+        "a_pod_holds_tokens_that_are_its_own_and_end_with_it",
+        tokens::mounted,
     ),
     ("affinity_is_switched_while_a_service_is_used", services::affinity),
     ("slices_written_by_hand_lead_to_their_ports", services::slices),

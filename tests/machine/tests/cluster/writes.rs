@@ -1,8 +1,14 @@
 //! What the API server does with writes that are wrong, late or at odds.
 
-use anyhow::{Result, ensure};
+use std::io::{BufRead as _, BufReader};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 use tests_harness::Cluster;
 use tests_machine::pod;
+
+use crate::kubectl::Background;
 
 pub(crate) fn invalid(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("invalid")?;
@@ -104,6 +110,61 @@ pub(crate) fn status_after_delete(cluster: &Cluster) -> Result<()> {
     ensure!(
         ns.fail(&["get", "pod", "late"])?.contains("NotFound"),
         "the status write made a pod"
+    );
+    Ok(())
+}
+
+/// 500 changes of a pod's spec, each a generation; the node ends with the last of them.
+pub(crate) fn five_hundred_generations(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("generations")?;
+    ns.apply(&pod("changing", "Always", "sleep 3600"))?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/changing", "--timeout=60s"])?;
+    let before = ns.get("pod", "changing")?;
+    ensure!(before["metadata"]["generation"] == 1, "{}", before["metadata"]);
+    let tolerations = before["spec"]["tolerations"]
+        .as_array()
+        .context("no tolerations")?
+        .len();
+    let mut proxy = Background(ns.start(&["proxy", "--port=0"])?);
+    let mut line = String::new();
+    BufReader::new(proxy.0.stdout.take().context("no output")?).read_line(&mut line)?;
+    let at = line.trim().rsplit(' ').next().unwrap_or_default();
+    let url = format!("http://{at}/api/v1/namespaces/generations/pods/changing");
+    // One process for all of them: kubectl would need a minute.
+    let change = |index: usize| {
+        let path = match index {
+            1 => format!("/spec/tolerations/{tolerations}"),
+            _ => format!("/spec/tolerations/{tolerations}/tolerationSeconds"),
+        };
+        let value = match index {
+            1 => {
+                json!({ "key": "changes", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1000 })
+            }
+            _ => json!(1000 - index),
+        };
+        let patch = json!([{ "op": "add", "path": path, "value": value }]).to_string();
+        let quoted = patch.replace('"', "\\\"");
+        format!(
+            "url = \"{url}\"\nrequest = PATCH\noutput = /dev/null\nfail\n\
+             header = \"Content-Type: application/json-patch+json\"\ndata = \"{quoted}\"\n"
+        )
+    };
+    let all: Vec<String> = (1..=500).map(change).collect();
+    let config = cluster.scratch().join("generations");
+    std::fs::write(&config, all.join("next\n"))?;
+    let done = Command::new("curl")
+        .args(["-sS", "--fail-early", "--config"])
+        .arg(&config)
+        .output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let after = ns.wait_for("pod", "changing", |pod| {
+        pod["status"]["observedGeneration"] == 501
+    })?;
+    ensure!(after["metadata"]["generation"] == 501, "{}", after["metadata"]);
+    ensure!(
+        after["status"]["containerStatuses"][0]["restartCount"] == 0,
+        "{}",
+        after["status"]
     );
     Ok(())
 }

@@ -18,6 +18,7 @@ const TESTS: &[VmTest] = &[
     ("a_container_killed_for_memory_is_oom_killed", oom_killed),
     ("more_tasks_than_the_limit_are_refused", tasks_are_limited),
     ("the_node_says_that_limits_are_enforced", node_condition),
+    ("kernel_parameters_are_the_pods_own", sysctls),
     ("a_newer_systemd_grants_a_longer_grace_too", longer_grace),
     // The last one, since nothing is left after it.
     ("a_host_that_was_a_node_is_given_back_untouched", host_given_back),
@@ -194,6 +195,25 @@ fn tasks_are_limited(vm: &Vm) -> Result<()> {
     let script = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; wait";
     let said = vm.fail(&format!("timeout 20 {KUBECTL} exec tasks -- sh -c '{script}'"))?;
     ensure!(said.contains("fork"), "{said}");
+    Ok(())
+}
+
+/// Machines of the other tests may not write parameters of the IPC namespace: their `/proc/sys` is read-only.
+fn sysctls(vm: &Vm) -> Result<()> {
+    let file = "/proc/sys/kernel/shm_rmid_forced";
+    let manifest = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: tuned}}, spec: {{restartPolicy: Never, \
+         securityContext: {{sysctls: [{{name: kernel.shm_rmid_forced, value: \"1\"}}]}}, \
+         containers: [{{name: main, image: '{BUSYBOX}', command: [cat, {file}]}}]}}}}"
+    );
+    vm.succeed(&format!(
+        "cat > /tmp/tuned.yaml <<'END'\n{manifest}\nEND\n{KUBECTL} apply --server-side=false -f /tmp/tuned.yaml"
+    ))?;
+    vm.wait_until_succeeds(&format!("{KUBECTL} logs tuned | grep -qx 1"))?;
+    ensure!(
+        vm.succeed(&format!("cat {file}"))?.trim() == "0",
+        "the node's own changed"
+    );
     Ok(())
 }
 
