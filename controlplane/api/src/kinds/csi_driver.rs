@@ -6,9 +6,10 @@ use serde_json::Value;
 use super::cells::{flag, or_none};
 use super::define::{age, kind, name, text};
 use crate::field::FieldError;
+use crate::meta;
 use crate::read;
 use crate::resource::Resource;
-use crate::strategy::Strategy;
+use crate::strategy::{Context, Strategy};
 use crate::validate::storage::driver;
 
 // Upstream's descriptions of columns, to the letter.
@@ -108,6 +109,13 @@ fn audiences(object: &Value, _: Timestamp) -> Value {
 struct Rules;
 
 impl Strategy for Rules {
+    /// Changes of the spec are counted, and its first form is not.
+    fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        if new.get("spec") != old.get("spec") {
+            meta::set(new, "generation", meta::generation(old) + 1);
+        }
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         driver::driver(object)
     }

@@ -67,6 +67,10 @@ impl Strategy for Rules {
         errors.extend(data::secret(new));
         errors
     }
+
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        data::pair_warning(new).into_iter().collect()
+    }
 }
 
 /// Moves `stringData` into `data`, which wins nothing over it, and fills in the type.

@@ -1,5 +1,7 @@
 //! Rules for the data of ConfigMaps and Secrets.
 
+mod pem;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -121,6 +123,22 @@ fn typed(object: &Value, path: &Path) -> Vec<FieldError> {
         errors.push(Path::new("metadata.annotations").key(account).required(""));
     }
     errors
+}
+
+/// What a client is told of a Secret of a certificate and its key, where one of them is none. Whether they belong
+/// together is not looked at.
+pub(crate) fn pair_warning(object: &Value) -> Option<String> {
+    if read::text(object, "type") != "kubernetes.io/tls" {
+        return None;
+    }
+    let value = |key: &str| {
+        let text = object
+            .get("data")
+            .and_then(|data| data.get(key))
+            .and_then(Value::as_str);
+        STANDARD.decode(text.unwrap_or_default()).unwrap_or_default()
+    };
+    pem::certificate_fault(&value("tls.crt")).or_else(|| pem::key_fault(&value("tls.key")))
 }
 
 /// What an update changes of an object that says of itself that it never changes.

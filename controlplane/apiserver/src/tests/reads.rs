@@ -117,6 +117,37 @@ async fn tables_and_metadata_are_sent_to_those_who_ask() {
 }
 
 #[tokio::test]
+async fn a_kinds_order_and_its_rows_conditions_are_in_its_table() {
+    const SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let api = Api::start().await;
+    for (name, precedence) in [("a", 900), ("b", 800)] {
+        let schema = json!({
+            "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+            "kind": "FlowSchema",
+            "metadata": {"name": name},
+            "spec": {"matchingPrecedence": precedence, "priorityLevelConfiguration": {"name": "p"}},
+        });
+        assert_eq!(api.post(SCHEMAS, &schema).await.code, 201);
+    }
+    let rows = api.get_as(SCHEMAS, TABLE).await.body["rows"].take();
+    let place = |name: &str| {
+        let named = |row: &Value| row["cells"][0] == name;
+        rows.as_array().unwrap().iter().position(named)
+    };
+    assert!(place("b") < place("a"));
+
+    api.post(PODS, &pod("done")).await;
+    let status = json!({"status": {"phase": "Succeeded"}});
+    let patched = api
+        .patch(&format!("{PODS}/done/status"), "merge-patch+json", &status)
+        .await;
+    assert_eq!(patched.code, 200);
+    let table = api.get_as(PODS, TABLE).await.body;
+    assert_eq!(table["rows"][0]["conditions"][0]["type"], "Completed");
+}
+
+#[tokio::test]
 async fn versions_from_the_past_and_the_future_are_told_apart() {
     let api = Api::start().await;
     let first = api.post(CONFIG_MAPS, &config_map("a")).await.body;

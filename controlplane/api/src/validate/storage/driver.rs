@@ -15,6 +15,7 @@ const MODES: [&str; 2] = ["Persistent", "Ephemeral"];
 const GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
 const MAX_NODE_ID: usize = 256;
 const MIN_PERIOD: i64 = 10;
+const TOKENS_KEPT: &str = "serviceAccountTokenInSecrets";
 
 /// What is wrong with a CSIDriver.
 pub(crate) fn driver(object: &Value) -> Vec<FieldError> {
@@ -48,6 +49,12 @@ pub(crate) fn driver(object: &Value) -> Vec<FieldError> {
         MIN_PERIOD,
         "must be greater than or equal to 10 seconds",
     ));
+    if let Some(chosen) = found.get(TOKENS_KEPT).filter(|chosen| !chosen.is_null())
+        && read::list(found, "tokenRequests").is_empty()
+    {
+        let rule = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        errors.push(spec.child(TOKENS_KEPT).invalid(chosen.clone(), rule));
+    }
     errors
 }
 
@@ -81,6 +88,8 @@ pub(crate) fn token_seconds(seconds: i64, path: &Path) -> Option<FieldError> {
 /// What is wrong with an update of a CSIDriver: volumes were mounted by its word.
 pub(crate) fn driver_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = driver(new);
+    // Upstream looks at all of it once more.
+    errors.extend(driver(new));
     if let Some(error) = change::immutable(new, old, "spec.attachRequired") {
         errors.push(Path::new("spec.attachedRequired").invalid(error.bad_value, IMMUTABLE));
     }
