@@ -21,7 +21,8 @@ pub(crate) struct Member {
     form: Form,
 }
 
-const fn member(json: &'static str, name: &'static str, absent: &'static str) -> Member {
+/// A member that is there under another name, as `absent` where nobody gave it.
+pub(crate) const fn member(json: &'static str, name: &'static str, absent: &'static str) -> Member {
     Member {
         json,
         name,
@@ -30,7 +31,8 @@ const fn member(json: &'static str, name: &'static str, absent: &'static str) ->
     }
 }
 
-const fn holding(json: &'static str, name: &'static str, form: Form) -> Member {
+/// A member with a form of its own, null where nobody gave it.
+pub(crate) const fn holding(json: &'static str, name: &'static str, form: Form) -> Member {
     Member {
         json,
         name,
@@ -39,18 +41,24 @@ const fn holding(json: &'static str, name: &'static str, form: Form) -> Member {
     }
 }
 
-const fn as_in_json(name: &'static str) -> Member {
+/// A member as JSON has it, left out where it is empty.
+pub(crate) const fn as_in_json(name: &'static str) -> Member {
+    part(name, &[])
+}
+
+/// The same, with a form of its own.
+pub(crate) const fn part(name: &'static str, form: Form) -> Member {
     Member {
         json: name,
         name,
         absent: None,
-        form: &[],
+        form,
     }
 }
 
-const NULL: &str = "null";
-const EMPTY: &str = "\"\"";
-const ZERO: &str = "0";
+pub(crate) const NULL: &str = "null";
+pub(crate) const EMPTY: &str = "\"\"";
+pub(crate) const ZERO: &str = "0";
 
 /// Of workloads, budgets and policies; it is one type inside and outside.
 pub(crate) const LABEL_SELECTOR: Form = &[as_in_json("matchLabels"), as_in_json("matchExpressions")];
@@ -128,7 +136,8 @@ pub(crate) fn shown(value: Option<&Value>, form: Form) -> String {
     }
 }
 
-fn text(value: &Value, form: Form) -> String {
+/// `value` with its members in order.
+pub(crate) fn text(value: &Value, form: Form) -> String {
     match value {
         Value::Array(elements) if !form.is_empty() => {
             let elements: Vec<String> = elements.iter().map(|element| text(element, form)).collect();

@@ -16,7 +16,7 @@ pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod flow;
 pub(crate) mod ingress;
-mod inner_form;
+pub(crate) mod inner_form;
 pub(crate) mod job;
 pub(crate) mod limit_range;
 pub mod metadata;

@@ -1,11 +1,12 @@
 //! What `autoscaling/v1` has no fields for: metrics, their state, conditions and speeds, as JSON in annotations.
 //!
 //! Metrics are written in the form that v1 once had for them; speeds with the names of Go's fields, and
-//! read in any case, since that is what upstream writes and reads.
+//! read in any case, since that is what upstream writes and reads. Members come in the order of Go's types.
 
 use serde_json::{Map, Value, json};
 
 use crate::read;
+use crate::validate::inner_form::{self, EMPTY, Form, NULL, ZERO, as_in_json, holding, member, part};
 
 pub(super) const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 pub(super) const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
@@ -175,30 +176,135 @@ fn set(made: &mut Value, field: &str, place: &str, value: Value) {
     *at = value;
 }
 
-/// An object with the first letter of each name in upper case, as Go writes a type without names for JSON.
-pub(super) fn capitalized(value: &Value) -> Value {
-    renamed(value, |first| first.to_ascii_uppercase())
+const REFERENCE: Form = &[as_in_json("kind"), as_in_json("name"), as_in_json("apiVersion")];
+
+/// Of metrics, in the order of v1's types.
+const WISHES: Form = &[
+    as_in_json("type"),
+    part(
+        "object",
+        &[
+            part("target", REFERENCE),
+            as_in_json("metricName"),
+            as_in_json("targetValue"),
+            as_in_json("selector"),
+            as_in_json("averageValue"),
+        ],
+    ),
+    part(
+        "pods",
+        &[
+            as_in_json("metricName"),
+            as_in_json("targetAverageValue"),
+            as_in_json("selector"),
+        ],
+    ),
+    part("resource", WISHED_RESOURCE),
+    part("containerResource", WISHED_RESOURCE),
+    part(
+        "external",
+        &[
+            as_in_json("metricName"),
+            as_in_json("metricSelector"),
+            as_in_json("targetValue"),
+            as_in_json("targetAverageValue"),
+        ],
+    ),
+];
+const WISHED_RESOURCE: Form = &[
+    as_in_json("name"),
+    as_in_json("targetAverageUtilization"),
+    as_in_json("targetAverageValue"),
+    as_in_json("container"),
+];
+const STATES: Form = &[
+    as_in_json("type"),
+    part(
+        "object",
+        &[
+            part("target", REFERENCE),
+            as_in_json("metricName"),
+            as_in_json("currentValue"),
+            as_in_json("selector"),
+            as_in_json("averageValue"),
+        ],
+    ),
+    part(
+        "pods",
+        &[
+            as_in_json("metricName"),
+            as_in_json("currentAverageValue"),
+            as_in_json("selector"),
+        ],
+    ),
+    part("resource", FOUND_RESOURCE),
+    part("containerResource", FOUND_RESOURCE),
+    part(
+        "external",
+        &[
+            as_in_json("metricName"),
+            as_in_json("metricSelector"),
+            as_in_json("currentValue"),
+            as_in_json("currentAverageValue"),
+        ],
+    ),
+];
+const FOUND_RESOURCE: Form = &[
+    as_in_json("name"),
+    as_in_json("currentAverageUtilization"),
+    as_in_json("currentAverageValue"),
+    as_in_json("container"),
+];
+const CONDITION: Form = &[
+    as_in_json("type"),
+    as_in_json("status"),
+    member("lastTransitionTime", "lastTransitionTime", NULL),
+    as_in_json("reason"),
+    as_in_json("message"),
+];
+/// Of speeds, which are written by Go's inner types.
+const SPEEDS: Form = &[
+    holding("scaleUp", "ScaleUp", SCALING),
+    holding("scaleDown", "ScaleDown", SCALING),
+];
+const SCALING: Form = &[
+    member("stabilizationWindowSeconds", "StabilizationWindowSeconds", NULL),
+    member("selectPolicy", "SelectPolicy", NULL),
+    holding("policies", "Policies", POLICY),
+    member("tolerance", "Tolerance", NULL),
+];
+const POLICY: Form = &[
+    member("type", "Type", EMPTY),
+    member("value", "Value", ZERO),
+    member("periodSeconds", "PeriodSeconds", ZERO),
+];
+
+/// The text of the annotation `name`.
+pub(super) fn written(name: &str, told: &Value) -> String {
+    let form = match name {
+        METRICS => WISHES,
+        CURRENT => STATES,
+        CONDITIONS => CONDITION,
+        _ => SPEEDS,
+    };
+    inner_form::text(told, form)
 }
 
-/// The other way.
+/// Speeds with the names that they have in v2, and without what is null.
 pub(super) fn lower(value: &Value) -> Value {
-    renamed(value, |first| first.to_ascii_lowercase())
-}
-
-fn renamed(value: &Value, change: fn(&char) -> char) -> Value {
     match value {
         Value::Object(map) => map
             .iter()
             .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| {
                 let mut letters = key.chars();
-                let first = letters.next().as_ref().map(change);
+                let first = letters.next().map(|first| first.to_ascii_lowercase());
                 let key: String = first.into_iter().chain(letters).collect();
-                (key, renamed(value, change))
+                (key, lower(value))
             })
             .collect::<Map<String, Value>>()
             .into(),
-        Value::Array(list) => list.iter().map(|item| renamed(item, change)).collect(),
+        Value::Array(list) => list.iter().map(lower).collect(),
         other => other.clone(),
     }
 }

@@ -27,15 +27,17 @@ pub(super) fn to_v2(object: &mut Value) {
     let map = meta::object_mut(object);
     map.insert("apiVersion".to_owned(), "autoscaling/v2".into());
     let spec = meta::object_mut(map.entry("spec").or_insert(Value::Null));
-    let mut metrics: Vec<Value> = spec
-        .remove("targetCPUUtilizationPercentage")
-        .filter(|share| !share.is_null())
-        .iter()
-        .map(cpu)
-        .collect();
-    if let Some(Value::Array(others)) = told.remove(METRICS) {
-        metrics.extend(others.iter().map(|metric| annotations::to_v2(metric, false)));
-    }
+    let share = spec.remove("targetCPUUtilizationPercentage");
+    let share = share.filter(|share| !share.is_null());
+    let mut metrics: Vec<Value> = match told.remove(METRICS) {
+        Some(Value::Array(others)) => others
+            .iter()
+            .map(|metric| annotations::to_v2(metric, false))
+            .collect(),
+        _ => Vec::new(),
+    };
+    // Behind the others, as upstream has it.
+    metrics.extend(share.iter().map(cpu));
     if metrics.is_empty() {
         metrics.push(cpu(&DEFAULT_SHARE.into()));
     }
@@ -65,7 +67,7 @@ fn status_to_v2(status: &mut Map<String, Value>, told: &mut Map<String, Value>) 
     };
     status.insert("currentMetrics".to_owned(), current);
     if let Some(conditions @ Value::Array(_)) = told.remove(CONDITIONS) {
-        status.insert("conditions".to_owned(), conditions);
+        status.insert("conditions".to_owned(), annotations::lower(&conditions));
     }
 }
 
@@ -115,7 +117,7 @@ pub(super) fn to_v1(object: &mut Value) {
             .filter(|conditions| conditions.as_array().is_some_and(|all| !all.is_empty()))
             .map(|conditions| (CONDITIONS, conditions)),
     );
-    told.extend(behavior.map(|behavior| (BEHAVIOR, annotations::capitalized(&behavior))));
+    told.extend(behavior.map(|behavior| (BEHAVIOR, behavior)));
     let wanted = plain.first().and_then(|metric| at(metric, share)).cloned();
     let current = "resource.current.averageUtilization";
     let found = states
@@ -154,6 +156,6 @@ fn tell(object: &mut Value, told: Vec<(&str, Value)>) {
         .or_insert(Value::Null);
     let all = meta::object_mut(entry);
     for (name, value) in told {
-        all.insert(name.to_owned(), value.to_string().into());
+        all.insert(name.to_owned(), annotations::written(name, &value).into());
     }
 }
