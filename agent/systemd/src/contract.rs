@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 use crate::{
-    ActiveState, Change, Exec, KillWho, ServiceSpec, SliceName, SliceSpec, UnitError, UnitManager, UnitName,
+    ActiveState, Change, Exec, KillWho, Limits, ServiceSpec, SliceName, SliceSpec, UnitError, UnitManager,
+    UnitName,
 };
 
 /// Longest wait for a state that must come.
@@ -25,16 +26,17 @@ pub async fn run(units: &impl UnitManager, tag: &str) {
     let slice = SliceSpec {
         name: SliceName::parse(&format!("floe-contract_{tag}.slice")).expect("a valid name"),
         description: "contract suite".into(),
-        limits: crate::Limits {
+        limits: Limits {
             tasks_max: Some(50),
             memory_max: Some(64 << 20),
-            ..crate::Limits::default()
+            ..Limits::default()
         },
     };
     starting_a_slice_twice_is_harmless(units, &slice).await;
     let service = service(&slice.name, tag);
     a_started_service_is_listed_and_announced(units, &service).await;
     a_second_start_says_it_exists(units, &service).await;
+    limits_are_replaced_while_a_unit_runs(units, &service, &slice).await;
     a_stopped_service_is_gone_and_stopping_again_is_harmless(units, &service).await;
     a_failed_service_can_be_made_anew(units, &service).await;
     a_failed_service_is_forgotten_on_request(units, &service).await;
@@ -74,7 +76,27 @@ async fn a_started_service_is_listed_and_announced(units: &impl UnitManager, spe
 async fn a_second_start_says_it_exists(units: &impl UnitManager, spec: &ServiceSpec) {
     let again = units.start_service(spec).await;
     assert!(matches!(again, Err(UnitError::Exists { .. })), "{again:?}");
-    units.start(&spec.name).await.expect("start what runs already");
+}
+
+async fn limits_are_replaced_while_a_unit_runs(
+    units: &impl UnitManager,
+    spec: &ServiceSpec,
+    slice: &SliceSpec,
+) {
+    let limits = Limits {
+        memory_max: Some(32 << 20),
+        cpu_quota_per_sec: Some(Duration::from_millis(250)),
+        cpu_weight: Some(20),
+        ..Limits::default()
+    };
+    for unit in [&spec.name, slice.name.as_unit()] {
+        units.set_limits(unit, &limits).await.expect("set limits");
+        units
+            .set_limits(unit, &Limits::default())
+            .await
+            .expect("lift them");
+    }
+    wait_for(units, &spec.name, Some(ActiveState::Active)).await;
 }
 
 async fn a_stopped_service_is_gone_and_stopping_again_is_harmless(
@@ -110,8 +132,8 @@ async fn absent_units_are_no_trouble(units: &impl UnitManager) {
     units.reset_failed(&absent).await.expect("reset what never was");
     let killed = units.kill(&absent, KillWho::All, 15).await;
     assert!(matches!(killed, Err(UnitError::NotFound { .. })), "{killed:?}");
-    let started = units.start(&absent).await;
-    assert!(matches!(started, Err(UnitError::NotFound { .. })), "{started:?}");
+    let limited = units.set_limits(&absent, &Limits::default()).await;
+    assert!(matches!(limited, Err(UnitError::NotFound { .. })), "{limited:?}");
 }
 
 /// Waits until `unit` is in `state`; `None` is absent or inactive.

@@ -6,7 +6,7 @@ use std::future::Future;
 
 use tokio::sync::broadcast;
 
-use crate::{ServiceSpec, SliceSpec, UnitName};
+use crate::{Limits, ServiceSpec, SliceSpec, UnitName};
 
 /// The calls the agent makes on the service manager.
 ///
@@ -20,8 +20,13 @@ pub trait UnitManager: Send + Sync {
     /// name is reset first. `Type=forking` ends the job when `ExecStart=` and `ExecStartPost=` did.
     fn start_service(&self, spec: &ServiceSpec) -> impl Future<Output = Result<(), UnitError>> + Send;
 
-    /// Starts `unit`, which exists; does nothing where it already runs.
-    fn start(&self, unit: &UnitName) -> impl Future<Output = Result<(), UnitError>> + Send;
+    /// Gives `unit`, which is loaded, these limits from now on, through its restarts too; what is absent is lifted. A
+    /// unit that is made anew has its own again.
+    fn set_limits(
+        &self,
+        unit: &UnitName,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<(), UnitError>> + Send;
 
     /// Stops `unit` by a job and waits for the job; does nothing where it is absent.
     fn stop(&self, unit: &UnitName) -> impl Future<Output = Result<(), UnitError>> + Send;
@@ -129,6 +134,8 @@ pub enum Verb {
     Start,
     /// Stop.
     Stop,
+    /// Change limits.
+    Limit,
     /// Send a signal.
     Kill,
     /// Reset the failed state.
@@ -142,6 +149,7 @@ impl fmt::Display for Verb {
         f.write_str(match self {
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::Limit => "set the limits of",
             Self::Kill => "kill",
             Self::Reset => "reset",
             Self::List => "list",

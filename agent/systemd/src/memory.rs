@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::{
-    ActiveState, Change, Changes, KillWho, ServiceSpec, SliceSpec, UnitError, UnitManager, UnitName,
+    ActiveState, Change, Changes, KillWho, Limits, ServiceSpec, SliceSpec, UnitError, UnitManager, UnitName,
     UnitState, Verb,
 };
 
@@ -24,6 +24,7 @@ pub struct MemoryUnits {
 struct Unit {
     active: ActiveState,
     spec: Option<ServiceSpec>,
+    limits: Limits,
     starts: u64,
     signals: Vec<i32>,
     stubborn: bool,
@@ -43,6 +44,12 @@ impl MemoryUnits {
     #[must_use]
     pub fn service(&self, unit: &UnitName) -> Option<ServiceSpec> {
         self.lock().get(unit).and_then(|u| u.spec.clone())
+    }
+
+    /// The limits of `unit` as they are, where it is loaded.
+    #[must_use]
+    pub fn limits(&self, unit: &UnitName) -> Option<Limits> {
+        self.lock().get(unit).map(|u| u.limits.clone())
     }
 
     /// How often `unit` was started since it was made.
@@ -99,7 +106,7 @@ impl MemoryUnits {
         drop(self.changes.send(Change::Unit(unit.clone())));
     }
 
-    fn make(&self, name: &UnitName, spec: Option<ServiceSpec>) -> Result<(), UnitError> {
+    fn make(&self, name: &UnitName, limits: &Limits, spec: Option<ServiceSpec>) -> Result<(), UnitError> {
         {
             let mut units = self.lock();
             if units.get(name).is_some_and(|u| u.active != ActiveState::Failed) {
@@ -111,6 +118,7 @@ impl MemoryUnits {
             let unit = Unit {
                 active: ActiveState::Active,
                 spec,
+                limits: limits.clone(),
                 starts: 1,
                 signals: Vec::new(),
                 stubborn: false,
@@ -124,30 +132,23 @@ impl MemoryUnits {
 
 impl UnitManager for MemoryUnits {
     async fn start_slice(&self, spec: &SliceSpec) -> Result<(), UnitError> {
-        match self.make(spec.name.as_unit(), None) {
+        match self.make(spec.name.as_unit(), &spec.limits, None) {
             Err(UnitError::Exists { .. }) => Ok(()),
             other => other,
         }
     }
 
     async fn start_service(&self, spec: &ServiceSpec) -> Result<(), UnitError> {
-        self.make(&spec.name, Some(spec.clone()))
+        self.make(&spec.name, &spec.limits, Some(spec.clone()))
     }
 
-    async fn start(&self, unit: &UnitName) -> Result<(), UnitError> {
-        {
-            let mut units = self.lock();
-            let known = units.get_mut(unit).ok_or_else(|| UnitError::NotFound {
-                verb: Verb::Start,
-                unit: unit.to_string(),
-            })?;
-            if known.active == ActiveState::Active {
-                return Ok(());
-            }
-            known.active = ActiveState::Active;
-            known.starts += 1;
-        }
-        self.notify(unit);
+    async fn set_limits(&self, unit: &UnitName, limits: &Limits) -> Result<(), UnitError> {
+        let mut units = self.lock();
+        let known = units.get_mut(unit).ok_or_else(|| UnitError::NotFound {
+            verb: Verb::Limit,
+            unit: unit.to_string(),
+        })?;
+        known.limits = limits.clone();
         Ok(())
     }
 

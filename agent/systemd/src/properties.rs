@@ -143,6 +143,21 @@ fn limits(limits: &Limits) -> Vec<Property> {
     .collect()
 }
 
+/// The properties that replace the limits of a unit there is: those that are absent are lifted.
+pub(crate) fn replaced_limits(limits: &Limits) -> Vec<Property> {
+    let quota = limits.cpu_quota_per_sec.map(micros);
+    let mut all: Vec<Property> = vec![
+        ("CPUQuotaPerSecUSec", quota.unwrap_or(INFINITY).into()),
+        ("MemoryMax", limits.memory_max.unwrap_or(INFINITY).into()),
+        ("MemoryLow", limits.memory_low.unwrap_or(0).into()),
+    ];
+    // These two have defaults of their own.
+    let weight = limits.cpu_weight.map(|weight| ("CPUWeight", weight.into()));
+    let tasks = limits.tasks_max.map(|tasks| ("TasksMax", tasks.into()));
+    all.extend(weight.into_iter().chain(tasks));
+    all
+}
+
 fn execs(commands: &[Exec]) -> Variant<'static> {
     let lines: Vec<(String, Vec<String>, bool)> = commands
         .iter()
@@ -212,6 +227,28 @@ mod tests {
             ..spec()
         };
         assert_eq!(value(&spec, "TimeoutStopUSec"), Some(1_000_000_u64.into()));
+    }
+
+    #[test]
+    fn limits_that_are_replaced_are_all_said_or_lifted() {
+        let limits = Limits {
+            memory_max: Some(1 << 20),
+            cpu_weight: Some(7),
+            ..Limits::default()
+        };
+        let said = replaced_limits(&limits);
+        let value = |name: &str| {
+            said.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, v)| v.clone())
+        };
+        assert_eq!(value("MemoryMax"), Some((1_u64 << 20).into()));
+        assert_eq!(value("CPUQuotaPerSecUSec"), Some(u64::MAX.into()));
+        assert_eq!(value("MemoryLow"), Some(0_u64.into()));
+        assert_eq!(
+            (value("CPUWeight"), value("TasksMax")),
+            (Some(7_u64.into()), None)
+        );
     }
 
     #[test]

@@ -23,8 +23,8 @@ use self::jobs::Jobs;
 use self::link::{Asked, Link};
 use crate::properties::{self, Property};
 use crate::{
-    ActiveState, Changes, JobResult, KillWho, ServiceSpec, SliceSpec, UnitError, UnitManager, UnitName,
-    UnitState, Verb,
+    ActiveState, Changes, JobResult, KillWho, Limits, ServiceSpec, SliceSpec, UnitError, UnitManager,
+    UnitName, UnitState, Verb,
 };
 
 /// Notices kept for a reader that lags; it then gets one [`Change::All`](crate::Change::All).
@@ -161,11 +161,24 @@ impl UnitManager for Systemd {
         }
     }
 
-    async fn start(&self, unit: &UnitName) -> Result<(), UnitError> {
-        let asked = Asked::new(Verb::Start, unit.as_str());
-        self.link
-            .job(&asked, "StartUnit", &(unit.as_str(), "replace"))
-            .await
+    async fn set_limits(&self, unit: &UnitName, limits: &Limits) -> Result<(), UnitError> {
+        let asked = Asked::new(Verb::Limit, unit.as_str());
+        let mut properties = properties::replaced_limits(limits);
+        // At run time: systemd keeps them as files beside the transient unit's own, which go with it.
+        loop {
+            let body = (unit.as_str(), true, &properties);
+            match self.link.call(&asked, "SetUnitProperties", &body).await {
+                Err(UnitError::Refused { name, detail, .. })
+                    if refusal::drop_refused(&mut properties, &name, &detail) =>
+                {
+                    warn!(
+                        unit = asked.unit(),
+                        detail, "systemd refuses a limit; going on without it"
+                    );
+                }
+                other => return other.map(drop),
+            }
+        }
     }
 
     async fn stop(&self, unit: &UnitName) -> Result<(), UnitError> {
