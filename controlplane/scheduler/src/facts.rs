@@ -151,7 +151,7 @@ pub(crate) fn usage(pod: &Pod) -> Usage {
             })
         });
     Usage {
-        demand: Demand::of(spec),
+        demand: Demand::of(pod),
         ports: ports.collect(),
         peer: Arc::new(Peer::read(pod)),
     }

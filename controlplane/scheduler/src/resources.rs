@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use controlplane_api::Quantity as Amount;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// CPU, counted in thousandths of a core.
@@ -94,11 +94,15 @@ pub(crate) struct Demand {
 impl Demand {
     /// Sums up a pod: its containers and sidecars together, or the hungriest moment of its init
     /// containers where that is more, and its overhead.
-    pub(crate) fn of(spec: &PodSpec) -> Self {
+    pub(crate) fn of(pod: &Pod) -> Self {
+        let Some(spec) = pod.spec.as_ref() else {
+            return Self::default();
+        };
+        let holds = Holds::of(pod);
         Self {
-            requests: total(spec, stated),
+            requests: total(spec, |container| holds.by(container)),
             likely: total(spec, |container| {
-                let mut resources = stated(container);
+                let mut resources = holds.by(container);
                 for (name, amount) in [(CPU, UNSTATED_CPU), (MEMORY, UNSTATED_MEMORY)] {
                     if !resources.has(name) {
                         resources.set(name, amount);
@@ -107,6 +111,54 @@ impl Demand {
                 resources
             }),
         }
+    }
+}
+
+/// What a node has promised the containers of a pod, and what they have, while the pod is resized.
+#[derive(Debug, Default)]
+struct Holds {
+    by_name: BTreeMap<String, Resources>,
+    /// Whether the node will never promise what the spec asks for.
+    infeasible: bool,
+}
+
+impl Holds {
+    fn of(pod: &Pod) -> Self {
+        let Some(status) = pod.status.as_ref() else {
+            return Self::default();
+        };
+        let init = status.init_container_statuses.iter().flatten();
+        let each = init
+            .chain(status.container_statuses.iter().flatten())
+            .map(|container| {
+                let mut held = Resources::read(container.allocated_resources.as_ref());
+                let has = container.resources.as_ref().and_then(|has| has.requests.as_ref());
+                held.raise_to(&Resources::read(has));
+                (container.name.clone(), held)
+            });
+        let mut conditions = status.conditions.iter().flatten();
+        Self {
+            by_name: each.collect(),
+            infeasible: conditions.any(|condition| {
+                condition.type_ == "PodResizePending" && condition.reason.as_deref() == Some("Infeasible")
+            }),
+        }
+    }
+
+    /// What must be free for `container`: what it asks for or what it holds, whichever is more; what can never be had
+    /// does not count.
+    fn by(&self, container: &Container) -> Resources {
+        let mut resources = stated(container);
+        match self.by_name.get(&container.name) {
+            Some(held) if self.infeasible => {
+                for (name, amount) in held.iter() {
+                    resources.set(name, amount);
+                }
+            }
+            Some(held) => resources.raise_to(held),
+            None => {}
+        }
+        resources
     }
 }
 
@@ -165,8 +217,44 @@ mod tests {
         }
     }
 
+    fn demand(spec: &PodSpec) -> Demand {
+        Demand::of(&Pod {
+            spec: Some(spec.clone()),
+            ..Pod::default()
+        })
+    }
+
     fn cpu(spec: &PodSpec) -> i64 {
-        Demand::of(spec).requests.get(CPU)
+        demand(spec).requests.get(CPU)
+    }
+
+    #[test]
+    fn a_pod_that_is_resized_takes_what_it_asks_for_or_what_it_holds() {
+        let takes = |asked: &str, held: &str, reason: &str| {
+            let status = serde_json::json!({
+                "containerStatuses": [{
+                    "name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "allocatedResources": {"cpu": held}, "resources": {"requests": {"cpu": "50m"}},
+                }],
+                "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+            });
+            let named = Container {
+                name: "c".to_owned(),
+                ..container(asked, false)
+            };
+            let pod = Pod {
+                spec: Some(PodSpec {
+                    containers: vec![named],
+                    ..PodSpec::default()
+                }),
+                status: Some(serde_json::from_value(status).unwrap()),
+                ..Pod::default()
+            };
+            Demand::of(&pod).requests.get(CPU)
+        };
+        assert_eq!(takes("300m", "100m", "Deferred"), 300);
+        assert_eq!(takes("50m", "100m", "Deferred"), 100);
+        assert_eq!(takes("1000", "100m", "Infeasible"), 100);
     }
 
     #[test]
@@ -198,7 +286,7 @@ mod tests {
             overhead: Some([(CPU.to_owned(), Quantity("10m".into()))].into()),
             ..PodSpec::default()
         };
-        let demand = Demand::of(&spec);
+        let demand = demand(&spec);
         assert_eq!(demand.requests.get(CPU), 10);
         assert_eq!(demand.likely.get(CPU), 110);
     }
