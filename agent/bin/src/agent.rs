@@ -24,7 +24,7 @@ use crate::image_gc::Collector;
 use crate::network::Network;
 use crate::node::Reporter;
 use crate::objects::Objects;
-use crate::pods::{self, Registry};
+use crate::pods::{self, Allocations, Registry};
 use crate::pulls::Pulls;
 use crate::servers::Servers;
 use crate::{identity, libexec, node};
@@ -114,15 +114,14 @@ async fn begin(
     let (events, queue) = Events::channel();
     let client = identity.client.clone();
     let network = Arc::new(Network::new(&config)?);
-    let reporter = Reporter::new(
+    let reporter = Arc::new(Reporter::new(
         &config,
         images.clone(),
         events.clone(),
         units.version(),
         &paths.crun,
         network.unready(),
-    )?;
-    let reporter = Arc::new(reporter);
+    )?);
     let registry = Arc::new(Registry::default());
     let access = Arc::new(Access::new(Arc::clone(&registry), paths.clone()));
     let listener = TcpListener::bind(config.listen)
@@ -141,6 +140,7 @@ async fn begin(
         ),
         objects,
         allocatable: reporter.allocatable().units(),
+        allocations: Allocations::new(reporter.allocatable().units()),
         node_memory: reporter.memory(),
         config: config.clone(),
         client: client.clone(),

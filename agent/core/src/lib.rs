@@ -18,6 +18,7 @@ pub mod probe;
 mod qos;
 pub mod quantity;
 mod requests;
+pub mod resize;
 mod status;
 mod step;
 
@@ -32,5 +33,5 @@ pub use plan::plan;
 pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating, pod_grace};
 pub use qos::{QosClass, qos_class};
 pub use requests::{Amounts, requests};
-pub use status::{status, status_patch};
+pub use status::{RESIZE_IN_PROGRESS, RESIZE_PENDING, status, status_patch};
 pub use step::{Step, StopCause, StopMode};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::probe::ProbeVerdicts;
+use crate::resize::Resizing;
 
 /// Everything known about one pod on this node at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Observation {
     pub sandbox: Sandbox,
     /// The pod's volumes.
     pub volumes: Volumes,
+    /// What its containers are promised and have.
+    pub resizing: Resizing,
     /// One entry for each container of the spec, by name.
     pub containers: BTreeMap<String, ContainerFacts>,
 }
@@ -38,6 +41,7 @@ impl Observation {
             rejection: None,
             sandbox: Sandbox::Absent,
             volumes: Volumes::Absent,
+            resizing: Resizing::default(),
             containers: BTreeMap::new(),
         }
     }
@@ -122,6 +126,8 @@ pub struct ContainerFacts {
     pub runs: Runs,
     /// Why it could not be created or started, where that failed.
     pub failure: Option<Failure>,
+    /// Whether it was stopped to run anew with what has changed, whatever its policy says of how it ended.
+    pub comes_back: bool,
     /// The stop in progress, where one is.
     pub stop: Option<StopProgress>,
     /// Whether its postStart hook has yet to end.

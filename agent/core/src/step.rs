@@ -12,6 +12,13 @@ pub enum Step {
     MountVolumes,
     /// Make the network namespace, the address, the slice, `/etc/hosts` and `resolv.conf`.
     CreateSandbox,
+    /// Promise the pod what its spec asks for, where it fits beside the others; note why not, where it does not.
+    AllocateResources,
+    /// Give the units of these containers, which go on running, what is promised to them, and the pod's slice its sum.
+    ResizeContainers {
+        /// Their names.
+        containers: Vec<String>,
+    },
     /// Find the container's image in the node's store.
     EnsureImage {
         /// The container that needs it.
@@ -69,6 +76,8 @@ pub enum StopCause {
     Deletion,
     /// Its spec differs from the bundle's.
     SpecChanged,
+    /// Its policy has it restarted for other sizes.
+    Resize,
     /// The pod has run longer than `activeDeadlineSeconds`.
     Deadline,
     /// The liveness probe failed.
@@ -88,6 +97,7 @@ impl StopCause {
         match self {
             Self::Deletion | Self::Deadline | Self::PodFinished => format!("Stopping container {name}"),
             Self::SpecChanged => format!("Container {name} definition changed, will be restarted"),
+            Self::Resize => format!("Container {name} resize requires restart"),
             Self::Liveness => format!("Container {name} failed liveness probe, will be restarted"),
             Self::Startup => format!("Container {name} failed startup probe, will be restarted"),
             Self::PostStart => "FailedPostStartHook".to_owned(),
@@ -100,6 +110,8 @@ impl fmt::Display for Step {
         match self {
             Self::MountVolumes => f.write_str("mount volumes"),
             Self::CreateSandbox => f.write_str("create sandbox"),
+            Self::AllocateResources => f.write_str("allocate resources"),
+            Self::ResizeContainers { containers } => write!(f, "resize {}", containers.join(" and ")),
             Self::EnsureImage { container } => write!(f, "ensure image of {container}"),
             Self::StartContainer { container } => write!(f, "start {container}"),
             Self::StopContainer {

@@ -18,7 +18,8 @@ pub use agent_core::{QosClass, Role};
 pub use agent_run::{Ended, Phase, Record, Records, State};
 pub use bundle::{
     Bundle, BundleError, ContainerInput, ImageFacts, Mount, Sandbox, WriteError, bundle, pod_slice,
+    resized_units,
 };
 pub use names::{slice_name, unit_name};
 pub use paths::NodePaths;
-pub use processes::process_namespace;
+pub use processes::{memory_in_use, process_namespace};

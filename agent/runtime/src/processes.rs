@@ -1,7 +1,7 @@
-//! The process namespace of a container that runs.
+//! What the kernel shows of the processes of a container that runs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agent_run::PID_FILE;
 use agent_systemd::UnitName;
@@ -13,11 +13,35 @@ use crate::NodePaths;
 /// The process that the container's file names must be in `unit`'s cgroup: its number may be another's by now.
 #[must_use]
 pub fn process_namespace(paths: &NodePaths, uid: &str, container: &str, unit: &UnitName) -> Option<PathBuf> {
+    let (process, cgroups) = process(paths, uid, container)?;
+    is_in(&cgroups, unit).then(|| process.join("ns/pid"))
+}
+
+/// Bytes of memory that the processes in `unit` of a container use; `None` where it does not run, and with cgroup v1,
+/// which enforces no limit here.
+#[must_use]
+pub fn memory_in_use(paths: &NodePaths, uid: &str, container: &str, unit: &UnitName) -> Option<u64> {
+    let (_, cgroups) = process(paths, uid, container)?;
+    let cgroup = Path::new("/sys/fs/cgroup").join(unified(&cgroups, unit)?);
+    let text = fs::read_to_string(cgroup.join("memory.current")).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Where the kernel shows the process that the container's file names, and the cgroups that it is in.
+fn process(paths: &NodePaths, uid: &str, container: &str) -> Option<(PathBuf, String)> {
     let file = paths.container_dir(uid, container).join(PID_FILE);
     let pid: u32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
     let process = PathBuf::from("/proc").join(pid.to_string());
     let cgroups = fs::read_to_string(process.join("cgroup")).ok()?;
-    is_in(&cgroups, unit).then(|| process.join("ns/pid"))
+    Some((process, cgroups))
+}
+
+/// The path of `unit` in the one hierarchy of cgroup v2, beneath its root.
+fn unified(cgroups: &str, unit: &UnitName) -> Option<String> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let parts: Vec<&str> = path.split('/').collect();
+    let own = parts.iter().position(|part| *part == unit.as_str())?;
+    Some(parts.get(..=own)?.join("/"))
 }
 
 /// Whether one of the cgroups that `/proc/<pid>/cgroup` lists is `unit`'s, or beneath it.
@@ -46,6 +70,14 @@ mod tests {
             &unit
         ));
         assert!(!is_in("0::/init.scope\n", &unit));
+    }
+
+    #[test]
+    fn memory_is_the_units_own_not_that_of_a_cgroup_beneath() {
+        let unit = UnitName::parse("floe-default:web:1a2b3c4d:app.service").unwrap();
+        let beneath = format!("1:name=systemd:/x\n0::/floe.slice/{unit}/payload\n");
+        assert_eq!(unified(&beneath, &unit), Some(format!("floe.slice/{unit}")));
+        assert_eq!(unified("0::/\n", &unit), None);
     }
 
     #[test]

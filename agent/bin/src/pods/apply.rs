@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_core::{
-    EventDraft, Failure, ImageState, Sandbox, Step, StopMode, StopProgress, Volumes, backoff,
+    EventDraft, Failure, ImageState, Sandbox, Step, StopCause, StopMode, StopProgress, Volumes, backoff,
     every_container, spec_hash,
 };
 use agent_runtime::{mounts, read_records, slice_name, unit_name};
@@ -22,7 +22,7 @@ use crate::pulls::{Found, Missing, Wanted};
 use crate::volumes::Unmounted;
 
 /// Pause before a foundation that failed is tried again.
-const RETRY: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Pause before a stop or a deletion that was refused is asked for again: the reason may last.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
@@ -44,6 +44,8 @@ impl<U: UnitManager + 'static> Worker<U> {
         match step {
             Step::MountVolumes => self.mount_volumes().await,
             Step::CreateSandbox => self.create_sandbox().await,
+            Step::AllocateResources => self.allocate(),
+            Step::ResizeContainers { containers } => self.resize(containers),
             Step::EnsureImage { container } => self.ensure_image(&container).await,
             Step::StartContainer { container } => self.start(&container),
             Step::StopContainer {
@@ -53,6 +55,8 @@ impl<U: UnitManager + 'static> Worker<U> {
                 cause,
             } => {
                 let message = cause.message(&container);
+                self.local(&container).comes_back =
+                    matches!(cause, StopCause::SpecChanged | StopCause::Resize);
                 self.context.events.about_pod(
                     &self.goal.pod,
                     Some(&container),
@@ -175,6 +179,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         local.starting = true;
         local.failure = None;
         local.bundle_hash = Some(hash);
+        self.note_made(name);
         let order = self.start_order(container);
         let context = Arc::clone(&self.context);
         self.operations.spawn(async move {
@@ -262,6 +267,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         {
             warn!(error = %error, "slice not stopped");
         }
+        self.context.allocations.release(&self.uid);
         self.sandbox = Sandbox::Freed;
         self.volumes = Volumes::Absent;
         Flow::Changed
@@ -292,6 +298,7 @@ impl<U: UnitManager + 'static> Worker<U> {
                 warn!(error = %error, unit = %unit, "failed unit not forgotten");
             }
         }
+        self.context.allocations.release(&self.uid);
         if let Err(error) = mounts::remove_pod(&self.context.paths, &self.uid).await {
             warn!(
                 error = format!("{:#}", anyhow::Error::from(error)),
@@ -348,6 +355,7 @@ impl<U: UnitManager + 'static> Worker<U> {
                 self.local(&container).forgiven = None;
             }
             Ok(Done::Forgiven { result: Ok(()), .. }) => {}
+            Ok(Done::Resized(result)) => self.resized(result),
             Ok(Done::Told(told)) => self.publisher.told(told),
             Ok(Done::Deleted(Ok(()))) => {}
             Ok(Done::Deleted(Err(error))) => {
@@ -361,7 +369,7 @@ impl<U: UnitManager + 'static> Worker<U> {
 }
 
 /// The moment `pause` from now.
-fn soon(pause: SignedDuration) -> Timestamp {
+pub(super) fn soon(pause: SignedDuration) -> Timestamp {
     let now = now();
     now.checked_add(pause).unwrap_or(now)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use agent_core::resize::Allocation;
 use agent_core::{Failure, Sandbox};
 use agent_runtime::NodePaths;
 use anyhow::Context as _;
@@ -25,6 +26,12 @@ pub(super) struct Checkpoint {
     pub(super) netns: Option<PathBuf>,
     /// Its addresses; none where the sandbox was never finished.
     pub(super) pod_ips: Vec<IpAddr>,
+    /// What its containers are promised; empty from an agent that resized none.
+    #[serde(default)]
+    pub(super) allocated: Allocation,
+    /// What their units have.
+    #[serde(default)]
+    pub(super) applied: Allocation,
 }
 
 /// Makes the pod's folder and returns it.
@@ -118,6 +125,8 @@ mod tests {
             accepted_at: Timestamp::UNIX_EPOCH,
             netns: None,
             pod_ips: vec!["10.42.0.2".parse().unwrap()],
+            allocated: Allocation::new(),
+            applied: Allocation::new(),
         };
         checkpoint.write(&paths, "a").unwrap();
         std::fs::write(pod_dir(&paths, "b").unwrap().join(FILE), "{").unwrap();

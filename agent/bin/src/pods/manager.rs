@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cache::Kind;
+use agent_core::resize::with_allocation;
 use agent_core::{EventDraft, ObjectState, Rejection};
 use agent_images::ImageStore;
 use agent_runtime::{NodePaths, unit_name};
@@ -20,7 +21,9 @@ use tracing::{info, warn};
 
 use super::Registry;
 use super::admission::{self, Gate};
+use super::allocations::Allocations;
 use super::checkpoint::Checkpoint;
+use super::resize::Sizing;
 use super::sweep::{Known, sweep};
 use super::worker::{Goal, Worker};
 use crate::config::Config;
@@ -41,6 +44,7 @@ pub(crate) struct Context<U> {
     pub(crate) events: Events,
     pub(crate) registry: Arc<Registry>,
     pub(crate) allocatable: BTreeMap<String, u64>,
+    pub(crate) allocations: Allocations,
     /// Memory of the machine, bytes.
     pub(crate) node_memory: u64,
 }
@@ -49,8 +53,6 @@ pub(crate) struct Context<U> {
 struct Handle {
     goal: watch::Sender<Goal>,
     wake: Arc<Wake>,
-    /// Whether the node has refused it.
-    rejected: bool,
 }
 
 /// How a pod comes to this node.
@@ -166,6 +168,9 @@ impl<U: UnitManager + 'static> Manager<U> {
                 namespace = pod.metadata.namespace,
                 "pod remembered; the API server does not answer"
             );
+            if let Some(uid) = pod.metadata.uid.clone() {
+                self.hold(&uid, &pod, None);
+            }
             self.begin(Goal::remembered(pod), Arrival::Bound);
         }
     }
@@ -192,6 +197,17 @@ impl<U: UnitManager + 'static> Manager<U> {
             handle.goal.send_modify(|goal| goal.object = ObjectState::Gone);
         }
         listed.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        // All that was here holds its part before any of it grows.
+        for pod in listed.iter().filter(|pod| !admission::is_new(pod)) {
+            if let Some(uid) = pod
+                .metadata
+                .uid
+                .as_ref()
+                .filter(|uid| !self.pods.contains_key(*uid))
+            {
+                self.hold(uid, pod, None);
+            }
+        }
         for pod in listed {
             self.apply(pod).await;
         }
@@ -234,10 +250,18 @@ impl<U: UnitManager + 'static> Manager<U> {
             drop(handle.goal.send_replace(Goal::from_api(pod.clone())));
             // A container for debugging comes while the pod runs.
             self.note_units(&uid, &pod);
+            if admission::is_finished(&pod) {
+                self.context.allocations.release(&uid);
+            }
             return;
         }
+        // Before it is looked at, so that no resize takes the place that it is found to have.
+        self.hold(&uid, &pod, None);
         let arrival = match self.refusal(&pod).await {
-            Some(refused) => Arrival::Refused(refused),
+            Some(refused) => {
+                self.context.allocations.release(&uid);
+                Arrival::Refused(refused)
+            }
             None => Arrival::Bound,
         };
         self.begin(Goal::from_api(pod), arrival);
@@ -248,13 +272,9 @@ impl<U: UnitManager + 'static> Manager<U> {
         if !admission::is_new(pod) {
             return None;
         }
-        let here = self.pods.values().filter(|handle| !handle.rejected);
-        let here: Vec<Arc<Pod>> = here.map(|handle| Arc::clone(&handle.goal.borrow().pod)).collect();
-        let others: Vec<&Pod> = here
-            .iter()
-            .map(|pod| &**pod)
-            .filter(|pod| !admission::is_finished(pod))
-            .collect();
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let here = self.context.allocations.others(uid);
+        let others: Vec<&Pod> = here.iter().map(|pod| &**pod).collect();
         let refused = self.gate.refusal(pod, &others).await?;
         let event = EventDraft::warning(&refused.reason, refused.message.clone());
         self.context.events.about_pod(pod, None, event);
@@ -274,7 +294,9 @@ impl<U: UnitManager + 'static> Manager<U> {
         self.note_units(&uid, &goal.pod);
         let wake = Arc::new(Wake::default());
         let (sender, receiver) = watch::channel(goal);
-        let rejected = matches!(arrival, Arrival::Refused(_));
+        if let Arrival::Adopted(checkpoint) = &arrival {
+            self.hold(&uid, &sender.borrow().pod, Some(&**checkpoint));
+        }
         let (checkpoint, rejection) = match arrival {
             Arrival::Adopted(checkpoint) => (Some(*checkpoint), None),
             Arrival::Bound => (None, None),
@@ -283,12 +305,16 @@ impl<U: UnitManager + 'static> Manager<U> {
         let mut worker = Worker::new(&self.context, &uid, receiver, Arc::clone(&wake), checkpoint);
         worker.rejection = rejection;
         self.workers.spawn(worker.run(self.stop.clone()));
-        let handle = Handle {
-            goal: sender,
-            wake,
-            rejected,
-        };
+        let handle = Handle { goal: sender, wake };
         self.pods.insert(uid, handle);
+    }
+
+    /// Notes what the pod holds of the node.
+    fn hold(&self, uid: &str, pod: &Pod, checkpoint: Option<&Checkpoint>) {
+        if !admission::is_finished(pod) {
+            let held = Sizing::of(pod, checkpoint).now.allocated;
+            self.context.allocations.take(uid, with_allocation(pod, &held));
+        }
     }
 
     /// Notes which units are the pod's.
@@ -314,6 +340,7 @@ impl<U: UnitManager + 'static> Manager<U> {
         match ended {
             Ok(uid) => {
                 self.pods.remove(&uid);
+                self.context.allocations.release(&uid);
                 self.units.retain(|_, owner| *owner != uid);
                 self.forget_namespaces();
             }

@@ -2,6 +2,7 @@
 
 mod action;
 mod admission;
+mod allocations;
 mod apply;
 mod checkpoint;
 mod grpc;
@@ -12,10 +13,12 @@ mod operations;
 mod probing;
 mod publish;
 mod registry;
+mod resize;
 mod sandbox;
 mod start;
 mod sweep;
 mod worker;
 
+pub(crate) use allocations::Allocations;
 pub(crate) use manager::{Context, run};
 pub(crate) use registry::Registry;

@@ -32,6 +32,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             rejection: self.rejection.clone(),
             sandbox: self.sandbox.clone(),
             volumes: self.volumes.clone(),
+            resizing: self.observe_sizes(),
             containers: BTreeMap::new(),
         };
         for (role, container) in pod.spec.iter().flat_map(every_container) {
@@ -132,6 +133,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             unit_failed,
             runs: with_lost(runs(&records), &local.lost),
             failure: local.failure.clone(),
+            comes_back: local.comes_back,
             stop: local.stop,
             post_start: local.post_start.clone(),
             probes: local.verdicts,

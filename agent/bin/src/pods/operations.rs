@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_core::resize::Allocation;
 use agent_core::{EventDraft, Failure, StopMode};
 use agent_images::Image;
 use agent_run::PID_FILE;
@@ -58,6 +59,8 @@ pub(super) enum Done {
         invocation: String,
         result: Result<(), String>,
     },
+    /// Units have the sizes of these containers, or could not be given them.
+    Resized(Result<Allocation, String>),
     Told(Told),
     Deleted(Result<(), String>),
 }

@@ -1,6 +1,6 @@
 //! The pod's status, told to the API: one write under way at a time, the newest wins.
 
-use agent_core::{Observation, status, status_patch, transitions};
+use agent_core::{Observation, RESIZE_IN_PROGRESS, RESIZE_PENDING, status, status_patch, transitions};
 use agent_systemd::UnitManager;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
@@ -157,7 +157,9 @@ impl<U: UnitManager + 'static> Worker<U> {
 
 /// `ours` with the conditions that others have set in the API.
 fn with_foreign_conditions(mut ours: PodStatus, theirs: Option<&PodStatus>) -> PodStatus {
-    const OWN: [&str; 5] = [
+    const OWN: [&str; 7] = [
+        RESIZE_PENDING,
+        RESIZE_IN_PROGRESS,
         "PodReadyToStartContainers",
         "Initialized",
         "Ready",

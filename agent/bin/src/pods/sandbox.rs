@@ -41,7 +41,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         self.netns = (!on_host).then(|| self.netns_path());
         // First of all, so that an agent that is killed on the way finds what it has to take away.
         self.checkpoint(&[])?;
-        let slice = pod_slice(&self.goal.pod)?;
+        let slice = pod_slice(&self.promised_pod())?;
         self.context.units.start_slice(&slice).await?;
         let pod_ips = match self.netns.clone() {
             None => vec![self.context.config.node_ip],
@@ -69,6 +69,8 @@ impl<U: UnitManager + 'static> Worker<U> {
             accepted_at: self.accepted_at,
             netns: self.netns.clone(),
             pod_ips: pod_ips.to_vec(),
+            allocated: self.sizing.now.allocated.clone(),
+            applied: self.sizing.now.applied.clone(),
         };
         checkpoint.write(&self.context.paths, &self.uid)
     }

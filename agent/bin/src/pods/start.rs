@@ -52,7 +52,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         StartOrder {
             container,
             uid: self.uid.clone(),
-            pod: Arc::clone(&self.goal.pod),
+            pod: Arc::new(self.promised_pod()),
             role,
             pod_ips,
             netns: self.netns.clone(),

@@ -25,6 +25,7 @@ use super::last_words::LastWords;
 use super::operations::Done;
 use super::probing::Probing;
 use super::publish::Publisher;
+use super::resize::Sizing;
 use crate::clock::now;
 use crate::tokens::PodTokens;
 use crate::volumes::Volume;
@@ -78,6 +79,8 @@ pub(super) struct Local {
     pub(super) failure: Option<Failure>,
     pub(super) starting: bool,
     pub(super) stop: Option<StopProgress>,
+    /// Whether it was stopped to run anew, whatever its policy says of how it ended.
+    pub(super) comes_back: bool,
     pub(super) post_start: PostStart,
     pub(super) verdicts: ProbeVerdicts,
     /// The run that `post_start` and `verdicts` are of.
@@ -98,6 +101,7 @@ impl Local {
         self.invocation = Some(invocation.to_owned());
         self.verdicts = ProbeVerdicts::default();
         self.failure = None;
+        self.comes_back = false;
         self.post_start = if hook_pending {
             PostStart::Pending
         } else {
@@ -122,6 +126,7 @@ pub(super) struct Worker<U> {
     pub(super) volume_map: BTreeMap<String, Volume>,
     pub(super) tokens: PodTokens,
     pub(super) containers: BTreeMap<String, Local>,
+    pub(super) sizing: Sizing,
     pub(super) operations: JoinSet<Done>,
     pub(super) publisher: Publisher,
     pub(super) probing: Probing,
@@ -155,6 +160,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             .map(|c| c.accepted_at)
             .or(started.map(|time| time.0));
         let sandbox = checkpoint.as_ref().map(Checkpoint::sandbox);
+        let sizing = Sizing::of(&goal.pod, checkpoint.as_ref());
         Self {
             context: Arc::clone(context),
             uid: uid.to_owned(),
@@ -171,6 +177,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             volume_map: BTreeMap::new(),
             tokens: PodTokens::default(),
             containers: BTreeMap::new(),
+            sizing,
             operations: JoinSet::new(),
             probing: Probing::default(),
             deleted_version: None,
@@ -223,6 +230,7 @@ impl<U: UnitManager + 'static> Worker<U> {
                 continue;
             }
             self.follow(&observed);
+            self.tell_resize_ended(&observed);
             self.publish(&observed);
             let until = until.into_iter().chain(self.next_look()).min();
             if self.rest(stop, until).await {

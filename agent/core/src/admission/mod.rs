@@ -101,6 +101,15 @@ pub fn admit<'a>(
     })
 }
 
+/// Which resource is short for `spec` beside `others`, in the kubelet's words.
+pub(crate) fn shortage<'a>(
+    spec: &PodSpec,
+    allocatable: &Amounts,
+    others: impl Iterator<Item = &'a PodSpec> + Clone,
+) -> Option<String> {
+    scarcity(spec, allocatable, others).map(|misfit| misfit.to_string())
+}
+
 fn misfit<'a>(
     spec: &PodSpec,
     node: &NodeFacts<'_>,

@@ -1,5 +1,7 @@
 //! What to do next for a pod.
 
+mod resize;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -51,6 +53,7 @@ pub(crate) fn is_finished(spec: &PodSpec, observed: &Observation) -> bool {
         let facts = observed.container(&container.name);
         !facts.unit.is_live()
             && facts.runs.last.is_some()
+            && !facts.comes_back
             && !RestartPolicy::of(spec, role).restarts(&facts.runs)
     };
     let init_failed = containers(spec).any(|(role, c)| {
@@ -250,6 +253,7 @@ impl Planner<'_> {
 
     fn advance(&self) -> Vec<Step> {
         let mut steps = self.replacements();
+        steps.extend(self.resizes());
         steps.extend(self.foundation());
         if matches!(self.observed.sandbox, Sandbox::Ready { .. }) && self.observed.volumes == Volumes::Ready {
             steps.extend(self.starts());
@@ -292,6 +296,7 @@ impl Planner<'_> {
             StopCause::Startup => container.startup_probe.as_ref(),
             StopCause::Deletion
             | StopCause::SpecChanged
+            | StopCause::Resize
             | StopCause::Deadline
             | StopCause::PostStart
             | StopCause::PodFinished => None,
@@ -354,7 +359,8 @@ impl Planner<'_> {
     fn start(&self, role: Role, container: &Container) -> Option<Step> {
         let facts = self.facts(container);
         let policy = RestartPolicy::of(self.spec, role);
-        if facts.unit.is_live() || !policy.restarts(&facts.runs) || passed_init(role, &facts) {
+        let wanted = facts.comes_back || policy.restarts(&facts.runs);
+        if facts.unit.is_live() || !wanted || passed_init(role, &facts) {
             return None;
         }
         let name = || container.name.clone();

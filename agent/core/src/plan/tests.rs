@@ -1,8 +1,11 @@
+mod ephemeral;
+mod properties;
+mod resize;
+
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{EphemeralContainer, Lifecycle, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{Lifecycle, LifecycleHandler, Probe};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use proptest::prelude::*;
 
 use super::*;
 use crate::observation::{Exit, Outcome, Runs};
@@ -41,18 +44,6 @@ fn with_sidecar(mut pod: Pod, name: &str) -> Pod {
     };
     let spec = pod.spec.as_mut().unwrap();
     spec.init_containers.get_or_insert_default().push(sidecar);
-    pod
-}
-
-fn with_debugger(mut pod: Pod, name: &str, target: Option<&str>) -> Pod {
-    let debugger = EphemeralContainer {
-        name: name.to_owned(),
-        image: Some("i".to_owned()),
-        target_container_name: target.map(ToOwned::to_owned),
-        ..EphemeralContainer::default()
-    };
-    let spec = pod.spec.as_mut().unwrap();
-    spec.ephemeral_containers.get_or_insert_default().push(debugger);
     pod
 }
 
@@ -372,159 +363,4 @@ fn a_failed_pull_is_tried_again_at_its_time_and_not_before() {
     let observed = ready(&[("a", facts)]);
     assert_eq!(text(&pod, &observed, 3), format!("wait until {}", at(10)));
     assert_eq!(text(&pod, &observed, 10), "ensure image of a");
-}
-
-#[test]
-fn an_ephemeral_container_starts_beside_whatever_runs_and_only_once() {
-    let debugged = with_debugger(pod("Always", &["i"], &["a"]), "d", None);
-    let all = |d: ContainerFacts| ready(&[("i", running_as("i")), ("a", present()), ("d", d)]);
-    assert_eq!(
-        text(&debugged, &all(ContainerFacts::default()), 0),
-        "ensure image of d"
-    );
-    assert_eq!(text(&debugged, &all(present()), 0), "start d");
-    assert_eq!(text(&debugged, &all(running_as("d")), 0), "");
-    for outcome in [Outcome::Exited(0), Outcome::Exited(1), Outcome::StartFailed] {
-        assert_eq!(text(&debugged, &all(ended(outcome)), 2), "");
-    }
-    let listed = ContainerFacts {
-        unit_failed: true,
-        ..ended(Outcome::Exited(130))
-    };
-    assert_eq!(text(&debugged, &all(listed), 2), "forget failure of d");
-}
-
-#[test]
-fn an_ephemeral_container_waits_for_the_processes_it_is_to_see() {
-    let debugged = with_debugger(pod("Always", &[], &["a"]), "d", Some("a"));
-    let waits = ContainerFacts {
-        unit: Unit::Starting,
-        ..ended(Outcome::Exited(1))
-    };
-    let observed = |a: ContainerFacts| ready(&[("a", a), ("d", present())]);
-    assert_eq!(text(&debugged, &observed(waits), 2), "");
-    assert_eq!(text(&debugged, &observed(running_as("a")), 2), "start d");
-}
-
-#[test]
-fn an_ephemeral_container_ends_with_its_pod_and_starts_in_none_that_ended() {
-    let debugged = with_debugger(pod("Never", &[], &["a"]), "d", None);
-    let done = ended(Outcome::Exited(0));
-    let live = ready(&[("a", done.clone()), ("d", running_as("d"))]);
-    assert_eq!(text(&debugged, &live, 2), "stop d within 30s (PodFinished)");
-    let never_began = ready(&[("a", done), ("d", present())]);
-    assert_eq!(text(&debugged, &never_began, 2), "free sandbox");
-    let mut leaving = ready(&[("a", running_as("a")), ("d", present())]);
-    leaving.termination_seen = Some(at(0));
-    assert!(!text(&deleted(debugged), &leaving, 0).contains("start"));
-}
-
-/// A node on which every step works at once and every container runs until it is stopped.
-fn perform(step: &Step, observed: &mut Observation, pod: &Pod) {
-    let hash = |name: &str| {
-        let spec = pod.spec.as_ref().unwrap();
-        every_container(spec)
-            .find(|(_, c)| c.name == name)
-            .map(|(_, c)| spec_hash(&c))
-    };
-    let finishes = |name: &str| name.starts_with('i');
-    match step {
-        Step::MountVolumes => observed.volumes = Volumes::Ready,
-        Step::CreateSandbox => observed.sandbox = Sandbox::Ready { pod_ips: vec![] },
-        Step::EnsureImage { container } => {
-            observed.containers.entry(container.clone()).or_default().image = present().image;
-        }
-        Step::StartContainer { container } => {
-            let facts = if finishes(container) {
-                ContainerFacts {
-                    unit_failed: true,
-                    ..ended(Outcome::Exited(0))
-                }
-            } else {
-                running()
-            };
-            let facts = ContainerFacts {
-                bundle_hash: hash(container),
-                ..facts
-            };
-            observed.containers.insert(container.clone(), facts);
-        }
-        Step::StopContainer { container, .. } | Step::KillContainer { container } => {
-            observed
-                .containers
-                .insert(container.clone(), ended(Outcome::Signalled(15)));
-        }
-        Step::ForgetFailure { container } => {
-            observed.containers.get_mut(container).unwrap().unit_failed = false;
-        }
-        Step::FreeSandbox => {
-            observed.sandbox = Sandbox::Freed;
-            observed.volumes = Volumes::Absent;
-        }
-        Step::DeleteObject => observed.object = ObjectState::Gone,
-        Step::RemoveFiles | Step::WaitUntil(_) => {}
-    }
-}
-
-/// No container without sandbox and volumes, and no main container before the init containers ended.
-fn holds(observed: &Observation, pod: &Pod) -> bool {
-    let spec = pod.spec.as_ref().unwrap();
-    let live = |role: Role| {
-        every_container(spec).any(|(r, c)| r == role && observed.container(&c.name).unit.is_live())
-    };
-    let founded = matches!(observed.sandbox, Sandbox::Ready { .. }) && observed.volumes == Volumes::Ready;
-    let any = live(Role::Init) || live(Role::Sidecar) || live(Role::Main) || live(Role::Ephemeral);
-    let init_done = containers(spec)
-        .filter(|(role, _)| *role == Role::Init)
-        .all(|(_, c)| last_succeeded(&observed.container(&c.name)));
-    (founded || !any) && (init_done || !live(Role::Main))
-}
-
-fn settle(pod: &Pod, observed: &mut Observation) -> Result<(), String> {
-    for _ in 0..50 {
-        let steps = plan(pod, observed, at(0));
-        let doable: Vec<&Step> = steps
-            .iter()
-            .filter(|step| !matches!(step, Step::WaitUntil(_) | Step::RemoveFiles))
-            .collect();
-        if doable.is_empty() {
-            return Ok(());
-        }
-        for step in doable {
-            perform(step, observed, pod);
-            if !holds(observed, pod) {
-                return Err(format!("broken after {step}"));
-            }
-        }
-    }
-    Err("the plan never ends".to_owned())
-}
-
-proptest! {
-    #[test]
-    fn an_applied_plan_leaves_nothing_to_plan_and_no_prefix_breaks_an_invariant(
-        init in 0_usize..4, sidecars in 0_usize..3, main in 1_usize..4, delete in any::<bool>(),
-        debuggers in prop::collection::vec(prop::option::of(Just("m0")), 0..3),
-        policy in prop::sample::select(vec!["Always", "OnFailure", "Never"]),
-    ) {
-        let names = |letter: char, n: usize| (0..n).map(|k| format!("{letter}{k}")).collect::<Vec<_>>();
-        let (init, main) = (names('i', init), names('m', main));
-        let init: Vec<&str> = init.iter().map(String::as_str).collect();
-        let main: Vec<&str> = main.iter().map(String::as_str).collect();
-        let mut pod = pod(policy, &init, &main);
-        for k in 0..sidecars {
-            pod = with_sidecar(pod, &format!("s{k}"));
-        }
-        for (k, target) in debuggers.into_iter().enumerate() {
-            pod = with_debugger(pod, &format!("d{k}"), target);
-        }
-        let mut observed = Observation::new(at(0));
-        prop_assert_eq!(settle(&pod, &mut observed), Ok(()));
-        if delete {
-            let pod = deleted(pod);
-            observed.termination_seen = Some(at(0));
-            prop_assert_eq!(settle(&pod, &mut observed), Ok(()));
-            prop_assert_eq!(observed.object, ObjectState::Gone);
-        }
-    }
 }

@@ -2,12 +2,18 @@
 
 use controlplane_apimachinery::condition;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodSpec};
 
 use super::phase::Phase;
 use crate::observation::{Observation, Sandbox};
 use crate::plan::{is_initialized, passed};
 use crate::policy::{Role, containers};
+use crate::resize::{asks_for_more_or_less, resizable, too_small};
+
+/// A resize that does not fit.
+pub const RESIZE_PENDING: &str = "PodResizePending";
+/// A resize that is being done.
+pub const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
 
 pub(super) struct Input<'a> {
     pub(super) pod: &'a Pod,
@@ -21,6 +27,7 @@ pub(super) struct Input<'a> {
 }
 
 /// A condition before it has a time.
+#[derive(Clone)]
 struct Fact {
     type_: &'static str,
     holds: bool,
@@ -62,8 +69,51 @@ pub(super) fn of(input: &Input<'_>) -> Vec<PodCondition> {
         containers_ready(input, "ContainersReady"),
         Fact::yes("PodScheduled"),
     ];
-    let wanted = facts.into_iter().map(|fact| stated(fact, input)).collect();
-    condition::merged(wanted, input.previous, input.now)
+    let (pending, in_progress) = (resize_pending(input), resize_in_progress(input));
+    let facts = facts
+        .into_iter()
+        .chain(pending.clone())
+        .chain(in_progress.clone());
+    let wanted = facts.map(|fact| stated(fact, input)).collect();
+    let mut all = condition::merged(wanted, input.previous, input.now);
+    // Those of a resize are there while they hold, and not at all else.
+    for (passing, fact) in [(RESIZE_PENDING, &pending), (RESIZE_IN_PROGRESS, &in_progress)] {
+        if fact.is_none() {
+            condition::remove(&mut all, passing);
+        }
+    }
+    all
+}
+
+/// A resize that the node has not promised.
+fn resize_pending(input: &Input<'_>) -> Option<Fact> {
+    let resizing = &input.observed.resizing;
+    let pending = resizing.pending.as_ref()?;
+    let asks = asks_for_more_or_less(input.spec, &resizing.allocated) && !input.phase.is_over();
+    asks.then(|| Fact {
+        reason: Some(pending.unfit.reason.as_str()),
+        message: Some(pending.unfit.message.clone()),
+        ..Fact::yes(RESIZE_PENDING)
+    })
+}
+
+/// A resize that is promised and that units do not have yet.
+fn resize_in_progress(input: &Input<'_>) -> Option<Fact> {
+    let resizing = &input.observed.resizing;
+    let behind = |c: &Container| {
+        let facts = input.observed.container(&c.name);
+        (facts.unit.is_live() || facts.comes_back) && resizing.is_behind(c)
+    };
+    if input.phase.is_over() || !resizable(input.spec).any(behind) {
+        return None;
+    }
+    let failed = || resizing.failure.as_ref().map(|failure| failure.message.clone());
+    let error = too_small(input.spec, input.observed).or_else(failed);
+    Some(Fact {
+        reason: error.as_ref().map(|_| "Error"),
+        message: error,
+        ..Fact::yes(RESIZE_IN_PROGRESS)
+    })
 }
 
 fn stated(fact: Fact, input: &Input<'_>) -> PodCondition {

@@ -13,6 +13,7 @@ use crate::backoff::go_duration;
 use crate::observation::{ContainerFacts, Exit, Failure, ImageState, Observation, PostStart, Unit};
 use crate::plan::{is_initialized, lost_target};
 use crate::policy::{RestartPolicy, Role, back_off_until};
+use crate::resize::is_resizable;
 
 /// How long a failed pull is shown as itself before it is shown as a back-off.
 const PULL_ERROR_SHOWN: SignedDuration = SignedDuration::from_secs(3);
@@ -60,8 +61,26 @@ pub(super) fn of(input: &Input<'_>, container: &Container) -> ContainerStatus {
         restart_count: i32::try_from(restarts(&state, &facts)).unwrap_or(i32::MAX),
         last_state: last.as_ref().map(terminated),
         state: Some(state),
-        // Not `resources`: by them the API server knows that a node resizes running containers, which this one does not
-        // yet. Without, it refuses a resize in upstream's words.
+        ..sizes(input, container)
+    }
+}
+
+/// A status with what the container has and what is promised to it, where it can be resized. By its `resources` the API
+/// server knows that this node resizes what runs.
+fn sizes(input: &Input<'_>, container: &Container) -> ContainerStatus {
+    if !is_resizable(input.role) {
+        return ContainerStatus::default();
+    }
+    let resizing = &input.observed.resizing;
+    let allocated = resizing.allocated(container);
+    let live = input.observed.container(&container.name).unit.is_live();
+    ContainerStatus {
+        allocated_resources: allocated.requests.clone(),
+        resources: Some(if live {
+            resizing.applied(container)
+        } else {
+            allocated
+        }),
         ..ContainerStatus::default()
     }
 }
@@ -85,6 +104,14 @@ fn state(input: &Input<'_>, container: &Container, facts: &ContainerFacts) -> Co
     match (&facts.unit, &facts.runs.last) {
         (Unit::Running { started_at, .. }, _) if facts.post_start == PostStart::Done => running(*started_at),
         (Unit::Running { .. }, _) => waiting("ContainerCreating", None),
+        // Whoever has seen an OnFailure container end well never sees it run again: the API refuses that. So an end that
+        // makes room for the next run is told as the last one alone.
+        (Unit::Stopping | Unit::Absent | Unit::Starting, Some(_)) if facts.comes_back => {
+            facts.failure.as_ref().map_or_else(
+                || waiting("ContainerCreating", None),
+                |failure| waiting(&failure.reason, Some(failure.message.clone())),
+            )
+        }
         (Unit::Stopping, None) => waiting("ContainerCreating", None),
         (Unit::Stopping, Some(exit)) => terminated(exit),
         (Unit::Absent | Unit::Starting, None) => first_wait(input, container, facts),

@@ -16,6 +16,7 @@ use crate::observation::{Observation, Rejection, Sandbox};
 use crate::policy::Role;
 use crate::qos::qos_class;
 
+pub use conditions::{RESIZE_IN_PROGRESS, RESIZE_PENDING};
 pub use patch::status_patch;
 
 /// The status of `pod` as `observed` at `now`; `previous` is what was last written or found in the API,

@@ -31,7 +31,8 @@ fn change(name: &str, value: &Value, before: Option<&Value>) -> Value {
             let moved = now
                 .iter()
                 .filter(|item| !old.is_some_and(|old| old.contains(item)));
-            Value::Array(moved.map(|item| without_stale_words(item, old)).collect())
+            let moved = moved.map(|item| without_stale_words(item, old));
+            Value::Array(moved.chain(removed_conditions(now, old)).collect())
         }
         ("podIPs" | "hostIPs", Value::Array(now)) => {
             let replace = before.map(|_| json!({"$patch": "replace"}));
@@ -39,6 +40,18 @@ fn change(name: &str, value: &Value, before: Option<&Value>) -> Value {
         }
         _ => value.clone(),
     }
+}
+
+/// What takes the conditions of `old` away that are not there `now`.
+fn removed_conditions(now: &[Value], old: Option<&Vec<Value>>) -> Vec<Value> {
+    let kind = |item: &Value| item.get("type").cloned();
+    let kinds: Vec<Option<Value>> = now.iter().map(kind).collect();
+    let gone = old
+        .into_iter()
+        .flatten()
+        .filter(|item| !kinds.contains(&kind(item)));
+    gone.map(|item| json!({"$patch": "delete", "type": kind(item)}))
+        .collect()
 }
 
 /// A merged condition keeps what the patch does not name: a reason that no longer holds is nulled.

@@ -130,6 +130,7 @@ fn count(spec: &PodSpec, observed: &Observation) -> Counts {
         match (&facts.unit, &facts.runs.last) {
             (Unit::Running { .. } | Unit::Stopping, _) => counts.running += 1,
             (Unit::Absent | Unit::Starting, None) => counts.waiting += 1,
+            (Unit::Absent | Unit::Starting, Some(_)) if facts.comes_back => counts.running += 1,
             (Unit::Absent | Unit::Starting, Some(exit)) => {
                 counts.stopped += 1;
                 counts.succeeded += usize::from(exit.outcome.is_success());

@@ -7,6 +7,7 @@ mod process;
 mod seccomp;
 mod security;
 mod service;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -22,6 +23,7 @@ use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{RootBuilder, Spec, SpecBuilder};
 
 use self::security::Security;
+pub use self::sizes::resized_units;
 pub use self::write::WriteError;
 use crate::{NodePaths, names, slice_name, unit_name};
 

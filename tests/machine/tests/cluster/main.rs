@@ -20,6 +20,7 @@ mod manifests;
 mod ownership;
 mod pods;
 mod prints;
+mod resize;
 mod servers;
 mod services;
 mod streams;
@@ -64,6 +65,18 @@ const TOGETHER: &[ClusterTest] = &[
         debug::into_a_pod,
     ),
     ("debug_works_on_a_copy_and_on_a_node", debug::copy_and_node),
+    (
+        "a_resize_changes_the_limits_of_units_that_go_on_running",
+        resize::up_and_down,
+    ),
+    (
+        "a_resize_of_many_containers_moves_their_pod_with_them",
+        resize::many_containers,
+    ),
+    (
+        "a_resize_restarts_the_container_where_its_policy_says_so",
+        resize::by_restart,
+    ),
     ("cp_copies_a_file_in_and_out", kubectl::copy),
     (
         "port_forward_reaches_a_port_inside_the_pod",
@@ -190,6 +203,10 @@ const ALONE: &[ClusterTest] = &[
     (
         "an_ephemeral_container_outlives_the_agent_and_ends_with_its_pod",
         debug::outlives_the_agent,
+    ),
+    (
+        "a_resize_waits_for_room_on_the_node_and_says_why",
+        resize::that_does_not_fit,
     ),
     (
         "init_containers_that_exit_at_once_run_exactly_once",

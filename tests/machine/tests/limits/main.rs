@@ -17,6 +17,10 @@ const TESTS: &[VmTest] = &[
     ),
     ("a_container_killed_for_memory_is_oom_killed", oom_killed),
     ("more_tasks_than_the_limit_are_refused", tasks_are_limited),
+    (
+        "a_resize_moves_the_kernels_limits_and_takes_no_memory_that_is_in_use",
+        resized,
+    ),
     ("the_node_says_that_limits_are_enforced", node_condition),
     ("kernel_parameters_are_the_pods_own", sysctls),
     ("a_newer_systemd_grants_a_longer_grace_too", longer_grace),
@@ -214,6 +218,45 @@ fn sysctls(vm: &Vm) -> Result<()> {
         vm.succeed(&format!("cat {file}"))?.trim() == "0",
         "the node's own changed"
     );
+    Ok(())
+}
+
+/// Patches the limit of memory of pod `held`.
+fn resize(vm: &Vm, memory: &str) -> Result<()> {
+    let patch = format!(
+        r#"{{"spec":{{"containers":[{{"name":"main","resources":{{"limits":{{"memory":"{memory}"}},"requests":{{"memory":"{memory}"}}}}}}]}}}}"#
+    );
+    vm.succeed(&format!(
+        "{KUBECTL} patch pod held --subresource resize -p '{patch}'"
+    ))
+    .map(drop)
+}
+
+fn resized(vm: &Vm) -> Result<()> {
+    let script = "dd if=/dev/zero of=/dev/shm/held bs=1M count=40 && sleep 3600";
+    apply(vm, "held", "memory: 64Mi", script)?;
+    vm.wait_until_succeeds(&format!(
+        "{KUBECTL} exec held -- sh -c \"du -m /dev/shm/held | grep -q ^40\""
+    ))?;
+    let folder = cgroup(vm, "held")?;
+    let has = |bytes: u32| format!("test $(cat {folder}/memory.max) = {bytes}");
+    resize(vm, "128Mi")?;
+    vm.wait_until_succeeds(&has(128 << 20))?;
+    resize(vm, "16Mi")?;
+    let condition = "{.status.conditions[?(@.type==\"PodResizeInProgress\")].message}";
+    vm.wait_until_succeeds(&format!(
+        "{KUBECTL} get pod held -o jsonpath='{condition}' | grep 'memory limit (16777216) below current usage'"
+    ))?;
+    vm.succeed(&has(128 << 20))?;
+    vm.succeed(&format!("{KUBECTL} exec held -- rm /dev/shm/held"))?;
+    vm.wait_until_succeeds(&has(16 << 20))?;
+    vm.wait_until_succeeds(&format!(
+        "test -z \"$({KUBECTL} get pod held -o jsonpath='{condition}')\""
+    ))?;
+    let restarts = "{.status.containerStatuses[0].restartCount}";
+    vm.succeed(&format!(
+        "test $({KUBECTL} get pod held -o jsonpath='{restarts}') = 0"
+    ))?;
     Ok(())
 }
 

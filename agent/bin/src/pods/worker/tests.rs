@@ -233,3 +233,49 @@ async fn a_pull_that_hangs_holds_up_neither_the_worker_nor_another_image() {
     node.started().await;
     drop(silent);
 }
+
+/// The pod with so many thousandths of a cpu, and its spec's generation.
+fn sized(cpu: &str, generation: i64) -> Pod {
+    let mut pod = pod();
+    let sizes = serde_json::json!({"limits": {"cpu": cpu}, "requests": {"cpu": cpu}});
+    pod.spec.as_mut().unwrap().containers[0].resources = Some(serde_json::from_value(sizes).unwrap());
+    pod.metadata.generation = Some(generation);
+    pod
+}
+
+#[tokio::test]
+async fn a_resize_is_given_to_the_unit_that_runs_and_told() {
+    let mut node = Node::with(sized("100m", 1));
+    node.started().await;
+    node.run();
+    let running = node.told(|status| phase(status, "Running")).await;
+    assert_eq!(
+        running["containerStatuses"][0]["resources"]["limits"]["cpu"],
+        "100m"
+    );
+    node.goal.send_replace(Goal::from_api(sized("3", 2)));
+    let told = node.event("ResizeCompleted").await;
+    assert!(
+        told.starts_with("Pod resize completed: {\"containers\":[{\"name\":\"c\""),
+        "{told}"
+    );
+    let has = |status: &Value| status["containerStatuses"][0]["resources"]["limits"]["cpu"] == "3";
+    node.told(has).await;
+    let limits = node.context.units.limits(&node.unit).unwrap();
+    assert_eq!(limits.cpu_quota_per_sec, Some(Duration::from_secs(3)));
+    assert_eq!(node.context.units.starts(&node.unit), 1);
+}
+
+#[tokio::test]
+async fn a_resize_that_the_node_cannot_hold_changes_nothing_and_is_told() {
+    let mut node = Node::with(sized("100m", 1));
+    node.started().await;
+    node.run();
+    node.told(|status| phase(status, "Running")).await;
+    // The node has four.
+    node.goal.send_replace(Goal::from_api(sized("5", 2)));
+    let told = node.event("ResizeInfeasible").await;
+    assert!(told.contains("requested: 5000, capacity: 4000"), "{told}");
+    let limits = node.context.units.limits(&node.unit).unwrap();
+    assert_eq!(limits.cpu_quota_per_sec, Some(Duration::from_millis(100)));
+}

@@ -185,6 +185,7 @@ impl Node {
             events,
             registry: Arc::new(Registry::default()),
             allocatable: BTreeMap::new(),
+            allocations: crate::pods::Allocations::new(BTreeMap::from([("cpu".to_owned(), 4000)])),
             node_memory: 1 << 30,
             config,
             client,
