@@ -102,8 +102,8 @@ impl Value {
     ///
     /// Fails only where the stored bytes are not JSON.
     pub fn write_metadata_with(&self, revision: Revision, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        let (head, tail) = self.halves();
-        let opened = self.bytes.get(head.len().saturating_sub(1)..).unwrap_or_default();
+        let (_, tail) = self.halves();
+        let opened = self.from_metadata();
         let mut found = serde_json::Deserializer::from_slice(opened).into_iter::<&RawValue>();
         let metadata = found.next().ok_or(ValueError::NotAnObject)??.get();
         out.push(b'{');
@@ -127,6 +127,13 @@ impl Value {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The stored bytes from the brace that opens `metadata`: who needs no more than that reads no further than to its end.
+    #[must_use]
+    pub fn from_metadata(&self) -> &[u8] {
+        let (head, _) = self.halves();
+        self.bytes.get(head.len().saturating_sub(1)..).unwrap_or_default()
     }
 
     /// Offset at which the resource version is filled in.

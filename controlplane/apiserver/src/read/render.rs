@@ -1,12 +1,16 @@
 //! One object in the form the client asked for.
 
+use std::fmt;
+
 use axum::response::Response;
 use controlplane_api::Resource;
 use controlplane_api::table::{self, Include};
 use controlplane_store::{Entry, Revision};
 use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use crate::reply::{self, Reply, bug};
 use crate::request::accept::{Accepted, Encoding, Shape};
@@ -57,7 +61,10 @@ impl Form<'_> {
         if self.accepted.shape != Shape::Table {
             return self.write(entry, entry.mod_revision, out);
         }
-        let stored = stored(entry, entry.mod_revision)?;
+        let stored = match self.include {
+            Include::Object => stored(entry, entry.mod_revision)?,
+            Include::Metadata | Include::None => lean(entry)?,
+        };
         out.extend_from_slice(b"{\"cells\":");
         let cells = table::cells(self.resource, &stored, self.now);
         serde_json::to_writer(&mut *out, &cells).map_err(|error| bug("serialise a row", &error))?;
@@ -161,6 +168,68 @@ impl Form<'_> {
 pub(crate) fn stored(entry: &Entry, revision: Revision) -> Result<Value, controlplane_api::ApiError> {
     let read = entry.value.to_json(revision);
     read.map_err(|error| bug("read a stored object", &error))
+}
+
+/// The entry in its stored form without `managedFields`, which are half of many objects and in no column.
+fn lean(entry: &Entry) -> Result<Value, controlplane_api::ApiError> {
+    let mut bytes = Vec::new();
+    entry.value.write_with(entry.mod_revision, &mut bytes);
+    let read = serde_json::from_slice::<Lean>(&bytes);
+    read.map(|Lean(object)| object)
+        .map_err(|error| bug("read a stored object", &error))
+}
+
+/// An object whose `metadata` is read without `managedFields`.
+struct Lean(Value);
+
+impl<'de> Deserialize<'de> for Lean {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = deserializer.deserialize_map(Fields(Level::Object))?;
+        Ok(Self(Value::Object(object)))
+    }
+}
+
+/// Where in an object fields are.
+#[derive(Clone, Copy)]
+enum Level {
+    Object,
+    Metadata,
+}
+
+/// Reads the fields of one level.
+#[derive(Clone, Copy)]
+struct Fields(Level);
+
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = match (self.0, &*name) {
+                (Level::Object, "metadata") => Value::Object(map.next_value_seed(Self(Level::Metadata))?),
+                (Level::Metadata, "managedFields") => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                _ => map.next_value()?,
+            };
+            fields.insert(name, value);
+        }
+        Ok(fields)
+    }
 }
 
 /// Appends the entry's `PartialObjectMetadata`; nothing behind its metadata is looked at.

@@ -52,13 +52,8 @@ pub(crate) struct Selection {
     texts: Vec<Finder<'static>>,
 }
 
+/// What is read of an object's metadata.
 #[derive(Deserialize)]
-struct Labelled {
-    #[serde(default)]
-    metadata: Labels,
-}
-
-#[derive(Deserialize, Default)]
 struct Labels {
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
@@ -128,8 +123,11 @@ impl Selection {
 
     fn labels_match(&self, entry: &Entry) -> bool {
         let Some(labels) = &self.labels else { return true };
-        serde_json::from_slice::<Labelled>(entry.value.bytes())
-            .is_ok_and(|object| labels.matches(&object.metadata.labels.unwrap_or_default()))
+        let metadata = serde_json::Deserializer::from_slice(entry.value.from_metadata());
+        let read = metadata.into_iter::<Labels>().next();
+        read.is_some_and(|read| {
+            read.is_ok_and(|metadata| labels.matches(&metadata.labels.unwrap_or_default()))
+        })
     }
 
     fn fields_match(&self, entry: &Entry) -> bool {

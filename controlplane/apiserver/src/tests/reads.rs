@@ -402,3 +402,25 @@ async fn failures_come_in_yaml_to_those_who_read_yaml() {
     .await;
     assert!(found.contains("reason: NotFound\n"), "{found}");
 }
+
+/// Rows of lists are made without the owners of fields, which rows of single objects have read with the rest.
+#[tokio::test]
+async fn a_row_of_a_list_is_the_row_of_the_object_alone_whatever_it_includes() {
+    let api = Api::start().await;
+    api.post(PODS, &pod("web")).await;
+    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    for include in ["None", "Metadata", "Object"] {
+        let query = format!("?includeObject={include}");
+        let list = api.get_as(&format!("{PODS}{query}"), accept).await.body;
+        let one = api.get_as(&format!("{PODS}/web{query}"), accept).await.body;
+        assert!(
+            one["rows"][0]["cells"]
+                .as_array()
+                .is_some_and(|cells| cells.len() > 5),
+            "{include}"
+        );
+        assert_eq!(list["rows"], one["rows"], "{include}");
+        let owners = &list["rows"][0]["object"]["metadata"]["managedFields"];
+        assert_eq!(owners.is_array(), include != "None", "{include}");
+    }
+}
