@@ -1,12 +1,12 @@
 //! `health PORT SECONDS`: a gRPC server whose health service serves for so long, then says that it does
-//! not. Machine tests run it in pods that are probed.
+//! not; and an answer to each UDP packet on that port: its text and a bang. Machine tests run it in pods.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
 use tower::ServiceExt as _;
@@ -24,6 +24,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_secs(seconds.into())).await;
         reporter.set_service_status("", ServingStatus::NotServing).await;
     });
+    tasks.spawn(echo(UdpSocket::bind(("0.0.0.0", port)).await?));
     loop {
         let (stream, _) = listener.accept().await?;
         let health = health.clone();
@@ -34,5 +35,14 @@ async fn main() -> Result<()> {
             drop(server.serve_connection(TokioIo::new(stream), answer).await);
         });
         while tasks.try_join_next().is_some() {}
+    }
+}
+
+async fn echo(socket: UdpSocket) {
+    let mut text = [0; 512];
+    while let Ok((length, from)) = socket.recv_from(&mut text).await {
+        let said = text.get(..length).unwrap_or_default().trim_ascii_end();
+        // A client that is gone by now asks again, or does not.
+        drop(socket.send_to(&[said, b"!\n"].concat(), from).await);
     }
 }

@@ -318,3 +318,45 @@ async fn a_taint_taken_away_in_time_drives_nobody_away() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_pod_leaves_a_tainted_node_at_its_own_time() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    for (name, seconds) in [("soon", 1), ("later", 4)] {
+        let mut patient = pod(name, 10);
+        patient["spec"]["tolerations"] = json!([{
+            "key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds,
+        }]);
+        cluster.create::<Pod>(patient).await;
+    }
+    cluster
+        .until("both have nodes", || async {
+            pods_on(&cluster, "n1").await.len() == 2
+        })
+        .await;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let taint = json!({ "spec": { "taints": [{ "key": "maintenance", "effect": "NoExecute" }] } });
+    let begun = Instant::now();
+    nodes
+        .patch("n1", &PatchParams::default(), &Patch::Merge(taint))
+        .await
+        .unwrap();
+    let pods = cluster.api::<Pod>();
+    for (name, other, seconds) in [("soon", Some("later"), 1), ("later", None, 4)] {
+        cluster
+            .until("it is gone", || async {
+                pods.get_opt(name).await.unwrap().is_none()
+            })
+            .await;
+        assert!(
+            begun.elapsed() >= Duration::from_secs(seconds),
+            "{name} after {:?}",
+            begun.elapsed()
+        );
+        if let Some(other) = other {
+            assert!(pods.get_opt(other).await.unwrap().is_some());
+        }
+    }
+}

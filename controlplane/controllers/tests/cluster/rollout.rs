@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Cluster, deployment};
+use crate::harness::{Cluster, deployment, pod};
 
 /// Whether `web` is rolled out, by the rule of `kubectl rollout status`.
 async fn is_rolled_out(cluster: &Cluster) -> bool {
@@ -188,4 +188,46 @@ async fn a_pod_that_loses_its_label_is_let_go_and_replaced() {
             owners.is_empty() && cluster.list::<Pod>().await.len() == 3
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_set_adopts_what_matches_and_lets_go_what_does_not_any_more() {
+    let mut cluster = Cluster::start().await;
+    cluster.start_agents();
+    cluster.add_node("n1", 8).await;
+    let mut orphan = pod("orphan", 10);
+    orphan["metadata"]["labels"] = json!({ "app": "web" });
+    let orphan: Pod = cluster.create(orphan).await;
+    let mut set = deployment(1, "nginx");
+    set["kind"] = json!("ReplicaSet");
+    set["spec"]["template"]["metadata"] = json!({ "labels": { "app": "web" } });
+    let set: ReplicaSet = cluster.create(set).await;
+    let owner = |pod: Pod| {
+        pod.metadata
+            .owner_references
+            .unwrap_or_default()
+            .pop()
+            .map(|owner| owner.uid)
+    };
+    let pods = cluster.api::<Pod>();
+    cluster
+        .until("the orphan has an owner", || async {
+            owner(pods.get("orphan").await.unwrap()) == set.metadata.uid
+        })
+        .await;
+    assert_eq!(cluster.list::<Pod>().await.len(), 1, "it is enough");
+    let change = json!({ "metadata": { "labels": { "app": "debug" } } });
+    pods.patch("orphan", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .unwrap();
+    cluster
+        .until("it is free, and another has taken its place", || async {
+            let free = owner(pods.get("orphan").await.unwrap()).is_none();
+            free && cluster.list::<Pod>().await.len() == 2
+        })
+        .await;
+    assert_eq!(
+        pods.get("orphan").await.unwrap().metadata.uid,
+        orphan.metadata.uid
+    );
 }

@@ -186,6 +186,17 @@ async fn endpoints_written_by_hand_are_mirrored_and_the_servers_own_slice_stays(
     assert!(api.get_opt("kubernetes").await.unwrap().is_some());
     let all = api.list(&ListParams::default()).await.unwrap().items;
     assert_eq!(all.len(), 2, "{all:?}");
+    let endpoints = cluster.api::<Endpoints>();
+    let moved = json!({ "subsets": [{ "addresses": [{ "ip": "192.0.2.8" }], "ports": [{ "name": "http", "port": 8080 }] }] });
+    endpoints
+        .patch("web", &PatchParams::default(), &Patch::Merge(moved))
+        .await
+        .unwrap();
+    shows(&cluster, &[("192.0.2.8", true)]).await;
+    endpoints.delete("web", &DeleteParams::default()).await.unwrap();
+    cluster
+        .until("the mirror goes", || async { slices(&cluster).await.is_empty() })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,8 +102,8 @@ pub(crate) fn probes(cluster: &Cluster) -> Result<()> {
             probed("port", &stays, "livenessProbe", &port)?,
             probed("page-goes", &goes, "livenessProbe", &healthz)?,
             probed("late", &stays, "readinessProbe", &late)?,
-            rpc(cluster, "rpc", "3600")?,
-            rpc(cluster, "rpc-goes", "5")?,
+            health(cluster, "rpc", "3600", &[])?,
+            health(cluster, "rpc-goes", "5", &[])?,
         ],
     )?;
     for name in lasting {
@@ -135,25 +135,20 @@ fn time(value: &Value) -> Result<Timestamp> {
     value.as_str().context("no time")?.parse().context("no time")
 }
 
-/// A pod with a health service that serves for `seconds`. The program is of this build, and dynamic, so that the node's
-/// libraries are mounted, too.
-fn rpc(cluster: &Cluster, name: &str, seconds: &str) -> Result<Value> {
+/// A pod with a health service that serves for `seconds`, probed for its life, with paths of the node at hand. The
+/// program is of this build, and dynamic, so that the node's libraries are mounted, too.
+pub(crate) fn health(cluster: &Cluster, name: &str, seconds: &str, paths: &[(&str, &str)]) -> Result<Value> {
     let node = cluster.node();
-    if node.execute("test -e /var/lib/health")?.code != 0 {
-        node.copy_from_host(&floe_binaries()?.join("examples/health"), "/var/lib/health")?;
-    }
-    let mounts = [
+    let place = format!("/var/lib/health-{name}");
+    node.copy_from_host(&floe_binaries()?.join("examples/health"), &place)?;
+    let libraries = [
         ("/usr/lib", "/lib"),
         ("/usr/lib64", "/lib64"),
-        ("/var/lib/health", "/health"),
+        (&place, "/health"),
     ];
-    let mut pod = probed(
-        name,
-        "",
-        "livenessProbe",
-        &json!({ "grpc": { "port": 5000 }, "initialDelaySeconds": 2 }),
-    )?;
-    mount_of_node(&mut pod, &mounts);
+    let probe = json!({ "grpc": { "port": 5000 }, "initialDelaySeconds": 2 });
+    let mut pod = probed(name, "", "livenessProbe", &probe)?;
+    mount_of_node(&mut pod, &[&libraries, paths].concat());
     pod["spec"]["containers"][0]["command"] = json!(["/health", "5000", seconds]);
     Ok(pod)
 }

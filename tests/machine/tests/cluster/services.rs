@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tests_harness::{BUSYBOX, Cluster, Namespace, eventually};
+use tests_harness::{BUSYBOX, Cluster, Namespace, Node as _, eventually};
 use tests_machine::mount_of_node;
+
+use crate::hooks::health;
 
 /// Requests that show whether one server answers or all: that one of two stays silent is as likely as 1 in 30 000.
 const REQUESTS: usize = 16;
@@ -91,16 +93,19 @@ pub(crate) fn affinity(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// A Service without selector, whose ports stand in slices of their own: of one pod, then of two.
+/// Services of two ports: without selector, with a slice for each port, of one pod, then of two; and with one.
 pub(crate) fn slices(cluster: &Cluster) -> Result<()> {
     let ports = json!({ "ports": [
         { "name": "plain", "port": 80, "targetPort": 8080 }, { "name": "loud", "port": 81, "targetPort": 8081 },
     ] });
-    let ns = deploy(
-        cluster,
-        "slices",
-        &[("one-pod", ports.clone()), ("two-pods", ports)],
-    )?;
+    let mut selected = ports.clone();
+    selected["selector"] = json!({ "app": "web" });
+    let services = [
+        ("one-pod", ports.clone()),
+        ("two-pods", ports),
+        ("selected", selected),
+    ];
+    let ns = deploy(cluster, "slices", &services)?;
     let address = |pod: &str| ns.succeed(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"]);
     for (service, loud) in [("one-pod", "one"), ("two-pods", "two")] {
         for (port, number, pod) in [("plain", 8080, "one"), ("loud", 8081, loud)] {
@@ -117,6 +122,14 @@ pub(crate) fn slices(cluster: &Cluster) -> Result<()> {
             ensure!(plain == set(&["one"]), "{plain:?}");
             let loud_said = said(&ns, &format!("http://{ip}:81/"))?;
             ensure!(loud_said == set(&[&format!("{loud}!")]), "{loud_said:?}");
+            Ok(())
+        })?;
+    }
+    let ip = field(&ns, "selected", ".spec.clusterIP")?;
+    for (port, names) in [(80, ["one", "two"]), (81, ["one!", "two!"])] {
+        eventually(&format!("the pods that a selector finds, port {port}"), || {
+            let said = said(&ns, &format!("http://{ip}:{port}/"))?;
+            ensure!(said == set(&names), "{said:?}");
             Ok(())
         })?;
     }
@@ -197,4 +210,68 @@ pub(crate) fn partial_names(cluster: &Cluster) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Asks by UDP as bash does, which every node has, again where a packet is lost. (Its `read` would take a byte of each.)
+const ASK: &str = "for i in 1 2 3 4 5; do exec 3<>/dev/udp/$0/$1; echo $2 >&3; timeout 2 head -n 1 <&3 | grep . && exit; done; exit 1";
+
+/// Pods that answer by UDP on 5000, beside a TCP server on the same port, are reached by address, by name and by node port.
+pub(crate) fn datagrams(cluster: &Cluster) -> Result<()> {
+    let both = json!({ "type": "NodePort", "selector": { "app": "udp" }, "ports": [
+        { "name": "rpc", "protocol": "TCP", "port": 80, "targetPort": 5000 },
+        { "name": "text", "protocol": "UDP", "port": 80, "targetPort": 5000 },
+    ] });
+    let ns = deploy(cluster, "datagrams", &[("both", both)])?;
+    for name in ["answers", "asks"] {
+        let mut pod = health(cluster, name, "3600", &[("/usr/bin", "/node/bin")])?;
+        pod["metadata"]["labels"] = json!({ "app": if name == "answers" { "udp" } else { "client" } });
+        pod["spec"]["containers"][0]["livenessProbe"] = Value::Null;
+        pod["spec"]["containers"][0]["readinessProbe"] =
+            json!({ "grpc": { "port": 5000 }, "periodSeconds": 1 });
+        ns.apply(&pod.to_string())?;
+    }
+    ns.succeed(&[
+        "wait",
+        "--for=condition=Ready",
+        "pod/answers",
+        "pod/asks",
+        "--timeout=60s",
+    ])?;
+    let field_of = |path: &str| ns.succeed(&["get", "pod", "answers", "-o", &format!("jsonpath={{{path}}}")]);
+    let node_port = field(&ns, "both", ".spec.ports[?(@.name==\"text\")].nodePort")?;
+    let tcp_port = field(&ns, "both", ".spec.ports[?(@.name==\"rpc\")].nodePort")?;
+    ensure!(
+        node_port == tcp_port,
+        "one port of two protocols has {node_port} and {tcp_port}"
+    );
+    let ip = field(&ns, "both", ".spec.clusterIP")?;
+    for (host, port) in [
+        (field_of(".status.podIP")?, "5000"),
+        (ip.clone(), "80"),
+        (field_of(".status.hostIP")?, &node_port),
+    ] {
+        eventually(&format!("an answer of {host}:{port}"), || {
+            let words = [
+                "exec",
+                "asks",
+                "--",
+                "/node/bin/bash",
+                "-c",
+                ASK,
+                &host,
+                port,
+                "pod",
+            ];
+            ensure!(ns.succeed(&words)?.trim() == "pod!", "a pod's answer");
+            let asked = format!("bash -c '{ASK}' {host} {port} node");
+            ensure!(
+                cluster.node().succeed(&asked)?.trim() == "node!",
+                "a node's answer"
+            );
+            Ok(())
+        })?;
+    }
+    // The same address and port by TCP: a server that speaks HTTP/2 alone closes what is no preface.
+    let opened = format!("timeout 5 bash -c 'exec 3<>/dev/tcp/{ip}/80'");
+    cluster.node().succeed(&opened).map(drop)
 }
