@@ -47,7 +47,14 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let (new, old) = (new.get("spec").cloned(), old.get("spec").cloned());
-    let (mut new, old) = (new.unwrap_or_default(), old.unwrap_or_default());
+    let (mut new, mut old) = (new.unwrap_or_default(), old.unwrap_or_default());
+    // Sets that were stored before the field was always written have none.
+    meta::object_mut(&mut old)
+        .entry("serviceName")
+        .or_insert_with(|| "".into());
+    meta::object_mut(&mut new)
+        .entry("serviceName")
+        .or_insert_with(|| "".into());
     let known = Known {
         service_name: true,
         template: !pods(&old, &path).is_empty(),
