@@ -173,7 +173,8 @@ fn free_cpu(cluster: &Cluster, but: &str) -> Result<u64> {
     let offered = millis(&node["status"]["allocatable"]["cpu"]).context("the node offers no cpu")?;
     let pods = json(&["get", "pods", "--all-namespaces", "-o", "json"])?;
     let pods = pods["items"].as_array().into_iter().flatten();
-    let others = pods.filter(|pod| pod["metadata"]["namespace"] != *but);
+    let ended = |pod: &&Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let others = pods.filter(|pod| pod["metadata"]["namespace"] != *but && !ended(pod));
     let containers = others
         .filter_map(|pod| pod["spec"]["containers"].as_array())
         .flatten();
