@@ -134,6 +134,10 @@ impl Strategy for Rules {
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        pod::warnings::of_template(new, old)
+        let template = |object| crate::resource::at(object, "spec.template");
+        if old.is_some_and(|old| template(old) == template(new)) {
+            return Vec::new();
+        }
+        pod::warnings::of_template(new, None)
     }
 }

@@ -28,9 +28,8 @@ pub(crate) const CIDR_RULE: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/2
 
 /// What is wrong with an IP address as text.
 pub(crate) fn ip_error(text: &str, path: &Path) -> Option<FieldError> {
-    text.parse::<IpAddr>()
-        .is_err()
-        .then(|| path.invalid(text, IP_RULE))
+    let rule = address::ip(text).into_iter().next()?;
+    Some(path.invalid(text, rule))
 }
 
 /// What is wrong with the subsets of an Endpoints object; the addresses that `old` has may stay as they are.

@@ -313,7 +313,8 @@ pub(crate) fn warnings(object: &Value) -> Vec<String> {
     warnings
 }
 
-fn fraction(spec: &Value, path: &Path) -> Option<String> {
+/// A warning about a claim of a part of a byte.
+pub(crate) fn fraction(spec: &Value, path: &Path) -> Option<String> {
     let size = at(spec, "resources.requests.storage").and_then(resources::quantity)?;
     let path = path.child("resources.requests").key("storage");
     let shown = quote(&size.to_string());

@@ -437,9 +437,9 @@ fn what_is_legal_and_hardly_meant_is_warned_of() {
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label \
              is recommended: [must not contain dots]",
             "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use \"kubernetes.io/os\" instead",
-            "spec.containers[0].env[1]: hides previous definition of \"A\", which may be dropped when using apply",
             "spec.containers[0].resources.requests[memory]: fractional byte value \"128m\" is invalid, must be an \
              integer",
+            "spec.containers[0].env[1]: hides previous definition of \"A\", which may be dropped when using apply",
         ]
     );
     assert!(warnings::of_pod(&pod, Some(&pod)).is_empty());
