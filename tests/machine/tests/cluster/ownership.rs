@@ -46,9 +46,12 @@ fn owners(namespace: &Namespace) -> Result<Vec<String>> {
         let word = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         format!("{} {}", word("manager"), word("operation"))
     });
-    Ok(shown
+    let mut shown: Vec<String> = shown
         .filter(|owner| !owner.starts_with("kube-controller-manager"))
-        .collect())
+        .collect();
+    // Their own order is by second, and kubectl's two requests may be of one or of two.
+    shown.sort();
+    Ok(shown)
 }
 
 pub(crate) fn moves(cluster: &Cluster) -> Result<()> {
