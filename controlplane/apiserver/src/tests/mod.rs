@@ -29,6 +29,7 @@ mod reviews;
 mod services;
 mod upstream;
 mod watches;
+mod webhooks;
 mod writes;
 
 use std::sync::Arc;
