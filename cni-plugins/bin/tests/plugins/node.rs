@@ -52,23 +52,23 @@ impl Netns {
     /// `ip` says on its standard error that another change came between, and then lists too much or
     /// too little.
     pub(crate) fn links(&self, kind: &str) -> Vec<String> {
-        for _ in 0..50 {
-            let output = Command::new("ip")
-                .args(["-n", &self.0, "-j", "link", "show", "type", kind])
-                .output()
-                .unwrap();
-            if !output.status.success() || !output.stderr.is_empty() {
-                println!("ip: {}", String::from_utf8_lossy(&output.stderr));
-                continue;
-            }
-            let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            let listed = listed.as_array().into_iter().flatten();
-            // A listing without any link of that kind is a list of empty objects.
-            return listed
-                .filter_map(|link| link["ifname"].as_str().map(str::to_owned))
-                .collect();
+        (0..50).find_map(|_| self.listed(kind)).unwrap()
+    }
+
+    fn listed(&self, kind: &str) -> Option<Vec<String>> {
+        let output = Command::new("ip")
+            .args(["-n", &self.0, "-j", "link", "show", "type", kind])
+            .output()
+            .unwrap();
+        if !output.status.success() || !output.stderr.is_empty() {
+            println!("ip: {}", String::from_utf8_lossy(&output.stderr));
+            return None;
         }
-        panic!("links of {} cannot be listed", self.0)
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        // A listing without any link of that kind is a list of empty objects.
+        let names = listed.as_array().into_iter().flatten();
+        let names = names.filter_map(|link| link["ifname"].as_str().map(str::to_owned));
+        Some(names.collect())
     }
 }
 
