@@ -42,9 +42,19 @@ struct Running {
     _tasks: JoinSet<()>,
 }
 
+/// On a port that the kernel chose for UDP, and that nobody has for TCP.
+async fn sockets() -> Sockets {
+    loop {
+        match Sockets::bind("127.0.0.1:0".parse().unwrap()).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 async fn start(zone: Zone, upstreams: Vec<SocketAddr>) -> Running {
     let resolver = resolver(zone, upstreams);
-    let sockets = Sockets::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let sockets = sockets().await;
     let address = sockets.address();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(sockets, Arc::clone(&resolver), CancellationToken::new()));
