@@ -23,6 +23,7 @@ mod refusals;
 mod runtime;
 mod server;
 mod service;
+mod standing;
 mod state_machine;
 pub mod tls;
 mod types;

@@ -18,6 +18,7 @@ use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::message::{Refusal, Reply, Request};
 use crate::network::{Network, TransportError};
+use crate::standing::Standing;
 use crate::types::{Answer, Metrics, Payload, Peer, Raft, ServerId};
 
 /// How long a command may take until its outcome counts as unknown.
@@ -59,6 +60,7 @@ pub(crate) struct Member {
     changes: watch::Sender<()>,
     /// Set while it hands over; it decides nothing more.
     pub(crate) leaving: AtomicBool,
+    pub(crate) standing: Standing,
     barriers: Barriers,
 }
 
@@ -102,6 +104,7 @@ impl Member {
             leads: watch::Sender::new(false),
             changes: watch::Sender::new(()),
             leaving: AtomicBool::new(false),
+            standing: Standing::default(),
             barriers: Barriers::default(),
         }
     }

@@ -25,6 +25,7 @@ use crate::message::{Change, Request};
 use crate::metrics;
 use crate::network::{Network, Transport};
 use crate::service::Service;
+use crate::standing;
 use crate::state_machine::StateMachine;
 use crate::types::{Peer, Raft, ServerId};
 use crate::watcher;
@@ -211,6 +212,7 @@ impl Server {
         tasks.spawn(watcher::watch(Arc::clone(&member)));
         tasks.spawn(watcher::keep_house(Arc::clone(&member)));
         tasks.spawn(handing::step_aside(Arc::clone(&member)));
+        tasks.spawn(standing::stand_in(Arc::clone(&member)));
         tasks.spawn(proposer.run());
         let server = Self {
             service: Service::new(Arc::clone(&member), store.clone()),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use controlplane_store::{Replication, Store, Txn};
 use futures::future::join_all;
 use openraft::Snapshot;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
@@ -13,7 +14,7 @@ use crate::members;
 use crate::message::{Chunk, Refusal, Reply, Request};
 use crate::receive::Incoming;
 use crate::refusals::{Reason, Refusals};
-use crate::types::{ServerId, SnapshotFile};
+use crate::types::{ServerId, SnapshotFile, Types};
 
 /// What answers other servers. Clones share it.
 #[derive(Debug, Clone)]
@@ -68,14 +69,8 @@ impl Service {
             return Reply::Failed(format!("server {from} is not a member of this cluster"));
         }
         match request {
-            Request::Append(append) => match member.raft.append_entries(append).await {
-                Ok(reply) => Reply::Append(reply),
-                Err(error) => Reply::Failed(error.to_string()),
-            },
-            Request::Vote(vote) => match member.raft.vote(vote).await {
-                Ok(reply) => Reply::Vote(reply),
-                Err(error) => Reply::Failed(error.to_string()),
-            },
+            Request::Append(append) => self.append(append).await,
+            Request::Vote(vote) => self.vote(vote).await,
             Request::Chunk(chunk) => self.take(chunk).await,
             Request::Forward(txns) => self.commit(txns).await,
             Request::ReadIndex if member.metrics().current_leader == Some(member.id) => member
@@ -89,6 +84,33 @@ impl Service {
             },
             Request::Change(change) => members::change_here(member, change).await,
             Request::Room => handing::room_for_more(member),
+        }
+    }
+
+    async fn append(&self, append: AppendEntriesRequest<Types>) -> Reply {
+        let member = &self.0.member;
+        match member.raft.append_entries(append).await {
+            Ok(reply) => {
+                if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+                    member.standing.is_led();
+                }
+                Reply::Append(reply)
+            }
+            Err(error) => Reply::Failed(error.to_string()),
+        }
+    }
+
+    async fn vote(&self, vote: VoteRequest<ServerId>) -> Reply {
+        let member = &self.0.member;
+        let theirs = vote.last_log_id;
+        match member.raft.vote(vote).await {
+            Ok(reply) => {
+                if !reply.vote_granted && reply.last_log_id > theirs {
+                    member.standing.has_outdone();
+                }
+                Reply::Vote(reply)
+            }
+            Err(error) => Reply::Failed(error.to_string()),
         }
     }
 
