@@ -88,7 +88,7 @@ pub enum StateError {
     #[error("nothing was written")]
     NotWritten(#[source] Cause),
     /// It is unknown what was written, as after a failed fsync.
-    #[error("the disk that holds the store failed")]
+    #[error("it is unknown what was written")]
     Unknown(#[source] Cause),
     /// Another process holds the state.
     #[error("the store is in use by another process")]
