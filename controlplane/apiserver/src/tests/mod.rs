@@ -23,7 +23,9 @@ mod network;
 mod properties;
 mod protobuf;
 mod proxy;
+mod quotas;
 mod reads;
+mod resizes;
 mod resources;
 mod reviews;
 mod services;
@@ -333,4 +335,9 @@ async fn bound_pod(api: &Api, name: &str) -> Value {
         201
     );
     api.get(&format!("{PODS}/{name}")).await.body
+}
+
+/// Code and message of an answer that refuses.
+fn refusal(answer: &Answer) -> (u16, &str) {
+    (answer.code, answer.body["message"].as_str().unwrap_or_default())
 }
