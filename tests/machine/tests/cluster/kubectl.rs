@@ -147,6 +147,11 @@ pub(crate) fn exec(cluster: &Cluster) -> Result<()> {
         typed,
     ];
     let command = cluster.kubectl()?.command(&words);
+    sees_a_terminal(&command)
+}
+
+/// Runs `command`, which prints the size and name of its terminal, on one of 33 lines and 77 columns.
+pub(crate) fn sees_a_terminal(command: &Command) -> Result<()> {
     let line = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted: Vec<_> = line.map(|word| format!("'{}'", word.to_string_lossy())).collect();
     let script = format!("stty rows 33 cols 77; {}", quoted.join(" "));

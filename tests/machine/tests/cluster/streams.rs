@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests_harness::{Cluster, Kubectl, Namespace, eventually};
 use tests_machine::pod;
 
-use crate::kubectl::{Background, forward, listens};
+use crate::kubectl::{Background, forward, listens, sees_a_terminal};
 
 const WEB: &str =
     "mkdir /tmp/w; echo \"<a href='/x'>page</a>\" > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w";
@@ -49,17 +49,7 @@ fn exec(old: &Kubectl, ns: &Namespace) -> Result<()> {
     let typed = "n=0; until [ \"$(stty size 2>&1)\" = \"33 77\" ] || [ $n -gt 100 ]; do n=$((n+1)); sleep 0.1; done; \
                  stty size; tty";
     let command = old.command(&["-n", "spdy", "exec", "-it", "web", "--", "sh", "-c", typed]);
-    let line = std::iter::once(command.get_program()).chain(command.get_args());
-    let quoted: Vec<_> = line.map(|word| format!("'{}'", word.to_string_lossy())).collect();
-    let script = format!("stty rows 33 cols 77; {}", quoted.join(" "));
-    let shown = Command::new("script")
-        .args(["-qec", &script, "/dev/null"])
-        .output()?;
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    ensure!(
-        shown.contains("/dev/pts/") && shown.contains("33 77"),
-        "a terminal shows: {shown}"
-    );
+    sees_a_terminal(&command)?;
     let refused = ns.fail(&["exec", "web", "-c", "none", "--", "true"])?;
     ensure!(
         refused.contains("container none is not valid for pod web"),
