@@ -30,6 +30,14 @@ async fn delete(cluster: &Cluster, params: DeleteParams) {
     api.delete("web", &params).await.unwrap();
 }
 
+/// All namespaces, with one of the name `shop`.
+async fn shop(cluster: &Cluster) -> Api<Namespace> {
+    let namespaces = Api::all(cluster.client.clone());
+    let shop: Namespace = read(json!({ "metadata": { "name": "shop" } }));
+    namespaces.create(&PostParams::default(), &shop).await.unwrap();
+    namespaces
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_deployment_takes_its_sets_and_pods_along() {
     let cluster = with_pods().await;
@@ -102,14 +110,7 @@ async fn a_namespace_is_empty_before_it_goes() {
     let mut cluster = Cluster::start().await;
     cluster.start_agents();
     cluster.add_node("n1", 8).await;
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let namespace = read(json!({
-        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" },
-    }));
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    let namespaces = shop(&cluster).await;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "shop");
     let web = read(deployment(2, "nginx"));
     deployments.create(&PostParams::default(), &web).await.unwrap();
@@ -194,12 +195,7 @@ async fn objects_that_own_each_other_go_in_the_foreground() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_says_what_holds_it_and_leaves_no_events_behind() {
     let cluster = Cluster::start().await;
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let namespace = read(json!({ "metadata": { "name": "shop" } }));
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    let namespaces = shop(&cluster).await;
     let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "shop");
     let held: ConfigMap = read(config_map("held", json!({ "finalizers": ["example.com/wait"] })));
     maps.create(&PostParams::default(), &held).await.unwrap();
@@ -246,12 +242,7 @@ async fn a_namespace_says_what_holds_it_and_leaves_no_events_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_pods_use_stays_until_the_last_of_them_has_gone() {
     let cluster = Cluster::start().await;
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let namespace = read(json!({ "metadata": { "name": "shop" } }));
-    namespaces
-        .create(&PostParams::default(), &namespace)
-        .await
-        .unwrap();
+    let namespaces = shop(&cluster).await;
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "shop");
     let mut held = pod("held", 10);
     held["metadata"]["finalizers"] = json!(["example.com/wait"]);

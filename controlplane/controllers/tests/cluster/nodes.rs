@@ -264,19 +264,21 @@ async fn a_pod_deleted_where_no_agent_will_finish_it_goes_all_the_same() {
         .await;
 }
 
+/// A pod that bears the taint `maintenance` for so long.
+fn patient(name: &str, seconds: u32) -> serde_json::Value {
+    let mut pod = pod(name, 10);
+    pod["spec"]["tolerations"] = json!([{
+        "key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds,
+    }]);
+    pod
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taint_taken_away_in_time_drives_nobody_away() {
     let mut cluster = Cluster::start().await;
     cluster.start_agents();
     cluster.add_node("n1", 8).await;
-    let patient = |name: &str| {
-        let mut pod = pod(name, 10);
-        pod["spec"]["tolerations"] = json!([{
-            "key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2,
-        }]);
-        pod
-    };
-    cluster.create::<Pod>(patient("first")).await;
+    cluster.create::<Pod>(patient("first", 2)).await;
     cluster
         .until("it has a node", || async {
             pods_on(&cluster, "n1").await.len() == 1
@@ -298,7 +300,7 @@ async fn a_taint_taken_away_in_time_drives_nobody_away() {
         })
         .await;
     taint(json!([])).await;
-    cluster.create::<Pod>(patient("second")).await;
+    cluster.create::<Pod>(patient("second", 2)).await;
     cluster
         .until("the other is there", || async {
             pods_on(&cluster, "n1").await.len() == 2
@@ -325,11 +327,7 @@ async fn each_pod_leaves_a_tainted_node_at_its_own_time() {
     cluster.start_agents();
     cluster.add_node("n1", 8).await;
     for (name, seconds) in [("soon", 1), ("later", 4)] {
-        let mut patient = pod(name, 10);
-        patient["spec"]["tolerations"] = json!([{
-            "key": "maintenance", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds,
-        }]);
-        cluster.create::<Pod>(patient).await;
+        cluster.create::<Pod>(patient(name, seconds)).await;
     }
     cluster
         .until("both have nodes", || async {
