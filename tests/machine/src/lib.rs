@@ -4,6 +4,7 @@
 //! since they need root, kubectl and built binaries; `FLOE_MACHINE_TESTS=1` asks for them.
 
 mod restore;
+mod traces;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, busybox_archive};
+
+pub use traces::traces;
 
 /// A test of a running cluster: its claim, and what shows it.
 pub type ClusterTest = (&'static str, fn(&Cluster) -> Result<()>);

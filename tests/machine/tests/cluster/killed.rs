@@ -1,11 +1,9 @@
 //! The small programs that start and stop containers, killed at odd moments.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
-use tests_machine::pod;
+use tests_machine::{pod, traces};
 
 /// For ten seconds, kills whatever helper runs every now and then. The first line keeps it inside the node.
 const KILLER: &str = r#"
@@ -20,23 +18,6 @@ while [ $SECONDS -lt $end ]; do
 done
 echo $killed
 "#;
-
-/// Everything that pods make on a node, one thing a line.
-const TRACES: &str = r"
-systemctl list-units --all --plain --no-legend 'floe-killed:*' 'floe-pods*-killed:*' | cut -d' ' -f1
-find /run/netns -name 'floe-*' 2>/dev/null
-ip -o link show master floe0 2>/dev/null | cut -d: -f2
-ls -d /var/lib/cni/results/* /var/lib/cni/networks/*/[0-9]* /run/floe/crun/* 2>/dev/null
-ls -d /run/floe/pods/* /var/lib/floe/agent/pods/* 2>/dev/null
-nsenter --mount=/run/floe/ns/mnt cat /proc/self/mountinfo | cut -d' ' -f5 | grep /run/floe/pods/
-pgrep -lx 'crun|bridge|host-local|vxlan|nft'
-true
-";
-
-fn traces(cluster: &Cluster) -> Result<BTreeSet<String>> {
-    let found = cluster.node().succeed(TRACES)?;
-    Ok(found.lines().map(str::to_owned).collect())
-}
 
 fn web(replicas: u32) -> Value {
     json!({
@@ -75,7 +56,7 @@ fn starts_one(ns: &Namespace) -> Result<bool> {
 
 pub(crate) fn helpers(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("killed")?;
-    let before = traces(cluster)?;
+    let before = traces(&cluster.node(), ns.name())?;
     let killed = std::thread::scope(|scope| -> Result<String> {
         let killer = scope.spawn(|| cluster.node().succeed(KILLER));
         ns.apply(&web(4).to_string())?;
@@ -109,7 +90,7 @@ pub(crate) fn helpers(cluster: &Cluster) -> Result<()> {
     // What a killed DEL left is for the next start of the agent.
     cluster.node().succeed("systemctl restart floe-agent.service")?;
     eventually("everything of the pods to be gone", || {
-        let now = traces(cluster)?;
+        let now = traces(&cluster.node(), ns.name())?;
         let left: Vec<&String> = now.difference(&before).collect();
         ensure!(left.is_empty(), "left behind: {left:?}");
         Ok(())

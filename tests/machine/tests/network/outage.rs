@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
 
+const NAMESPACE: &str = "outage";
 const NODES: [u8; 3] = [1, 2, 3];
 /// Longer than a node may be silent, so that the control plane comes back to nodes it would call lost.
 const OUTAGE: Duration = Duration::from_mins(1);
@@ -20,15 +21,6 @@ const CLIENT: &str = "ask() { if timeout 5 wget -q -O /dev/null http://$2/; then
                       while sleep 0.2; do ask service $SERVICE; ask name steady; \
                       ask pod-1 $POD_1:8080; ask pod-2 $POD_2:8080; ask pod-3 $POD_3:8080; done";
 
-/// What the pods of this test's namespace make on a node, one thing a line.
-const TRACES: &str = r"
-systemctl list-units --all --plain --no-legend 'floe-outage:*' 'floe-pods*-outage:*' | cut -d' ' -f1
-find /run/netns -name 'floe-*'
-ip -o link show master floe0 | cut -d: -f2
-ls -d /var/lib/cni/networks/*/[0-9]* /run/floe/crun/* /run/floe/pods/* /var/lib/floe/agent/pods/*
-true
-";
-
 /// The outage as the test goes through it.
 struct Outage<'a> {
     cluster: &'a Cluster,
@@ -38,7 +30,7 @@ struct Outage<'a> {
 }
 
 pub(crate) fn a_minute(cluster: &Cluster) -> Result<()> {
-    let before = traces(cluster)?;
+    let before = everywhere(cluster)?;
     let outage = Outage::deploy(cluster)?;
     let uids = outage.pods(&[])?;
     let first = cluster.node();
@@ -56,7 +48,7 @@ pub(crate) fn a_minute(cluster: &Cluster) -> Result<()> {
     outage.converges(&uids)?;
     outage
         .ns
-        .succeed(&["delete", "namespace", "outage", "--timeout=90s"])?;
+        .succeed(&["delete", "namespace", NAMESPACE, "--timeout=90s"])?;
     for number in NODES {
         let gone = "! busybox nslookup steady.outage.svc.cluster.local 10.43.0.10";
         cluster.numbered(number).wait_until_succeeds(gone)?;
@@ -64,20 +56,18 @@ pub(crate) fn a_minute(cluster: &Cluster) -> Result<()> {
         cluster.numbered(number).wait_until_succeeds(rules)?;
     }
     eventually("everything of the pods to be gone", || {
-        let now = traces(cluster)?;
+        let now = everywhere(cluster)?;
         let left: Vec<&String> = now.difference(&before).collect();
         ensure!(left.is_empty(), "left behind: {left:?}");
         Ok(())
     })
 }
 
-fn traces(cluster: &Cluster) -> Result<BTreeSet<String>> {
+/// What pods of this test, and any pods, make on all nodes.
+fn everywhere(cluster: &Cluster) -> Result<BTreeSet<String>> {
     let mut all = BTreeSet::new();
     for number in NODES {
-        let found = cluster
-            .numbered(number)
-            .succeed(&format!("{{ {TRACES} }} 2>/dev/null"))?;
-        all.extend(found.lines().map(|line| format!("node {number}: {line}")));
+        all.extend(tests_machine::traces(&cluster.numbered(number), NAMESPACE)?);
     }
     Ok(all)
 }
@@ -105,7 +95,7 @@ fn documents(objects: &[Value]) -> String {
 impl<'a> Outage<'a> {
     /// Servers `steady-N` behind a Service, a `victim-N` to be killed, and a client on every node.
     fn deploy(cluster: &'a Cluster) -> Result<Self> {
-        let ns = cluster.kubectl()?.namespace("outage")?;
+        let ns = cluster.kubectl()?.namespace(NAMESPACE)?;
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": { "name": "steady" },
             "spec": { "selector": { "app": "steady" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
