@@ -92,8 +92,15 @@ impl Strategy for Rules {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         match self {
-            Self::Validating => policy::validating(object),
-            Self::Mutating => policy::mutating(object),
+            Self::Validating => policy::validating(object, None),
+            Self::Mutating => policy::mutating(object, None),
+        }
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        match self {
+            Self::Validating => policy::validating(new, Some(old)),
+            Self::Mutating => policy::mutating(new, Some(old)),
         }
     }
 

@@ -3,16 +3,18 @@
 mod client;
 pub(crate) mod policy;
 mod rules;
+mod variables;
 pub(crate) mod webhook;
 
 use std::collections::BTreeSet;
 
+use controlplane_cel::{Environment, Type};
 use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::{naming, workload};
+use crate::validate::{expression, naming, workload};
 
 const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
 const MATCH_POLICIES: [&str; 2] = ["Equivalent", "Exact"];
@@ -20,7 +22,7 @@ const REINVOCATION_POLICIES: [&str; 2] = ["IfNeeded", "Never"];
 const MAX_CONDITIONS: usize = 64;
 
 /// What is wrong with the conditions on which a request is looked at.
-fn match_conditions(object: &Value, path: &Path) -> Vec<FieldError> {
+fn match_conditions(object: &Value, environment: &Environment, path: &Path) -> Vec<FieldError> {
     let path = path.child("matchConditions");
     let conditions = read::list(object, "matchConditions");
     let mut errors = Vec::new();
@@ -30,7 +32,13 @@ fn match_conditions(object: &Value, path: &Path) -> Vec<FieldError> {
     let mut seen = BTreeSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         let (path, name) = (path.index(index), read::text(condition, "name"));
-        errors.extend(expression(condition, "expression", "", &path));
+        let text = read::text(condition, "expression").trim();
+        let at = path.child("expression");
+        errors.extend(if text.is_empty() {
+            Some(at.required(""))
+        } else {
+            expression::typed(text, environment, &[Type::Bool], &at).0
+        });
         errors.extend(naming::required(names::qualified_name, name, &path.child("name")));
         if !name.is_empty() && !seen.insert(name) {
             errors.push(path.child("name").duplicate(name));
@@ -39,12 +47,9 @@ fn match_conditions(object: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with an expression that must be there.
-fn expression(object: &Value, field: &str, detail: &str, path: &Path) -> Option<FieldError> {
-    read::text(object, field)
-        .trim()
-        .is_empty()
-        .then(|| path.child(field).required(detail))
+/// Whether the conditions on which a request is looked at stay as they were: then they are not looked at again.
+fn keeps_conditions(new: &Value, old: &Value) -> bool {
+    read::list(new, "matchConditions") == read::list(old, "matchConditions")
 }
 
 /// What is wrong with the selectors of `object`, where they are.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::naming;
+use crate::validate::{expression, naming};
 
 const MAX_SELECTORS: usize = 32;
 const MAX_CONFIG: usize = 32;
@@ -88,8 +88,12 @@ fn selectors(object: &Value, path: &Path) -> Vec<FieldError> {
         if !read::present(selector, "cel") {
             return vec![path.required("")];
         }
-        let long = read::text(selector, "cel.expression").len() > MAX_EXPRESSION;
-        let error = long.then(|| path.child("expression").too_long(MAX_EXPRESSION));
+        let (text, path) = (read::text(selector, "cel.expression"), path.child("expression"));
+        let error = if text.len() > MAX_EXPRESSION {
+            Some(path.too_long(MAX_EXPRESSION))
+        } else {
+            expression::device(text, &path)
+        };
         error.into_iter().collect()
     })
 }

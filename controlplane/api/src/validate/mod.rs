@@ -14,6 +14,7 @@ mod difference;
 pub(crate) mod disruption;
 pub(crate) mod endpoints;
 pub(crate) mod event;
+pub(crate) mod expression;
 pub(crate) mod flow;
 pub(crate) mod ingress;
 pub(crate) mod inner_form;

@@ -1,18 +1,22 @@
 //! Rules for admission policies and their bindings.
 //!
-//! Expressions must be there; what they say is not looked at, as nothing here runs them.
+//! Expressions are compiled: what they refer to must be declared, and their types must be those that are wanted.
 
 use std::collections::BTreeSet;
 
+use controlplane_cel::{Environment, Type};
 use serde_json::Value;
 
-use super::{FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, expression, match_conditions, rules};
+use super::{
+    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, keeps_conditions, match_conditions, rules,
+    variables,
+};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{condition, naming, workload};
+use crate::validate::{condition, expression, naming, workload};
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION: usize = 5 * 1024;
@@ -43,10 +47,39 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// What is wrong with a ValidatingAdmissionPolicy.
-pub(crate) fn validating(object: &Value) -> Vec<FieldError> {
+/// What the expressions of a policy may refer to.
+struct Scope<'a> {
+    policy: &'a Value,
+    /// What all see.
+    environment: Environment,
+}
+
+impl<'a> Scope<'a> {
+    fn of(policy: &'a Value) -> Self {
+        let environment = variables::with_params(variables::request(), policy);
+        Self { policy, environment }
+    }
+
+    /// With what the variables before it are.
+    fn composed(&mut self) {
+        if !read::list(self.policy, "variables").is_empty() {
+            let environment = std::mem::take(&mut self.environment);
+            self.environment = environment
+                .with("variables", Type::named(variables::COMPOSED))
+                .with_type(variables::COMPOSED, []);
+        }
+    }
+
+    fn authorized(&self) -> Environment {
+        variables::with_authorizer(self.environment.clone())
+    }
+}
+
+/// What is wrong with a ValidatingAdmissionPolicy, which took the place of `old`.
+pub(crate) fn validating(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
-    let mut errors = common(spec, &path);
+    let mut scope = Scope::of(spec);
+    let mut errors = common(&mut scope, old, &path);
     let (validations, annotations) = (
         read::list(spec, "validations"),
         read::list(spec, "auditAnnotations"),
@@ -59,27 +92,29 @@ pub(crate) fn validating(object: &Value) -> Vec<FieldError> {
         return errors;
     }
     for (index, found) in validations.iter().enumerate() {
-        errors.extend(validation(found, &path.child("validations").index(index)));
+        errors.extend(validation(found, &scope, &path.child("validations").index(index)));
     }
     errors.extend(audit_annotations(
         meta::name(object),
         annotations,
+        &scope,
         &path.child("auditAnnotations"),
     ));
     errors
 }
 
-/// What is wrong with a MutatingAdmissionPolicy.
-pub(crate) fn mutating(object: &Value) -> Vec<FieldError> {
+/// What is wrong with a MutatingAdmissionPolicy, which took the place of `old`.
+pub(crate) fn mutating(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
-    let mut errors = common(spec, &path);
+    let mut scope = Scope::of(spec);
+    let mut errors = common(&mut scope, old, &path);
     let mutations = read::list(spec, "mutations");
     if mutations.is_empty() {
         let detail = "mutations must contain at least one item";
         errors.push(path.child("mutations").required(detail));
     }
     for (index, found) in mutations.iter().enumerate() {
-        errors.extend(mutation(found, &path.child("mutations").index(index)));
+        errors.extend(mutation(found, &scope, &path.child("mutations").index(index)));
     }
     if read::text(spec, "reinvocationPolicy").is_empty() {
         errors.push(path.child("reinvocationPolicy").required(""));
@@ -94,7 +129,9 @@ pub(crate) fn mutating(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn common(spec: &Value, path: &Path) -> Vec<FieldError> {
+/// What both kinds have; variables are in scope behind it.
+fn common(scope: &mut Scope<'_>, old: Option<&Value>, path: &Path) -> Vec<FieldError> {
+    let spec = scope.policy;
     let mut errors = needed(spec, "failurePolicy", &FAILURE_POLICIES, path);
     if let Some(kind) = spec.get("paramKind").filter(|kind| !kind.is_null()) {
         errors.extend(param_kind(kind, &path.child("paramKind")));
@@ -109,9 +146,15 @@ fn common(spec: &Value, path: &Path) -> Vec<FieldError> {
             }
         }
     }
-    errors.extend(match_conditions(spec, path));
+    let kept = old
+        .and_then(|old| old.get("spec"))
+        .is_some_and(|old| keeps_conditions(spec, old));
+    if !kept {
+        errors.extend(match_conditions(spec, &scope.authorized(), path));
+    }
+    scope.composed();
     for (index, found) in read::list(spec, "variables").iter().enumerate() {
-        errors.extend(variable(found, &path.child("variables").index(index)));
+        errors.extend(variable(found, scope, &path.child("variables").index(index)));
     }
     errors
 }
@@ -180,7 +223,7 @@ fn match_resources(found: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn variable(variable: &Value, path: &Path) -> Vec<FieldError> {
+fn variable(variable: &Value, scope: &mut Scope<'_>, path: &Path) -> Vec<FieldError> {
     let name = read::text(variable, "name");
     let mut errors = Vec::new();
     if name.trim().is_empty() {
@@ -189,12 +232,15 @@ fn variable(variable: &Value, path: &Path) -> Vec<FieldError> {
         let detail = "name is not a valid CEL identifier";
         errors.push(path.child("name").invalid(name, detail));
     }
-    errors.extend(expression(
-        variable,
-        "expression",
-        "expression is not specified",
-        path,
-    ));
+    let (text, path) = (read::text(variable, "expression"), path.child("expression"));
+    if text.trim().is_empty() {
+        errors.push(path.required("expression is not specified"));
+        return errors;
+    }
+    let (error, found) = expression::typed(text, &scope.authorized(), &[], &path);
+    errors.extend(error);
+    let seen = variables::seen(found);
+    scope.environment.add_member(variables::COMPOSED, name, seen);
     errors
 }
 
@@ -204,15 +250,19 @@ fn is_identifier(name: &str) -> bool {
     name.bytes().all(word) && !digit && !RESERVED.contains(&name)
 }
 
-fn validation(found: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = expression(found, "expression", "expression is not specified", path)
+fn validation(found: &Value, scope: &Scope<'_>, path: &Path) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = needed_expression(found, &scope.authorized(), &[Type::Bool], path)
         .into_iter()
         .collect();
     let blank = |text: &str| !text.is_empty() && text.trim().is_empty();
-    let words = read::text(found, "messageExpression");
+    let (words, at) = (
+        read::text(found, "messageExpression"),
+        path.child("messageExpression"),
+    );
     if blank(words) {
-        let detail = "must be non-empty if specified";
-        errors.push(path.child("messageExpression").invalid(words, detail));
+        errors.push(at.invalid(words, "must be non-empty if specified"));
+    } else if !words.is_empty() {
+        errors.extend(expression::typed(words, &scope.environment, &[Type::Text], &at).0);
     }
     let message = read::text(found, "message");
     if blank(message) {
@@ -226,7 +276,21 @@ fn validation(found: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn audit_annotations(name: &str, annotations: &[Value], path: &Path) -> Vec<FieldError> {
+/// What is wrong with the member `expression`, which must be there.
+fn needed_expression(
+    object: &Value,
+    environment: &Environment,
+    wanted: &[Type],
+    path: &Path,
+) -> Option<FieldError> {
+    let (text, path) = (read::text(object, "expression"), path.child("expression"));
+    if text.trim().is_empty() {
+        return Some(path.required("expression is not specified"));
+    }
+    expression::typed(text, environment, wanted, &path).0
+}
+
+fn audit_annotations(name: &str, annotations: &[Value], scope: &Scope<'_>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if annotations.len() > MAX_ANNOTATIONS {
         let detail = format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations");
@@ -238,12 +302,15 @@ fn audit_annotations(name: &str, annotations: &[Value], path: &Path) -> Vec<Fiel
         let full = format!("{name}/{key}");
         errors.extend(naming::broken(names::qualified_name, &full, &path.child("key")));
         let at = path.child("valueExpression");
-        match read::text(annotation, "valueExpression").trim().len() {
+        let text = read::text(annotation, "valueExpression").trim();
+        match text.len() {
             0 => errors.push(at.required("valueExpression is not specified")),
             length if length > MAX_ANNOTATION => {
                 errors.push(at.required(format!("must not exceed {MAX_ANNOTATION} bytes in length")));
             }
-            _ => {}
+            _ => {
+                errors.extend(expression::typed(text, &scope.authorized(), &[Type::Text, Type::Null], &at).0)
+            }
         }
         if !seen.insert(key) {
             errors.push(path.child("key").duplicate(key));
@@ -252,12 +319,16 @@ fn audit_annotations(name: &str, annotations: &[Value], path: &Path) -> Vec<Fiel
     errors
 }
 
-fn mutation(mutation: &Value, path: &Path) -> Vec<FieldError> {
+fn mutation(mutation: &Value, scope: &Scope<'_>, path: &Path) -> Vec<FieldError> {
     let kind = read::text(mutation, "patchType");
-    let (own, other) = match kind {
+    let (own, other, wanted) = match kind {
         "" => return vec![path.child("patchType").required("")],
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Type::named("Object")),
+        "JSONPatch" => (
+            "jsonPatch",
+            "applyConfiguration",
+            Type::list(Type::named("JSONPatch")),
+        ),
         _ => return vec![path.child("patchType").not_supported(kind, &PATCHES)],
     };
     let mut errors = Vec::new();
@@ -266,12 +337,15 @@ fn mutation(mutation: &Value, path: &Path) -> Vec<FieldError> {
             path.child(own)
                 .required(format!("must be specified when patchType is {kind}")),
         ),
-        Some(patch) => errors.extend(expression(
-            patch,
-            "expression",
-            "expression is not specified",
-            &path.child(own),
-        )),
+        Some(patch) => {
+            let environment = scope.authorized().with_patches();
+            errors.extend(needed_expression(
+                patch,
+                &environment,
+                &[wanted],
+                &path.child(own),
+            ));
+        }
     }
     if read::present(mutation, other) {
         let detail = format!("must not be specified when patchType is {kind}");

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, client, match_conditions, rules, selectors,
+    FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, client, keeps_conditions, match_conditions,
+    rules, selectors, variables,
 };
 use crate::field::{FieldError, Path};
 use crate::names;
@@ -22,17 +23,23 @@ struct Strictness {
     no_side_effects: bool,
     known_version: bool,
     unique_names: bool,
+    /// Conditions on requests changed, so they are looked at.
+    conditions: bool,
 }
 
 /// What is wrong with a configuration of webhooks; what `old` has against today's rules may stay.
 pub(crate) fn configuration(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let strict = strictness(old);
+    let strict = strictness(object, old);
+    let environment = variables::with_authorizer(variables::request());
     let root = Path::new("webhooks");
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
     for (index, hook) in read::list(object, "webhooks").iter().enumerate() {
         let (path, name) = (root.index(index), read::text(hook, "name"));
         errors.extend(webhook(hook, strict, &path));
+        if strict.conditions {
+            errors.extend(match_conditions(hook, &environment, &path));
+        }
         errors.extend(versions(hook, strict, &path.child("admissionReviewVersions")));
         if strict.unique_names && !name.is_empty() && !seen.insert(name) {
             errors.push(path.child("name").duplicate(name));
@@ -41,8 +48,10 @@ pub(crate) fn configuration(object: &Value, old: Option<&Value>) -> Vec<FieldErr
     errors
 }
 
-fn strictness(old: Option<&Value>) -> Strictness {
+fn strictness(object: &Value, old: Option<&Value>) -> Strictness {
     let hooks = old.map(|old| read::list(old, "webhooks")).unwrap_or_default();
+    let new = read::list(object, "webhooks");
+    let kept = new.len() == hooks.len() && new.iter().zip(hooks).all(|(new, old)| keeps_conditions(new, old));
     let names: BTreeSet<&str> = hooks.iter().map(|hook| read::text(hook, "name")).collect();
     let known = |hook: &Value| {
         let versions = read::texts(hook, "admissionReviewVersions");
@@ -54,6 +63,7 @@ fn strictness(old: Option<&Value>) -> Strictness {
             .all(|hook| HARMLESS.contains(&read::text(hook, "sideEffects"))),
         known_version: hooks.iter().all(known),
         unique_names: names.len() == hooks.len(),
+        conditions: old.is_none() || !kept,
     }
 }
 
@@ -90,7 +100,6 @@ fn webhook(hook: &Value, strict: Strictness, path: &Path) -> Vec<FieldError> {
         path,
     ));
     errors.extend(client::config(hook, path));
-    errors.extend(match_conditions(hook, path));
     errors
 }
 
