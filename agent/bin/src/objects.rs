@@ -109,8 +109,13 @@ impl Objects {
         self.away.store(away, Ordering::Release);
     }
 
+    /// Whether it is.
+    pub(crate) fn is_api_away(&self) -> bool {
+        self.away.load(Ordering::Acquire)
+    }
+
     fn deadline(&self) -> Instant {
-        let away = self.away.load(Ordering::Acquire);
+        let away = self.is_api_away();
         Instant::now() + if away { Duration::ZERO } else { PATIENCE }
     }
 

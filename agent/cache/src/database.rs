@@ -142,12 +142,19 @@ const fn kind_word(kind: Kind) -> &'static str {
         Kind::Pod => "Pod",
         Kind::ConfigMap => "ConfigMap",
         Kind::Secret => "Secret",
+        Kind::Token => "Token",
         Kind::Service => "Service",
     }
 }
 
 fn read_kind(word: &str) -> Option<Kind> {
-    [Kind::Pod, Kind::ConfigMap, Kind::Secret, Kind::Service]
-        .into_iter()
-        .find(|kind| kind_word(*kind) == word)
+    [
+        Kind::Pod,
+        Kind::ConfigMap,
+        Kind::Secret,
+        Kind::Token,
+        Kind::Service,
+    ]
+    .into_iter()
+    .find(|kind| kind_word(*kind) == word)
 }

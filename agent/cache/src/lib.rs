@@ -2,7 +2,8 @@
 //! they were started with, so that they start again while the API server is away.
 //!
 //! Everything is in memory; a thread of its own brings what changed to the disk. The file holds Secrets:
-//! it is for root alone, as is the node's key beside it, with which the same Secrets can be read.
+//! it is for root alone, as is the node's key beside it, with which the same Secrets can be read. It holds tokens
+//! of service accounts, too: no pod of those that mount one could start again without.
 
 mod database;
 mod writer;
@@ -26,6 +27,8 @@ pub enum Kind {
     ConfigMap,
     /// A Secret that the pod refers to.
     Secret,
+    /// A token of the pod's service account.
+    Token,
     /// Services that environments tell of, a row a namespace, of the [`NODE`].
     Service,
 }

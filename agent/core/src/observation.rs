@@ -105,6 +105,8 @@ pub enum Sandbox {
 pub enum Volumes {
     /// Not set up.
     Absent,
+    /// Being put in place.
+    Pending,
     /// All are in place.
     Ready,
     /// The last attempt failed.

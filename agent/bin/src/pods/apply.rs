@@ -19,7 +19,6 @@ use super::operations::{self, Done, StopOrder};
 use super::worker::Worker;
 use crate::clock::now;
 use crate::pulls::{Found, Missing, Wanted};
-use crate::volumes::Unmounted;
 
 /// Pause before a foundation that failed is tried again.
 pub(super) const RETRY: SignedDuration = SignedDuration::from_secs(5);
@@ -42,7 +41,10 @@ pub(super) enum Flow {
 impl<U: UnitManager + 'static> Worker<U> {
     pub(super) async fn apply(&mut self, step: Step) -> Flow {
         match step {
-            Step::MountVolumes => self.mount_volumes().await,
+            Step::MountVolumes => {
+                self.mount_volumes();
+                Flow::Changed
+            }
             Step::CreateSandbox => self.create_sandbox().await,
             Step::AllocateResources => self.allocate(),
             Step::ResizeContainers { containers } => self.resize(containers),
@@ -77,32 +79,6 @@ impl<U: UnitManager + 'static> Worker<U> {
         let spec = self.goal.pod.spec.as_ref()?;
         let mut all = every_container(spec).map(|(_, c)| c);
         all.find(|c| c.name == name).map(Cow::into_owned)
-    }
-
-    async fn mount_volumes(&mut self) -> Flow {
-        match self.set_up_volumes().await {
-            Ok(map) => {
-                self.volume_map = map;
-                self.volumes = Volumes::Ready;
-            }
-            Err(failed) => {
-                let message = self.tell_unmounted(&failed);
-                self.volumes = Volumes::Failed(failure("FailedMount", message));
-            }
-        }
-        Flow::Changed
-    }
-
-    /// Tells that a volume is not in place, and returns the words.
-    pub(super) fn tell_unmounted(&self, failed: &Unmounted) -> String {
-        let error = format!("{:#}", failed.error);
-        let message = format!(
-            "MountVolume.SetUp failed for volume \"{}\" : {error}",
-            failed.volume
-        );
-        let event = EventDraft::warning("FailedMount", message.clone());
-        self.context.events.about_pod(&self.goal.pod, None, event);
-        message
     }
 
     async fn create_sandbox(&mut self) -> Flow {
@@ -261,6 +237,10 @@ impl<U: UnitManager + 'static> Worker<U> {
     }
 
     async fn free_sandbox(&mut self) -> Flow {
+        if self.mounting {
+            // It would make anew what is taken away.
+            return Flow::Begun;
+        }
         self.tear_down_network().await;
         if let Ok(slice) = slice_name(&self.goal.pod)
             && let Err(error) = self.context.units.stop(slice.as_unit()).await
@@ -289,6 +269,9 @@ impl<U: UnitManager + 'static> Worker<U> {
     }
 
     async fn remove_files(&mut self) -> Flow {
+        if self.mounting {
+            return Flow::Begun;
+        }
         self.context.objects.release(&self.uid);
         self.context.objects.cache().forget(&self.uid);
         for (_, container) in self.goal.pod.spec.iter().flat_map(every_container) {
@@ -313,6 +296,7 @@ impl<U: UnitManager + 'static> Worker<U> {
     /// Takes in what an operation came to.
     pub(super) fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
+            Ok(Done::Mounted(mounted)) => self.mounted(mounted),
             Ok(Done::Started { container, result }) => {
                 let local = self.local(&container);
                 local.starting = false;
@@ -374,7 +358,7 @@ pub(super) fn soon(pause: SignedDuration) -> Timestamp {
     now.checked_add(pause).unwrap_or(now)
 }
 
-fn failure(reason: &str, message: String) -> Failure {
+pub(super) fn failure(reason: &str, message: String) -> Failure {
     Failure {
         reason: reason.to_owned(),
         message,

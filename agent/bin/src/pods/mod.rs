@@ -8,6 +8,7 @@ mod checkpoint;
 mod grpc;
 mod last_words;
 mod manager;
+mod mounting;
 mod observe;
 mod operations;
 mod probing;

@@ -31,7 +31,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             termination_seen: self.termination_seen,
             rejection: self.rejection.clone(),
             sandbox: self.sandbox.clone(),
-            volumes: self.volumes.clone(),
+            volumes: self.observe_volumes(),
             resizing: self.observe_sizes(),
             containers: BTreeMap::new(),
         };

@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 
 use super::Context;
 use super::action::{self, Target};
+use super::mounting::Mounted;
 use super::publish::Told;
 use crate::pulls::{Found, Missing};
 
@@ -35,6 +36,8 @@ const LEAST_GRACE: Duration = Duration::from_secs(2);
 /// What an operation came to.
 #[derive(Debug)]
 pub(super) enum Done {
+    /// The volumes are in place, or one is not.
+    Mounted(Mounted),
     Started {
         container: String,
         result: Result<(), Failure>,

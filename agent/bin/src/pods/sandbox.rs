@@ -2,12 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use agent_cni::{Cni, PodNet, PortMapping};
 use agent_core::Sandbox;
 use agent_core::dns;
-use agent_core::env::Sources;
 use agent_runtime::pod_slice;
 use agent_systemd::UnitManager;
 use anyhow::Context as _;
@@ -16,9 +14,6 @@ use tracing::warn;
 
 use super::checkpoint::{Checkpoint, pod_dir, replace};
 use super::worker::Worker;
-use crate::clock::now;
-use crate::volumes::{self, Unmounted, Volume};
-use std::collections::BTreeMap;
 
 /// The agent's text of `/etc/hosts`, in the pod's folder.
 pub(super) const HOSTS: &str = "_hosts";
@@ -194,39 +189,5 @@ impl<U: UnitManager + 'static> Worker<U> {
             }
             Err(error) => warn!(error = %error, "network namespace not removed"),
         }
-    }
-
-    /// Has the tokens at hand that the volumes hold.
-    async fn bring_tokens(&mut self) -> Result<(), Unmounted> {
-        let pod = Arc::clone(&self.goal.pod);
-        let spec = pod.spec.as_ref();
-        for volume in spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten() {
-            let client = &self.context.client;
-            let brought = self.tokens.bring(client, &pod, volume, now()).await;
-            brought.map_err(|error| Unmounted {
-                volume: volume.name.clone(),
-                error,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Puts the volumes in place, with the objects as they are now.
-    pub(super) async fn set_up_volumes(&mut self) -> Result<BTreeMap<String, Volume>, Unmounted> {
-        self.bring_tokens().await?;
-        let context = &self.context;
-        let references = volumes::references(&self.goal.pod);
-        let objects = context.objects.get(&self.uid, &self.wake, &references).await;
-        let sources = Sources {
-            pod: &self.goal.pod,
-            pod_ips: &[],
-            host_ips: &[context.config.node_ip],
-            allocatable: &context.allocatable,
-            config_maps: &objects.config_maps,
-            secrets: &objects.secrets,
-            services: &[],
-            tokens: self.tokens.texts(),
-        };
-        volumes::set_up(&context.paths, &sources, &objects.unknown).await
     }
 }

@@ -123,7 +123,10 @@ pub(super) struct Worker<U> {
     pub(super) sandbox: Sandbox,
     pub(super) netns: Option<PathBuf>,
     pub(super) volumes: Volumes,
+    /// Whether they are being put in place, or brought up to date.
+    pub(super) mounting: bool,
     pub(super) volume_map: BTreeMap<String, Volume>,
+    /// Away while `mounting`.
     pub(super) tokens: PodTokens,
     pub(super) containers: BTreeMap<String, Local>,
     pub(super) sizing: Sizing,
@@ -174,6 +177,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             sandbox: sandbox.unwrap_or(Sandbox::Absent),
             netns: checkpoint.and_then(|c| c.netns),
             volumes: Volumes::Absent,
+            mounting: false,
             volume_map: BTreeMap::new(),
             tokens: PodTokens::default(),
             containers: BTreeMap::new(),
@@ -206,8 +210,9 @@ impl<U: UnitManager + 'static> Worker<U> {
             self.take_goal();
             self.keep_spec();
             let token_is_due = self.tokens.renewal().is_some_and(|moment| moment <= now());
-            if self.wake.take_object_change() || token_is_due {
-                self.refresh().await;
+            // What changes while the volumes are put in place is taken up once they are.
+            if !self.mounting && (self.wake.take_object_change() || token_is_due) {
+                self.refresh();
             }
             let observed = self.observe().await;
             let steps = plan(&self.goal.pod, &observed, now());
@@ -272,16 +277,13 @@ impl<U: UnitManager + 'static> Worker<U> {
     }
 
     /// Brings the volumes to what the changed objects hold, and tries again what lacked one.
-    async fn refresh(&mut self) {
+    fn refresh(&mut self) {
         let leaving = self.termination_seen.is_some() || self.sandbox == Sandbox::Freed;
         if leaving {
             return;
         }
         if self.volumes == Volumes::Ready {
-            match self.set_up_volumes().await {
-                Ok(map) => self.volume_map = map,
-                Err(failed) => drop(self.tell_unmounted(&failed)),
-            }
+            self.mount_volumes();
         } else {
             self.volumes = Volumes::Absent;
         }

@@ -306,10 +306,11 @@ impl Planner<'_> {
             .map_or_else(|| self.grace(), Duration::from_secs)
     }
 
-    /// Volumes and sandbox, or the moment to try them again.
+    /// Volumes and sandbox, or the moment to try them again. The sandbox is made while the volumes are put in
+    /// place, which asks the API for what they hold.
     fn foundation(&self) -> Vec<Step> {
         let volumes = match &self.observed.volumes {
-            Volumes::Ready => None,
+            Volumes::Ready | Volumes::Pending => None,
             Volumes::Absent => Some(Step::MountVolumes),
             Volumes::Failed(failure) => Some(self.again(failure, Step::MountVolumes)),
         };

@@ -128,8 +128,17 @@ fn a_new_pod_gets_volumes_then_a_sandbox_then_its_images_then_its_containers() {
     let pod = pod("Always", &[], &["a", "b"]);
     let mut observed = Observation::new(at(0));
     assert_eq!(text(&pod, &observed, 0), "mount volumes");
-    observed.volumes = Volumes::Ready;
-    assert_eq!(text(&pod, &observed, 0), "create sandbox");
+    for volumes in [Volumes::Pending, Volumes::Ready] {
+        observed.volumes = volumes;
+        assert_eq!(text(&pod, &observed, 0), "create sandbox");
+    }
+    let mut waiting = ready(&[]);
+    waiting.volumes = Volumes::Pending;
+    assert_eq!(
+        text(&pod, &waiting, 0),
+        "",
+        "what is mounted comes before what mounts it"
+    );
     let observed = ready(&[]);
     assert_eq!(text(&pod, &observed, 0), "ensure image of a; ensure image of b");
     let observed = ready(&[("a", present()), ("b", present())]);
