@@ -7,6 +7,7 @@ pub mod pod_resources;
 pub mod pod_security;
 pub mod quota;
 pub mod runtime_class;
+pub mod service_account;
 
 /// Why an object is not admitted, in upstream's words.
 pub type Refusal = String;

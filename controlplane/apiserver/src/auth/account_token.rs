@@ -41,6 +41,9 @@ pub(crate) struct Private {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<Reference>,
     pub(crate) serviceaccount: Reference,
+    /// When a client should have read a newer one, where the token lives longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) warnafter: Option<i64>,
 }
 
 /// One object, for its life.

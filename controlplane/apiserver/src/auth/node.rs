@@ -2,6 +2,7 @@
 
 use controlplane_api::UserInfo;
 use controlplane_store::{Key, Range, Store};
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use crate::auth::authorize::{Attributes, in_group};
@@ -98,13 +99,14 @@ impl Facts for StoreFacts<'_> {
         let Ok(pods) = self.0.list(&range) else {
             return false;
         };
-        // Most pods are sifted out by their bytes, before anything is parsed.
-        let quoted = format!("\"{name}\"");
-        let holds =
-            |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        // Most pods are sifted out by their bytes, before anything is parsed; nearly every pod names the default
+        // account and the certificate of the cluster, so those of other nodes go first.
+        let quoted = [node, name].map(|text| format!("\"{text}\""));
+        let marks = quoted.each_ref().map(Finder::new);
+        let holds = |bytes: &[u8]| marks.iter().all(|mark| mark.find(bytes).is_some());
         pods.entries
             .iter()
-            .filter(|entry| holds(entry.value.bytes(), &quoted))
+            .filter(|entry| holds(entry.value.bytes()))
             .filter_map(|entry| serde_json::from_slice::<Value>(entry.value.bytes()).ok())
             .any(|pod| node_of(&pod) == Some(node) && mentions(pod.get("spec"), plural, name))
     }

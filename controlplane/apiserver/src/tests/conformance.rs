@@ -461,6 +461,7 @@ async fn a_pod_keeps_the_volume_of_a_driver_that_its_pods_bring_along() {
     let mut inline = pod("inline");
     inline["metadata"]["labels"] = json!({"test": "inline"});
     inline["spec"]["volumes"] = json!([{"name": "v", "csi": volume}]);
+    inline["spec"]["automountServiceAccountToken"] = json!(false);
     assert_eq!(api.post(PODS, &inline).await.code, 201);
     let selected = "/api/v1/pods?labelSelector=test%3Dinline";
     for found in [

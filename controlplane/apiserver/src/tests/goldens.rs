@@ -85,9 +85,22 @@ fn mask(value: &mut Value, key: &str) {
         Value::Array(list) => list.iter_mut().for_each(|value| mask(value, key)),
         Value::Number(_) if matches!(key, "nodePort" | "healthCheckNodePort") => *value = "(port)".into(),
         Value::String(text) if key == "resourceVersion" && !text.is_empty() => *value = "(revision)".into(),
-        Value::String(text) => *text = text.split(' ').map(word).collect::<Vec<_>>().join(" "),
+        Value::String(text) => {
+            let words = text.split(' ').map(word).collect::<Vec<_>>().join(" ");
+            *text = with_no_lot(&words);
+        }
         _ => {}
     }
+}
+
+/// A text in which the volumes of tokens are called alike.
+fn with_no_lot(text: &str) -> String {
+    let volume = "kube-api-access-";
+    let mut parts = text.split(volume);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |before, part| {
+        format!("{before}{volume}(suffix){}", part.get(5..).unwrap_or_default())
+    })
 }
 
 /// A word of a text, or what stands for it; of `KEY=VALUE`, in the value.

@@ -210,6 +210,32 @@ async fn a_token_ends_with_its_time_and_with_its_pod() {
 }
 
 #[tokio::test]
+async fn the_token_of_a_pods_own_volume_is_good_for_clients_that_never_read_it_again() {
+    let api = Api::start().await;
+    let bound = pod_and_reference(&api).await;
+    let ask = async |spec: Value| api.post(TOKEN, &json!({"spec": spec})).await.body["status"].clone();
+    let own = ask(json!({"boundObjectRef": bound, "expirationSeconds": 3607})).await;
+    assert_eq!(
+        own["expirationTimestamp"], "2026-01-02T04:04:12Z",
+        "it is renewed by this"
+    );
+    let vault =
+        ask(json!({"boundObjectRef": bound, "expirationSeconds": 3607, "audiences": ["vault"]})).await;
+    let unbound = ask(json!({"expirationSeconds": 3607})).await;
+    let good = async |token: &Value, audience: &str| {
+        let spec = json!({"token": token["token"], "audiences": [audience]});
+        review(&api, spec).await["authenticated"] == true
+    };
+    assert!(good(&vault, "vault").await && good(&unbound, OWN).await);
+    api.clock.advance(3607);
+    assert!(good(&own, OWN).await && !good(&vault, "vault").await && !good(&unbound, OWN).await);
+    api.clock.advance(364 * 24 * 3600);
+    assert!(good(&own, OWN).await);
+    api.clock.advance(24 * 3600);
+    assert!(!good(&own, OWN).await);
+}
+
+#[tokio::test]
 async fn tokens_are_refused_for_what_is_not_there_or_not_the_accounts() {
     let api = Api::start().await;
     let ask = |spec: Value| {

@@ -42,7 +42,7 @@ pub(crate) async fn fill_new(call: &Call, object: &mut Value) -> Result<(), ApiE
     match (&*call.resource.group, &*call.resource.plural) {
         ("", "pods") => {
             limits::give(call, object)?;
-            account::lend(call, object).await?;
+            account::give(call, object).await?;
             priority::fill(call, object)?;
             runtime_class::give(call, object)
         }
@@ -61,6 +61,7 @@ pub(crate) fn check_new(call: &Call, object: &Value) -> Result<Vec<String>, ApiE
     match (&*call.resource.group, &*call.resource.plural) {
         ("", "pods") => {
             limits::check(call, object)?;
+            account::check(call, object)?;
             let warnings = security::check_pod(call, object)?;
             runtime_class::check(call, object)?;
             Ok(warnings)
@@ -88,7 +89,9 @@ pub(crate) fn check_changed(
 ) -> Result<Vec<String>, ApiError> {
     match (&*call.resource.group, &*call.resource.plural, part) {
         ("", "pods", Part::Sub("resize")) => limits::check(call, object).map(|()| Vec::new()),
-        ("", "pods", Part::Main | Part::Sub("ephemeralcontainers")) => {
+        ("", "pods", Part::Main) => security::check_changed_pod(call, object, old),
+        ("", "pods", Part::Sub("ephemeralcontainers")) => {
+            account::check_ephemeral(call, object)?;
             security::check_changed_pod(call, object, old)
         }
         ("", "namespaces", Part::Main) => security::check_namespace(call, object, Some(old)),

@@ -1,6 +1,7 @@
 //! `serviceaccounts/token`: a token for a service account, bound to what asks for it.
 
 use bytes::Bytes;
+use controlplane_api::admit::service_account::TOKEN_SECONDS;
 use controlplane_api::{ApiError, FieldError, Path, meta, time};
 use http::StatusCode;
 use jiff::SignedDuration;
@@ -18,6 +19,10 @@ const TOKEN_REQUEST: Expected<'static> = Expected {
     kind: "TokenRequest",
     earlier: None,
 };
+
+/// How long a token of a pod's own volume is good for clients that read it once and never again, in seconds. It is
+/// renewed as if it were not, and ends with its pod.
+const A_YEAR: i64 = 365 * 24 * 60 * 60;
 const SECONDS: std::ops::RangeInclusive<i64> = 600..=1 << 32;
 
 /// Issues the token that the `TokenRequest` in `bytes` asks for.
@@ -47,13 +52,22 @@ pub(crate) async fn issue(call: Call, media_type: String, bytes: Bytes) -> Reply
     let now = call.server.clock.now();
     let seconds = field(&object, "expirationSeconds").as_i64().unwrap_or_default();
     restrict(&call, &object)?;
+    let asked = now.as_second().saturating_add(seconds);
+    let mut private = bind(&call, &object, Reference::of(&account))?;
+    let audiences = texts(field(&object, "audiences"));
+    let lives_on = private.pod.is_some() && seconds == TOKEN_SECONDS && audiences == [ISSUER];
+    private.warnafter = lives_on.then_some(asked);
     let claims = Claims {
-        aud: texts(field(&object, "audiences")),
-        exp: now.as_second().saturating_add(seconds),
+        aud: audiences,
+        exp: if lives_on {
+            now.as_second().saturating_add(A_YEAR)
+        } else {
+            asked
+        },
         iat: now.as_second(),
         iss: ISSUER.to_owned(),
         jti: meta::new_uid(),
-        private: bind(&call, &object, Reference::of(&account))?,
+        private,
         nbf: now.as_second(),
         sub: account_token::user_name(call.namespace(), call.name()),
     };

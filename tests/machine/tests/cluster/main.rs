@@ -164,6 +164,10 @@ const TOGETHER: &[ClusterTest] = &[
         "a_pod_holds_tokens_that_are_its_own_and_end_with_it",
         tokens::mounted,
     ),
+    (
+        "every_pod_reaches_the_api_as_its_account_unless_it_opts_out",
+        tokens::in_every_pod,
+    ),
     ("datagrams_reach_pods_as_connections_do", services::datagrams),
     ("affinity_is_switched_while_a_service_is_used", services::affinity),
     ("slices_written_by_hand_lead_to_their_ports", services::slices),

@@ -1,5 +1,7 @@
 //! Tokens of service accounts in volumes, as those check them whom they are shown to.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tests_harness::{Cluster, Namespace, eventually};
@@ -51,4 +53,74 @@ pub(crate) fn mounted(cluster: &Cluster) -> Result<()> {
         ensure!(status["authenticated"] != true, "{status}");
         status["error"].as_str().context("no reason").map(drop)
     })
+}
+
+/// Where clients in a pod look for what they need to reach the API.
+const ACCESS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// A pod of the account `default` that stays.
+fn guest(name: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&pod(name, "Always", "sleep 3600"))?)
+}
+
+/// kubectl runs in a pod as it does outside: it finds address, token, certificate and namespace by itself.
+pub(crate) fn in_every_pod(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("guests")?;
+    // At once: neither the account nor the certificate of the namespace may be there yet.
+    ns.apply(&guest("guest")?.to_string())?;
+    let mut silent = guest("silent")?;
+    silent["spec"]["automountServiceAccountToken"] = false.into();
+    ns.apply(&silent.to_string())?;
+    ns.succeed(&[
+        "wait",
+        "--for=condition=Ready",
+        "pod/guest",
+        "pod/silent",
+        "--timeout=60s",
+    ])?;
+    let inside = |script: &str| ns.succeed(&["exec", "guest", "--", "sh", "-c", script]);
+    ensure!(
+        inside(&format!("cat {ACCESS}/namespace"))? == "guests",
+        "its namespace"
+    );
+    let published = ns.get("configmap", "kube-root-ca.crt")?["data"]["ca.crt"].take();
+    let held = inside(&format!("cat {ACCESS}/ca.crt"))?;
+    ensure!(published == json!(held), "its certificate: {held}");
+    let status = reviewed(&ns, &inside(&format!("cat {ACCESS}/token"))?, &json!([]))?;
+    let bound = &status["user"]["extra"]["authentication.kubernetes.io/pod-name"];
+    ensure!(bound == &json!(["guest"]), "{status}");
+    let written = ns.fail(&[
+        "exec",
+        "guest",
+        "--",
+        "sh",
+        "-c",
+        &format!("echo x > {ACCESS}/token"),
+    ])?;
+    ensure!(written.contains("Read-only file system"), "{written}");
+
+    let kubectl: PathBuf = std::env::var_os("FLOE_KUBECTL")
+        .context("FLOE_KUBECTL is not set")?
+        .into();
+    ns.succeed(&["cp", &kubectl.to_string_lossy(), "guest:/tmp/kubectl"])?;
+    let who = inside("/tmp/kubectl auth whoami -o json")?;
+    let who: Value = serde_json::from_str(&who)?;
+    let user = &who["status"]["userInfo"]["username"];
+    ensure!(user == "system:serviceaccount:guests:default", "{who}");
+    let versions = inside("KUBERNETES_SERVICE_HOST=kubernetes.default.svc /tmp/kubectl get --raw /api")?;
+    ensure!(versions.contains("APIVersions"), "{versions}");
+
+    ns.fail(&["exec", "silent", "--", "ls", ACCESS])?;
+    let described = ns.succeed(&["describe", "pod", "guest"])?;
+    for words in [
+        "/var/run/secrets/kubernetes.io/serviceaccount from kube-api-access-",
+        "Projected (a volume that contains injected data from multiple sources)",
+        "TokenExpirationSeconds:  3607",
+        "ConfigMapName:           kube-root-ca.crt",
+    ] {
+        ensure!(described.contains(words), "{words}: {described}");
+    }
+    let failed = ns.succeed(&["get", "events", "--field-selector=reason=FailedMount"])?;
+    ensure!(failed.contains("No resources found"), "{failed}");
+    ns.succeed(&["delete", "pods", "--all"]).map(drop)
 }

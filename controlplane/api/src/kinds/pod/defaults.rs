@@ -1,5 +1,5 @@
 //! What a pod gets beside static defaults: values computed from others, and what upstream's default
-//! admission plugins add to every pod whatever else there is (the account's name, DefaultTolerationSeconds).
+//! admission plugins add to every pod whatever else there is (DefaultTolerationSeconds).
 
 use serde_json::{Map, Value, json};
 
@@ -48,13 +48,13 @@ pub(super) fn fill_update(new: &mut Value, old: &Value) {
     complete(new);
 }
 
-/// `serviceAccountName` and its old spelling always agree; the account is `default` unless named.
+/// `serviceAccountName` and its old spelling always agree.
 fn name_account(spec: &mut Value) {
     let named = match (
         read::text(spec, "serviceAccountName"),
         read::text(spec, "serviceAccount"),
     ) {
-        ("", "") => "default",
+        ("", "") => return,
         ("", old) => old,
         (name, _) => name,
     }

@@ -1,17 +1,15 @@
-//! What upstream's admission plugin `ServiceAccount` does to a new pod: its account must exist, and lends
-//! it the secrets for pulling images. The account's name is the pod strategy's default.
+//! What upstream's admission plugin `ServiceAccount` does: a pod's account must exist, and gives it its name, a token for
+//! the API and secrets for pulling images.
 
 use std::time::Duration;
 
+use controlplane_api::admit::service_account;
 use controlplane_api::{ApiError, meta};
 use controlplane_store::{Key, Revision};
 use serde_json::Value;
 
+use super::{forbidden, lookup};
 use crate::call::Call;
-use crate::reply;
-
-/// The account of pods that name none, made in each namespace by a controller.
-const DEFAULT: &str = "default";
 
 /// How long a pod waits for the default account, which in a new namespace may not be there yet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,56 +17,77 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The annotation of a pod that only mirrors one which its node found by itself; it uses no account.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// Gives a new pod without secrets for pulling images its account's.
+/// Gives a new pod what its account has for it.
 ///
 /// # Errors
 ///
 /// 403 where the account does not exist.
-pub(super) async fn lend(call: &Call, pod: &mut Value) -> Result<(), ApiError> {
-    if meta::annotations(pod).contains_key(MIRROR) {
+pub(super) async fn give(call: &Call, pod: &mut Value) -> Result<(), ApiError> {
+    if is_mirror(pod) {
         return Ok(());
     }
-    let account = account(call, pod).await?;
-    let secrets = account.get("imagePullSecrets");
-    let Some(secrets) = secrets.filter(|list| !is_empty(Some(list))) else {
-        return Ok(());
-    };
-    let spec = meta::object_mut(meta::member_mut(pod, "spec"));
-    if is_empty(spec.get("imagePullSecrets")) {
-        spec.insert("imagePullSecrets".to_owned(), secrets.clone());
+    let name = service_account::name(pod);
+    if name == service_account::DEFAULT {
+        wait_for(call, name).await;
     }
+    let account = account(call, pod)?;
+    service_account::give(&account, pod, &meta::new_suffix());
     Ok(())
 }
 
-fn is_empty(list: Option<&Value>) -> bool {
-    list.and_then(Value::as_array).is_none_or(Vec::is_empty)
+/// Checks that a new pod uses nothing which its account does not let it.
+///
+/// # Errors
+///
+/// 403 with the first that it may not use.
+pub(super) fn check(call: &Call, pod: &Value) -> Result<(), ApiError> {
+    let checked = if is_mirror(pod) {
+        service_account::check_mirror(pod)
+    } else {
+        service_account::check(&account(call, pod)?, pod)
+    };
+    checked.map_err(|why| forbidden(call, pod, &why))
+}
+
+/// As [`check`], of the containers for debugging that come to a pod.
+///
+/// # Errors
+///
+/// As [`check`].
+pub(super) fn check_ephemeral(call: &Call, pod: &Value) -> Result<(), ApiError> {
+    let account = account(call, pod)?;
+    service_account::check_ephemeral(&account, pod).map_err(|why| forbidden(call, pod, &why))
+}
+
+fn is_mirror(pod: &Value) -> bool {
+    meta::annotations(pod).contains_key(MIRROR)
+}
+
+fn folder(call: &Call) -> String {
+    format!("serviceaccounts/{}", call.namespace())
 }
 
 /// The account of `pod`.
-async fn account(call: &Call, pod: &Value) -> Result<Value, ApiError> {
-    let given = |field: &str| {
-        let spec = pod.get("spec")?;
-        spec.get(field)?.as_str().filter(|name| !name.is_empty())
-    };
-    let name = given("serviceAccountName")
-        .or_else(|| given("serviceAccount"))
-        .unwrap_or(DEFAULT);
-    let namespace = call.namespace();
-    let refused = || {
+fn account(call: &Call, pod: &Value) -> Result<Value, ApiError> {
+    let name = service_account::name(pod);
+    lookup::named(call, &folder(call), name)?.ok_or_else(|| {
         let why = format!(
-            "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
+            "error looking up service account {}/{name}: serviceaccount \"{name}\" not found",
+            call.namespace()
         );
-        ApiError::forbidden("", "pods", meta::name(pod), &why)
+        forbidden(call, pod, &why)
+    })
+}
+
+/// Returns when the account is there, or patience is at its end.
+async fn wait_for(call: &Call, name: &str) {
+    let Ok(key) = Key::parse(&format!("{}{}/{name}", Key::ROOT, folder(call))) else {
+        return;
     };
-    let key =
-        Key::parse(&format!("{}serviceaccounts/{namespace}/{name}", Key::ROOT)).map_err(|_| refused())?;
     let before = call.store().revision();
-    if call.store().get(&key).is_none() && name == DEFAULT {
+    if call.store().get(&key).is_none() {
         appears(call, &key, before).await;
     }
-    let entry = call.store().get(&key).ok_or_else(refused)?;
-    let account = entry.value.to_json(entry.mod_revision);
-    account.map_err(|error| reply::bug("read a service account", &error))
 }
 
 /// Returns when something under `key` has changed after `revision`, or patience is at its end.

@@ -17,8 +17,6 @@ fn a_new_pod_gets_what_default_admission_gives() {
                     "limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}}},
                 {"name": "b", "ports": [{"containerPort": 80}]},
             ],
-            "serviceAccount": "default",
-            "serviceAccountName": "default",
             "tolerations": [
                 {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
@@ -46,7 +44,7 @@ fn what_a_pod_says_itself_is_left_alone() {
 
 #[test]
 fn an_update_that_leaves_the_additions_out_keeps_them() {
-    let mut old = json!({"spec": {"containers": [], "priority": 0}});
+    let mut old = json!({"spec": {"containers": [], "priority": 0, "serviceAccountName": "default"}});
     fill(&mut old);
     let mut new = json!({"spec": {"containers": []}});
     fill_update(&mut new, &old);
