@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cni_plugins_nft::FieldKind;
+use cni_plugins_nft::{FieldKind, fnv1a};
 use ipnet::IpNet;
 
 /// An address family.
@@ -178,12 +178,6 @@ pub(crate) fn restricted(family: Family) -> Arc<str> {
 /// The chain that drops what comes from elsewhere than `sources`.
 pub(crate) fn sources(family: Family, sources: &[IpNet]) -> Arc<str> {
     let text: Vec<String> = sources.iter().map(ToString::to_string).collect();
-    // FNV-1a: the same in every version of this program, so that a new agent finds the chains.
-    let hash = text
-        .join(" ")
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = fnv1a(text.join(" ").as_bytes());
     format!("sources{}-{hash:016x}", family.digit()).into()
 }

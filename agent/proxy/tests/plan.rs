@@ -208,7 +208,7 @@ fn a_balancer_with_source_ranges_is_restricted_to_them() {
             .map(Element::to_string)
             .collect::<Vec<_>>();
         let restricted = lines.into_iter().find(|line| line.starts_with("restricted"));
-        let text = engine.model().structure().commands();
+        let text = engine.model().structure().commands(cni_plugins_nft::TABLE);
         (restricted, text)
     };
     let (element, commands) = table(json!(["192.0.2.0/24", "10.0.0.0/8"]));
@@ -475,7 +475,7 @@ fn the_table_is_the_golden_one() {
     let elements = elements
         .iter()
         .map(|element| format!("add element inet floe {element}\n"));
-    let table = engine.model().structure().commands() + &elements.collect::<String>();
+    let table = engine.model().structure().commands(cni_plugins_nft::TABLE) + &elements.collect::<String>();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/table.nft");
     if std::env::var_os("FLOE_UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &table).unwrap();

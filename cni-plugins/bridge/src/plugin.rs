@@ -1,7 +1,6 @@
 //! The plugin.
 
 use std::future::Future;
-use std::path::Path;
 
 use cni_plugins_netlink::{Link, Netlink};
 use cni_plugins_spec::{Call, CniError, ErrorCode, Plugin, Success, ValidAttachment};
@@ -80,7 +79,7 @@ impl Plugin for Bridge {
 
     fn status(&self, call: &Call) -> Result<(), CniError> {
         let settings = Settings::read(call)?;
-        if settings.ip_masq && !nft_is_there() {
+        if settings.ip_masq && !cni_plugins_nft::is_installed() {
             return Err(CniError::new(
                 ErrorCode::NotAvailable,
                 "ipMasq needs nft; install the package nftables",
@@ -143,14 +142,6 @@ async fn sweep(call: &Call, settings: &Settings, valid: &[ValidAttachment]) -> R
         }
     }
     first
-}
-
-fn nft_is_there() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = [Path::new("/usr/sbin").to_owned(), Path::new("/sbin").to_owned()];
-    std::env::split_paths(&path)
-        .chain(usual)
-        .any(|folder| folder.join("nft").is_file())
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CniError>>) -> Result<T, CniError> {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use crate::TABLE;
 use crate::element::{Change, Element, ElementKey, Field, Protocol, Tuple, Value, Verdict, comment};
 use crate::rules::user_comment;
 use crate::structure::{FieldKind, SetSpec, ValueKind};
@@ -34,14 +33,14 @@ const UDATA_COMMENT: u8 = 0;
 /// Elements in one message, whose list must stay below 64 KiB.
 const ELEMENTS_A_MESSAGE: usize = 200;
 
-/// The transaction of `changes`, and the sequence number whose answer tells of its success.
-pub(crate) fn transaction(changes: &[Change], sequence: u32) -> Writer {
+/// The transaction of `changes` of `table`; the answer to `sequence` tells of its success.
+pub(crate) fn transaction(table: &str, changes: &[Change], sequence: u32) -> Writer {
     let mut writer = Writer::default();
     let mark = (0, NFNL_SUBSYS_NFTABLES);
     writer.message(NFNL_MSG_BATCH_BEGIN, 0, sequence, mark, |_| {});
     for run in changes.chunk_by(together) {
         for part in run.chunks(ELEMENTS_A_MESSAGE) {
-            write_part(&mut writer, part, sequence);
+            write_part(&mut writer, table, part, sequence);
         }
     }
     // The end of a batch is not answered by kernels before 6.10; its last message is by all.
@@ -55,14 +54,14 @@ fn together(a: &Change, b: &Change) -> bool {
     matches!(a, Change::Add(_)) == matches!(b, Change::Add(_)) && a.key().set == b.key().set
 }
 
-fn write_part(writer: &mut Writer, part: &[Change], sequence: u32) {
+fn write_part(writer: &mut Writer, table: &str, part: &[Change], sequence: u32) {
     let Some(first) = part.first() else { return };
     let (kind, flags) = match first {
         Change::Add(_) => (NFT_MSG_NEWSETELEM, NLM_F_CREATE),
         Change::Remove(_) => (NFT_MSG_DELSETELEM, 0),
     };
     writer.message(kind, flags, sequence, (NFPROTO_INET, 0), |body| {
-        body.text(NFTA_SET_ELEM_LIST_TABLE, TABLE);
+        body.text(NFTA_SET_ELEM_LIST_TABLE, table);
         body.text(NFTA_SET_ELEM_LIST_SET, &first.key().set);
         body.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
             for change in part {

@@ -14,6 +14,7 @@ use crate::encode;
 use crate::error::NftError;
 use crate::nft::{program, run_text};
 use crate::own::Own;
+use crate::rules;
 use crate::ruleset::{FOREIGN_CHAINS, Ruleset};
 use crate::socket::Socket;
 use crate::structure::{SetSpec, Structure};
@@ -23,6 +24,7 @@ use crate::wire::{Messages, NFPROTO_INET, NLMSG_ERROR, error_code};
 /// which must be in that namespace too.
 #[derive(Debug)]
 pub struct KernelRuleset {
+    table: Arc<str>,
     socket: Socket,
     own: Own,
     loaded: Structure,
@@ -31,15 +33,26 @@ pub struct KernelRuleset {
 }
 
 impl KernelRuleset {
-    /// Opens the table; it need not be there.
+    /// Opens the table `inet floe`; it need not be there.
     ///
     /// # Errors
     ///
     /// When the kernel gives no socket.
     pub fn open() -> Result<Self, NftError> {
+        Self::open_table(TABLE)
+    }
+
+    /// Opens another table of the family `inet`; it need not be there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel gives no socket.
+    pub fn open_table(name: &str) -> Result<Self, NftError> {
+        let table = Arc::from(name);
         Ok(Self {
             socket: Socket::open().map_err(|source| kernel("open a netfilter socket", source))?,
-            own: Own::default(),
+            own: Own::of(&table),
+            table,
             loaded: Structure::default(),
             known: BTreeMap::new(),
         })
@@ -57,10 +70,21 @@ impl KernelRuleset {
         Ok(self.own.clone())
     }
 
+    /// Comments of the rules of `chain` in their order; none where there is no such chain. By netlink,
+    /// so it costs no start of `nft`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not list them.
+    pub fn comments(&self, chain: &str) -> Result<Vec<String>, NftError> {
+        let attempted = || format!("list the rules of chain {chain} of the table inet {}", self.table);
+        rules::comments(&self.table, chain).map_err(|source| kernel(&attempted(), source))
+    }
+
     /// Everything in the table by kind and name, without elements and handles; `None` for no table.
     fn list(&self) -> Result<Option<BTreeMap<String, Vec<Value>>>, NftError> {
-        let attempted = "list the table inet floe".to_owned();
-        match get_current_ruleset_raw(program(), ["-t", "list", "table", "inet", TABLE]) {
+        let attempted = format!("list the table inet {}", self.table);
+        match get_current_ruleset_raw(program(), ["-t", "list", "table", "inet", &*self.table]) {
             Ok(json) => Ok(Some(objects(&json))),
             Err(error) => match NftError::of_tool(attempted, error) {
                 NftError::Refused { said, .. } if said.contains("No such file") => Ok(None),
@@ -71,7 +95,7 @@ impl KernelRuleset {
 
     fn send(&mut self, changes: &[Change]) -> io::Result<()> {
         let sequence = self.socket.next_sequence();
-        self.socket.send(encode::transaction(changes, sequence).bytes())?;
+        self.socket.send(encode::transaction(&self.table, changes, sequence).bytes())?;
         // The transaction is over when `send` returns, and its answers are in the queue.
         loop {
             match self.socket.receive(RecvFlags::DONTWAIT) {
@@ -104,8 +128,8 @@ fn outcome(datagram: &[u8], sequence: u32) -> Option<i32> {
 impl Ruleset for KernelRuleset {
     fn load(&mut self, structure: &Structure) -> Result<(), NftError> {
         run_text(
-            &structure.commands(),
-            "load sets and chains of the table inet floe",
+            &structure.commands(&self.table),
+            &format!("load sets and chains of the table inet {}", self.table),
             |child| self.own.add_process(child),
         )?;
         for name in structure.chains.keys() {
@@ -120,12 +144,12 @@ impl Ruleset for KernelRuleset {
 
     fn unload(&mut self, chains: &[Arc<str>]) -> Result<(), NftError> {
         let each = |verb: &str| -> String {
-            let line = |chain: &Arc<str>| format!("{verb} chain inet {TABLE} {chain}\n");
+            let line = |chain: &Arc<str>| format!("{verb} chain inet {} {chain}\n", self.table);
             chains.iter().map(line).collect()
         };
         run_text(
             &(each("flush") + &each("delete")),
-            "remove chains of the table inet floe that are not used any more",
+            &format!("remove chains of the table inet {} that are not used any more", self.table),
             |child| self.own.add_process(child),
         )?;
         for chain in chains {
@@ -154,10 +178,10 @@ impl Ruleset for KernelRuleset {
 
     fn replace(&mut self, structure: &Structure) -> Result<(), NftError> {
         let found = self.list()?.unwrap_or_default();
-        let commands = removal(&found) + &structure.commands();
+        let commands = removal(&self.table, &found) + &structure.commands(&self.table);
         run_text(
             &commands,
-            "replace sets and chains of the table inet floe",
+            &format!("replace sets and chains of the table inet {}", self.table),
             |child| self.own.add_process(child),
         )?;
         self.known.clear();
@@ -167,11 +191,12 @@ impl Ruleset for KernelRuleset {
 
     fn elements(&mut self, name: &str, spec: &SetSpec) -> Result<Vec<Element>, NftError> {
         let mut found = Vec::new();
+        let table = &*self.table;
         let listed = self.socket.dump(
             encode::NFT_MSG_GETSETELEM,
             NFPROTO_INET,
             |body| {
-                body.text(encode::NFTA_SET_ELEM_LIST_TABLE, TABLE);
+                body.text(encode::NFTA_SET_ELEM_LIST_TABLE, table);
                 body.text(encode::NFTA_SET_ELEM_LIST_SET, name);
             },
             |answer| match answer {
@@ -195,8 +220,9 @@ impl Ruleset for KernelRuleset {
         };
         self.send(changes).map_err(|source| {
             let attempted = format!(
-                "change {} elements of the table inet floe, first: {first}",
-                changes.len()
+                "change {} elements of the table inet {}, first: {first}",
+                changes.len(),
+                self.table
             );
             kernel(&attempted, source)
         })
@@ -250,22 +276,22 @@ fn objects(json: &str) -> BTreeMap<String, Vec<Value>> {
     found
 }
 
-/// The commands that take away all that `found` has, but for chains of the CNI plugins.
-fn removal(found: &BTreeMap<String, Vec<Value>>) -> String {
+/// The commands that take away all that `found` has of `table`, but for chains of the CNI plugins.
+fn removal(table: &str, found: &BTreeMap<String, Vec<Value>>) -> String {
     let names = |kind: &'static str| {
         found
             .iter()
             .filter_map(move |(key, objects)| Some((key.strip_prefix(kind)?, objects)))
             .filter(|(name, _)| !name.starts_with(FOREIGN_CHAINS))
     };
-    let flushed = names("chain ").map(|(name, _)| format!("flush chain inet {TABLE} {name}\n"));
+    let flushed = names("chain ").map(|(name, _)| format!("flush chain inet {table} {name}\n"));
     // Maps before chains: a chain that an element leads to cannot go.
     let sets = names("set ").map(|(name, objects)| {
         let is_map = objects.iter().any(|object| object.get("map").is_some());
         let kind = if is_map { "map" } else { "set" };
-        format!("delete {kind} inet {TABLE} {name}\n")
+        format!("delete {kind} inet {table} {name}\n")
     });
-    let chains = names("chain ").map(|(name, _)| format!("delete chain inet {TABLE} {name}\n"));
+    let chains = names("chain ").map(|(name, _)| format!("delete chain inet {table} {name}\n"));
     flushed.chain(sets).chain(chains).collect()
 }
 
@@ -285,7 +311,7 @@ mod tests {
             {"rule": {"chain": "refuse", "handle": 6, "expr": []}},
         ]});
         assert_eq!(
-            removal(&objects(&listing.to_string())),
+            removal("floe", &objects(&listing.to_string())),
             "flush chain inet floe refuse\n\
              delete set inet floe hairpin4\n\
              delete map inet floe services4\n\

@@ -10,6 +10,7 @@ use nftables::stmt::{Match, Operator, Statement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 
 use crate::TABLE;
+use crate::hash::fnv1a;
 
 /// `srcnat` in nft's words.
 const PRIORITY: i32 = 100;
@@ -157,12 +158,6 @@ fn matches(protocol: &'static str, field: &'static str, op: Operator, net: IpNet
         len: net.prefix_len().into(),
     }));
     Statement::Match(Match { left, right, op })
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub fn apply(masquerade: &Masquerade) -> Result<(), NftError> {
 #[must_use]
 pub fn is_applied(masquerade: &Masquerade) -> bool {
     // No table, no chain, no nftables: in each case it is not applied.
-    rules::comments(&masquerade.chain()).is_ok_and(|found| found == masquerade.comments())
+    rules::comments(TABLE, &masquerade.chain()).is_ok_and(|found| found == masquerade.comments())
 }
 
 /// Takes `masquerade` out of the ruleset; does nothing where it is not there.
@@ -95,6 +95,13 @@ fn feed(program: &str, input: &str, started: impl FnOnce(u32)) -> std::io::Resul
         written?;
     }
     Ok(output)
+}
+
+/// Whether the tool can be found.
+#[must_use]
+pub fn is_installed() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program().is_some() || std::env::split_paths(&path).any(|folder| folder.join("nft").is_file())
 }
 
 /// Container runtimes call plugins with all kinds of `PATH`; `nft` lies in an administrator's folder.

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use crate::TABLE;
 use crate::socket::Socket;
 use crate::wire::{Attributes, NFPROTO_INET};
 
@@ -14,19 +13,19 @@ const NFTA_RULE_USERDATA: u16 = 7;
 /// The type of a comment within a rule's user data (libnftnl's).
 const UDATA_COMMENT: u8 = 0;
 
-/// Comments of the rules of `chain` in their order; none where there is no such chain.
+/// Comments of the rules of `chain` of `table` in their order; none where there is no such chain.
 ///
 /// # Errors
 ///
 /// When the kernel refuses, or the ruleset never stands still.
-pub(crate) fn comments(chain: &str) -> io::Result<Vec<String>> {
+pub(crate) fn comments(table: &str, chain: &str) -> io::Result<Vec<String>> {
     let mut socket = Socket::open()?;
     let mut found = Vec::new();
     socket.dump(
         NFT_MSG_GETRULE,
         NFPROTO_INET,
         |body| {
-            body.text(NFTA_RULE_TABLE, TABLE);
+            body.text(NFTA_RULE_TABLE, table);
             body.text(NFTA_RULE_CHAIN, chain);
         },
         |answer| match answer {

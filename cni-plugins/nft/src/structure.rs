@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::TABLE;
-
 /// The type of one part of a key or of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
@@ -128,22 +126,22 @@ impl Structure {
         self.sets.is_empty() && self.chains.is_empty()
     }
 
-    /// The commands that make it so, whatever was there; elements stay. They are one transaction.
+    /// The commands that make `table` so, whatever was there; elements stay. They are one transaction.
     #[must_use]
-    pub fn commands(&self) -> String {
-        let mut text = format!("add table inet {TABLE}\n");
+    pub fn commands(&self, table: &str) -> String {
+        let mut text = format!("add table inet {table}\n");
         for (name, set) in &self.sets {
-            line(&mut text, format_args!("add {}", set.declaration(name)));
+            line(&mut text, format_args!("add {}", set.declaration(table, name)));
         }
         for (name, chain) in &self.chains {
             let hook = chain.hook.map(Hook::text).unwrap_or_default();
-            line(&mut text, format_args!("add chain inet {TABLE} {name}{hook}"));
-            line(&mut text, format_args!("flush chain inet {TABLE} {name}"));
+            line(&mut text, format_args!("add chain inet {table} {name}{hook}"));
+            line(&mut text, format_args!("flush chain inet {table} {name}"));
         }
         // Last, since rules name chains that may come later in the alphabet.
         for (name, chain) in &self.chains {
             for rule in &chain.rules {
-                line(&mut text, format_args!("add rule inet {TABLE} {name} {rule}"));
+                line(&mut text, format_args!("add rule inet {table} {name} {rule}"));
             }
         }
         text
@@ -163,7 +161,7 @@ impl Hook {
 }
 
 impl SetSpec {
-    fn declaration(&self, name: &str) -> String {
+    fn declaration(&self, table: &str, name: &str) -> String {
         let (what, value) = match &self.value {
             ValueKind::Nothing => ("set", String::new()),
             ValueKind::Tuple(kinds) => ("map", format!(" : {}", names(kinds))),
@@ -174,7 +172,7 @@ impl SetSpec {
             Filled::ByPackets { size } => format!(" size {size}; flags dynamic,timeout;"),
         };
         format!(
-            "{what} inet {TABLE} {name} {{ type {}{value};{filled} }}",
+            "{what} inet {table} {name} {{ type {}{value};{filled} }}",
             names(&self.key)
         )
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
 
-use crate::TABLE;
 use crate::error::NftError;
 use crate::own::Own;
 use crate::ruleset::FOREIGN_CHAINS;
@@ -27,7 +26,7 @@ const NFTA_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_CHAIN_NAME: u16 = 3;
 
-/// Hears of changes in the table by others than one ruleset.
+/// Hears of changes in the table of one ruleset by others.
 pub struct Watch {
     socket: TokioSocket,
     own: Own,
@@ -90,7 +89,7 @@ impl Watch {
                     let others = Messages(&datagram).filter(|message| !self.own.has(message.port));
                     foreign
                         .what
-                        .extend(others.filter_map(|message| describe(&message)));
+                        .extend(others.filter_map(|message| describe(&message, self.own.table())));
                 }
                 // The queue overflowed (ENOBUFS): what was in it is unknown.
                 Err(_) => foreign.lost = true,
@@ -102,13 +101,13 @@ impl Watch {
     }
 }
 
-/// What `message` says in words; `None` where it is about other tables or the plugins' chains.
-fn describe(message: &Message<'_>) -> Option<String> {
+/// What `message` says of `table` in words; `None` where it is about other tables or the plugins' chains.
+fn describe(message: &Message<'_>, table: &str) -> Option<String> {
     if message.kind >> 8 != NFNL_SUBSYS_NFTABLES || message.body.first() != Some(&NFPROTO_INET) {
         return None;
     }
     let attributes = Attributes::of(message.body);
-    if attributes.text(NFTA_TABLE) != Some(TABLE) {
+    if attributes.text(NFTA_TABLE) != Some(table) {
         return None;
     }
     let kind = message.kind & 0xff;
