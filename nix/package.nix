@@ -34,7 +34,7 @@ rustPlatform.buildRustPackage {
     for unit in systemd/*.service; do
       substitute $unit $out/lib/systemd/system/''${unit##*/} --replace-fail /usr/bin/ $out/bin/
     done
-    for plugin in bridge host-local loopback vxlan; do
+    for plugin in bridge host-local loopback portmap vxlan; do
       ln -s $out/bin/floe-cni $out/lib/floe/cni/$plugin
     done
   ''

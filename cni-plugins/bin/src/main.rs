@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use cni_plugins_bridge::{Bridge, DELETE_LINK, delete_link};
 use cni_plugins_ipam::HostLocal;
+use cni_plugins_portmap::PortmapPlugin;
 use cni_plugins_spec::{Output, Plugin, run};
 use cni_plugins_vxlan::VxlanPlugin;
 
@@ -41,6 +42,7 @@ fn plugin(name: &str) -> Option<Box<dyn Plugin>> {
         "bridge" => Some(Box::new(Bridge::with_helper())),
         "host-local" => Some(Box::new(HostLocal)),
         "loopback" => Some(Box::new(Loopback)),
+        "portmap" => Some(Box::new(PortmapPlugin)),
         "vxlan" => Some(Box::new(VxlanPlugin)),
         _ => None,
     }
@@ -54,7 +56,7 @@ fn own_name(path: &OsStr) -> &str {
 }
 
 fn usage() -> ExitCode {
-    let text = "floe-cni holds the CNI plugins bridge, host-local, loopback and vxlan.\n\
+    let text = "floe-cni holds the CNI plugins bridge, host-local, loopback, portmap and vxlan.\n\
                 Link it under these names into the plugin folder of a container runtime, or call floe-cni NAME.\n";
     drop(std::io::stderr().write_all(text.as_bytes()));
     ExitCode::from(2)

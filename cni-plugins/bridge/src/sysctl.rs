@@ -1,8 +1,7 @@
 //! Kernel settings of links.
 
-use std::io;
-
-use cni_plugins_spec::{CniError, ErrorCode};
+use cni_plugins_netlink::set_sysctl;
+use cni_plugins_spec::CniError;
 
 /// Forwards packets of both families, as a gateway must.
 pub(crate) fn forward(v4: bool, v6: bool) -> Result<(), CniError> {
@@ -26,15 +25,6 @@ pub(crate) fn announce(link: &str) -> Result<(), CniError> {
     set(&format!("net/ipv6/conf/{link}/ndisc_notify"), "1")
 }
 
-/// A family that the kernel does not have needs no setting. What is right already is not
-/// written: `/proc/sys` may be read-only.
 fn set(key: &str, value: &str) -> Result<(), CniError> {
-    let path = format!("/proc/sys/{key}");
-    match std::fs::read_to_string(&path) {
-        Ok(now) if now.trim() == value => return Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        _ => {}
-    }
-    std::fs::write(&path, value)
-        .map_err(|e| CniError::new(ErrorCode::SYSTEM, format!("write {value} to {path}: {e}")))
+    set_sysctl(key, value).map_err(|error| CniError::system(&error))
 }

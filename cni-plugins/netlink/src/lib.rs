@@ -11,6 +11,7 @@ mod monitor;
 mod netns;
 mod route;
 mod socket;
+mod sysctl;
 mod vxlan;
 
 pub use error::NetlinkError;
@@ -24,4 +25,5 @@ pub use monitor::{Monitor, Notice, Watched};
 pub use netns::inside;
 pub use route::RouteSpec;
 pub use socket::Netlink;
+pub use sysctl::set_sysctl;
 pub use vxlan::{Vxlan, VxlanInfo};

@@ -8,6 +8,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, Ro
 use rtnetlink::RouteMessageBuilder;
 
 use crate::error::NetlinkError;
+use crate::link::Link;
 use crate::socket::Netlink;
 
 /// A route through one link.
@@ -108,6 +109,26 @@ impl Netlink {
             found.extend(messages.iter().filter(|m| leaves_by(m, index)).filter_map(read));
         }
         Ok(found)
+    }
+
+    /// The name of the link by which packets to `address` leave; none where there is no way to it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to tell.
+    pub async fn link_towards(&self, address: Ipv4Addr) -> Result<Option<String>, NetlinkError> {
+        let asked = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(address, 32)
+            .build();
+        let mut answers = Box::pin(self.handle.route().get(asked).execute());
+        // The kernel says that there is no way as an error of several kinds.
+        let Some(index) = answers.try_next().await.ok().flatten().as_ref().and_then(link_of) else {
+            return Ok(None);
+        };
+        let links = self.handle.link().get().match_index(index).execute();
+        let found = Box::pin(links).try_next().await;
+        let found = found.map_err(|e| NetlinkError::request(format!("look up link {index}"), e))?;
+        Ok(found.as_ref().map(|message| Link::read(message).name))
     }
 }
 

@@ -95,7 +95,8 @@ impl KernelRuleset {
 
     fn send(&mut self, changes: &[Change]) -> io::Result<()> {
         let sequence = self.socket.next_sequence();
-        self.socket.send(encode::transaction(&self.table, changes, sequence).bytes())?;
+        self.socket
+            .send(encode::transaction(&self.table, changes, sequence).bytes())?;
         // The transaction is over when `send` returns, and its answers are in the queue.
         loop {
             match self.socket.receive(RecvFlags::DONTWAIT) {
@@ -149,7 +150,10 @@ impl Ruleset for KernelRuleset {
         };
         run_text(
             &(each("flush") + &each("delete")),
-            &format!("remove chains of the table inet {} that are not used any more", self.table),
+            &format!(
+                "remove chains of the table inet {} that are not used any more",
+                self.table
+            ),
             |child| self.own.add_process(child),
         )?;
         for chain in chains {

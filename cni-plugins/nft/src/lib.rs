@@ -29,10 +29,10 @@ pub use element::{
 };
 pub use error::NftError;
 pub use flows::{Flow, Flows, KernelFlows, MemoryFlows};
+pub use hash::fnv1a;
 pub use kernel::KernelRuleset;
 pub use masquerade::Masquerade;
 pub use memory::MemoryRuleset;
-pub use hash::fnv1a;
 pub use nft::{apply, is_applied, is_installed, remove};
 pub use own::Own;
 pub use ruleset::{FOREIGN_CHAINS, Ruleset};

@@ -330,7 +330,7 @@ fn remove_network(before: &Before) -> Result<(), MachineError> {
     }
     // Added first, since deleting what is not there fails; not listed, since some versions cannot list
     // what others have made.
-    run(Command::new("nft").arg("add table inet floe; delete table inet floe")).map(drop)
+    run(Command::new("nft").arg("add table inet floe; delete table inet floe; add table inet hostports-floe; delete table inet hostports-floe")).map(drop)
 }
 
 fn has_name_server() -> Result<bool, MachineError> {

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::node::{Netns, Node, address};
+use crate::portmap::Site;
 
 /// What changes something, or begins to.
 const STEPS: &str = "sendto,write,openat,unlink,mkdir,ftruncate,setns,clone3";
@@ -161,6 +162,44 @@ fn a_vxlan_add_killed_at_any_step_is_finished_by_the_next() {
         step += 1;
     }
     assert!(step > 5, "only {step} steps were found");
+}
+
+#[test]
+fn host_ports_are_all_there_or_all_gone_whichever_step_a_call_is_killed_at() {
+    let Some(site) = Site::new() else { return };
+    if !strace() {
+        return;
+    }
+    let ports = json!([
+        {"hostPort": 80, "containerPort": 8080, "protocol": "tcp"},
+        {"hostPort": 53, "containerPort": 8080, "protocol": "udp", "hostIP": "192.0.2.1"},
+    ]);
+    let pod = site.pod("a", ports);
+    let (all, mut config) = (site.elements(), site.config(&pod));
+    config["cni.dev/valid-attachments"] = json!([]);
+    let target = pod.target();
+    for (verb, begins_whole) in [("ADD", false), ("DEL", true), ("GC", true)] {
+        let mut step = 1;
+        loop {
+            site.succeed(if begins_whole { "ADD" } else { "DEL" }, &pod);
+            if !begins_whole && step % 2 == 0 {
+                // The first ADD of a node makes the table, too.
+                site.node.netns.sh("nft delete table inet hostports-pods");
+            }
+            let call = (verb != "GC").then_some((target.0, target.1.as_path()));
+            let cut_off = killed_call(&site.node, ("portmap", verb), call, &config, step);
+            let left = site.elements();
+            assert!(left == all || left == 0, "{verb} at step {step}: {left} of {all}");
+            // Nobody is kept out by a lock of the dead.
+            site.succeed("ADD", &pod);
+            assert_eq!(site.elements(), all, "{verb} at step {step}");
+            if !cut_off {
+                break;
+            }
+            step += 1;
+        }
+        assert!(step > 5, "only {step} steps of {verb} were found");
+    }
 }
 
 #[test]

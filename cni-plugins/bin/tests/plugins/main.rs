@@ -10,4 +10,5 @@
 mod bridge;
 mod faults;
 mod node;
+mod portmap;
 mod vxlan;

@@ -97,7 +97,7 @@ impl Node {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        for name in ["bridge", "host-local", "loopback", "vxlan"] {
+        for name in ["bridge", "host-local", "loopback", "portmap", "vxlan"] {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_floe-cni"), dir.path().join(name)).unwrap();
         }
         let config = json!({

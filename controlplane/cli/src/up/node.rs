@@ -27,7 +27,7 @@ pub(super) const CONTROL_PLANE: (&str, &str) = (
     include_str!("../../../../systemd/floe-controlplane.service"),
 );
 
-pub(super) const CNI_PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "vxlan"];
+pub(super) const CNI_PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "vxlan"];
 const TOKEN_FILE: &str = "/etc/floe/bootstrap-token";
 const JOIN_TOKEN_FILE: &str = "/etc/floe/join-token";
 /// The name of the token in a server's state.
