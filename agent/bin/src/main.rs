@@ -9,6 +9,7 @@ mod config;
 mod dns;
 mod events;
 mod full_disk;
+mod host_ports;
 mod identity;
 mod image_gc;
 mod libexec;

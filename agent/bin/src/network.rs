@@ -26,6 +26,8 @@ use crate::config::Config;
 const BRIDGE: &str = "floe0";
 /// Name of our file.
 pub(crate) const FILE: &str = "10-floe.conflist";
+/// The plugin of host ports.
+pub(crate) const PORT_MAP: &str = "portmap";
 /// The key that makes a file ours, and its value.
 const MARK: (&str, &str) = ("managedBy", "floe-agent");
 /// How often the folder and the plugins are asked anew while the network is ready, and while not.
@@ -164,7 +166,12 @@ impl Network {
     /// Writes our file where it is not so already, whole or not at all.
     fn write(&self, site: Site, mtu: u32) -> anyhow::Result<()> {
         let file = self.file();
-        let text = serde_json::to_vec_pretty(&conflist(site, mtu, self.config.cluster_cidr))?;
+        let text = serde_json::to_vec_pretty(&conflist(
+            site,
+            mtu,
+            self.config.cluster_cidr,
+            self.config.cluster_dns,
+        ))?;
         if std::fs::read(&file).is_ok_and(|there| there == text) {
             return Ok(());
         }
@@ -190,7 +197,23 @@ fn marked(file: &Path) -> Option<bool> {
     Some(parsed.get(key).and_then(Value::as_str) == Some(value))
 }
 
-pub(crate) fn conflist(site: Site, mtu: u32, cluster: Ipv4Net) -> Value {
+/// The plugin of host ports. The address of the cluster's DNS is a local one on every node and still none
+/// of the node's own: a pod with the host port 53 must not get the questions of all others.
+fn port_map(dns: IpAddr) -> Value {
+    let (key, family) = if dns.is_ipv4() {
+        ("conditionsV4", "ip")
+    } else {
+        ("conditionsV6", "ip6")
+    };
+    json!({
+        "type": PORT_MAP,
+        "capabilities": { "portMappings": true },
+        key: [family, "daddr", "!=", dns],
+    })
+}
+
+/// The configuration of this node's network.
+pub(crate) fn conflist(site: Site, mtu: u32, cluster: Ipv4Net, dns: IpAddr) -> Value {
     let (key, value) = MARK;
     json!({
         "cniVersion": "1.1.0",
@@ -218,6 +241,7 @@ pub(crate) fn conflist(site: Site, mtu: u32, cluster: Ipv4Net) -> Value {
                 "subnet": site.subnet,
                 "mtu": mtu,
             },
+            port_map(dns),
         ],
     })
 }
@@ -250,6 +274,9 @@ mod tests {
             assert_eq!(written["plugins"][0]["mtu"], mtu);
             assert_eq!(written["plugins"][0]["masqueradeExcept"], json!(["10.42.0.0/16"]));
             assert_eq!(written["plugins"][1]["local"], "192.0.2.3");
+            let ports = &written["plugins"][2];
+            assert_eq!(ports["capabilities"]["portMappings"], true);
+            assert_eq!(ports["conditionsV4"], json!(["ip", "daddr", "!=", "10.43.0.10"]));
             assert!(network.ours());
         }
         assert!(agent_cni::Cni::load(&dir.path().join("net.d"), dir.path()).is_ok());

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::Config;
+use crate::host_ports;
 use crate::network;
 
 /// Programs services until `stop`; what is programmed stays.
@@ -22,21 +23,27 @@ pub(crate) async fn serve(client: Client, config: Config, stop: CancellationToke
         node_local: vec![config.cluster_dns],
     };
     let repaired = Arc::new(Notify::new());
+    let lost = Notify::new();
+    let ports = (config.cni_conf_dir.clone(), config.cni_bin_dir.clone());
     let proxy = agent_proxy::run(client, settings, Arc::clone(&repaired), stop);
     let file = config.cni_conf_dir.join(network::FILE);
     tokio::select! {
         // Cancel-safe: it is over.
         () = proxy => {}
         // Cancel-safe: it ends with the proxy, and what it makes is made on a thread of its own.
-        () = keep_masquerade(&file, &repaired) => {}
+        () = keep_masquerade(&file, &repaired, &lost) => {}
+        // Cancel-safe: as above.
+        () = host_ports::keep(&ports, &lost) => {}
     }
 }
 
 /// Puts back the rules of our own network whenever the table had to be repaired: the plugin that made
-/// them looks at them at its next ADD, and until then pods would reach nothing outside of the cluster.
-async fn keep_masquerade(file: &Path, repaired: &Notify) {
+/// them looks at them at its next ADD, and until then pods would reach nothing outside of the cluster. Tells
+/// `lost` that other tables may be gone as well.
+async fn keep_masquerade(file: &Path, repaired: &Notify, lost: &Notify) {
     loop {
         repaired.notified().await;
+        lost.notify_one();
         let Some(wanted) = std::fs::read(file).ok().and_then(|bytes| masquerade(&bytes)) else {
             continue;
         };
@@ -88,7 +95,7 @@ mod tests {
             subnet: "10.42.3.0/24".parse().unwrap(),
             node: [192, 0, 2, 3].into(),
         };
-        let list = network::conflist(site, 1450, config.cluster_cidr);
+        let list = network::conflist(site, 1450, config.cluster_cidr, config.cluster_dns);
         let wanted = masquerade(&serde_json::to_vec(&list).unwrap()).unwrap();
         assert_eq!(
             wanted.comments(),

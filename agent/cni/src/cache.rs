@@ -26,6 +26,9 @@ pub(crate) struct Cached {
     /// The last plugin's answer; absent until ADD ended.
     #[serde(default)]
     pub(crate) result: Option<Value>,
+    /// Whether its DEL has begun: from then on nobody puts anything of it back.
+    #[serde(default)]
+    pub(crate) ending: bool,
 }
 
 /// The folder of cached results.
@@ -73,11 +76,16 @@ impl Cache {
         }
     }
 
-    /// Every remembered attachment.
+    /// Every remembered attachment, the newest first.
     pub(crate) fn all(&self) -> Vec<Cached> {
         let listed = fs::read_dir(&self.0).into_iter().flatten().filter_map(Result::ok);
-        listed
-            .filter_map(|entry| serde_json::from_slice(&fs::read(entry.path()).ok()?).ok())
-            .collect()
+        let read = |entry: fs::DirEntry| {
+            let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let cached = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+            Some((written, cached))
+        };
+        let mut found: Vec<(_, Cached)> = listed.filter_map(read).collect();
+        found.sort_by_key(|(written, _)| std::cmp::Reverse(*written));
+        found.into_iter().map(|(_, cached)| cached).collect()
     }
 }

@@ -40,6 +40,19 @@ pub struct CniResult {
     pub nameservers: Vec<String>,
 }
 
+/// What one plugin made for an attachment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// ID by which plugins know the sandbox.
+    pub container_id: String,
+    /// The interface.
+    pub if_name: String,
+    /// `CNI_ARGS` as they were.
+    pub args: String,
+    /// The plugin's configuration, with the result of the whole network in `prevResult`.
+    pub config: Value,
+}
+
 /// The network of this node.
 #[derive(Debug, Clone)]
 pub struct Cni {
@@ -132,6 +145,28 @@ impl Cni {
         read(&cached.result?, &cached.plugins).ok()
     }
 
+    /// What the plugin `kind` was asked with for every attachment that is whole and not ending, the newest
+    /// first, so that it can be put back.
+    #[must_use]
+    pub fn held(&self, kind: &str) -> Vec<Held> {
+        let lasting = self.cache.all().into_iter().filter(|cached| !cached.ending);
+        let own = lasting.filter(|cached| cached.network_name == self.network.name);
+        let held = |cached: Cached| {
+            let plugin = cached
+                .plugins
+                .iter()
+                .find(|plugin| Network::kind(plugin) == kind)?;
+            let result = cached.result.clone()?;
+            Some(Held {
+                config: Value::Object(self.request(&cached, plugin, Some(result))),
+                container_id: cached.container_id,
+                if_name: cached.if_name,
+                args: cached.cni_args,
+            })
+        };
+        own.filter_map(held).collect()
+    }
+
     /// Asks the plugins whether the pod's network still is as they made it.
     ///
     /// # Errors
@@ -141,6 +176,11 @@ impl Cni {
         let Some(attachment) = self.cache.read(&self.network.name, &pod.container_id, IFNAME) else {
             return Ok(());
         };
+        if attachment.ending {
+            return Err(CniError::Ending {
+                container_id: attachment.container_id,
+            });
+        }
         if self.network.disable_check || attachment.result.is_none() {
             return Ok(());
         }
@@ -225,6 +265,7 @@ impl Cni {
             cni_version: self.network.cni_version.clone(),
             plugins: self.network.plugins.clone(),
             result: None,
+            ending: false,
         }
     }
 
@@ -239,6 +280,9 @@ impl Cni {
 
     /// DEL in the reverse order; every plugin is called, and the attachment forgotten only when all succeeded.
     async fn detach(&self, attachment: &Cached) -> Result<(), CniError> {
+        if attachment.result.is_some() {
+            self.mark_ending(attachment);
+        }
         let mut first = Ok(());
         for plugin in attachment.plugins.iter().rev() {
             first = first.and(
@@ -256,6 +300,18 @@ impl Cni {
         })
     }
 
+    /// Notes that the attachment is being undone. Where that cannot be noted, the disk being full, it is
+    /// undone all the same: what is put back in just that moment goes with the next [`Self::gc`].
+    fn mark_ending(&self, attachment: &Cached) {
+        let ending = Cached {
+            ending: true,
+            ..attachment.clone()
+        };
+        if let Err(error) = self.cache.write(&ending) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "DEL not noted");
+        }
+    }
+
     async fn call(
         &self,
         command: &'static str,
@@ -263,19 +319,28 @@ impl Cni {
         plugin: &Map<String, Value>,
         prev_result: Option<Value>,
     ) -> Result<Option<Value>, CniError> {
+        // DEL and CHECK carry it from 0.4.0 on.
+        let prev_result =
+            prev_result.filter(|_| command == "ADD" || attachment.cni_version.as_str() >= "0.4.0");
+        let config = self.request(attachment, plugin, prev_result);
+        self.invoke(command, plugin, variables(attachment), config).await
+    }
+
+    /// What a plugin is asked with for an attachment, as the network was when it was made.
+    fn request(
+        &self,
+        attachment: &Cached,
+        plugin: &Map<String, Value>,
+        prev_result: Option<Value>,
+    ) -> Map<String, Value> {
         let network = Network {
             name: attachment.network_name.clone(),
             cni_version: attachment.cni_version.clone(),
             ..self.network.clone()
         };
         let mut config = network.request(plugin, &attachment.capability_args);
-        // DEL and CHECK carry it from 0.4.0 on.
-        if let Some(prev) =
-            prev_result.filter(|_| command == "ADD" || attachment.cni_version.as_str() >= "0.4.0")
-        {
-            config.insert("prevResult".to_owned(), prev);
-        }
-        self.invoke(command, plugin, variables(attachment), config).await
+        config.extend(prev_result.map(|prev| ("prevResult".to_owned(), prev)));
+        config
     }
 
     async fn invoke(

@@ -47,6 +47,12 @@ pub enum CniError {
         /// What is wrong, with the beginning of what it printed.
         problem: String,
     },
+    /// A DEL began and never ended.
+    #[error("check the network of {container_id}: it is half taken away")]
+    Ending {
+        /// Container it was for.
+        container_id: String,
+    },
     /// A plugin did not end in time and was killed.
     #[error("network plugin {plugin} did not answer {command} within {limit:?}")]
     Deadline {

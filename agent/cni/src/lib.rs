@@ -11,6 +11,6 @@ mod exec;
 pub mod netns;
 mod request;
 
-pub use client::{Address, Cni, CniResult};
+pub use client::{Address, Cni, CniResult, Held};
 pub use error::CniError;
 pub use request::{Bandwidth, PodNet, PortMapping};

@@ -30,7 +30,7 @@ pub use observation::{
     Sandbox, StopProgress, Unit, Volumes,
 };
 pub use plan::plan;
-pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating, pod_grace};
+pub use policy::{RestartPolicy, Role, back_off_until, containers, is_terminating, lasting, pod_grace};
 pub use qos::{QosClass, qos_class};
 pub use requests::{Amounts, requests};
 pub use status::{RESIZE_IN_PROGRESS, RESIZE_PENDING, status, status_patch};

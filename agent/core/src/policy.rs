@@ -72,6 +72,12 @@ pub fn containers(spec: &PodSpec) -> impl Iterator<Item = (Role, &Container)> {
     init.chain(spec.containers.iter().map(|container| (Role::Main, container)))
 }
 
+/// The containers that run for as long as the pod does, whose ports count: all but init containers that end.
+pub fn lasting(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let lasts = |(role, _): &(Role, &Container)| *role != Role::Init;
+    containers(spec).filter(lasts).map(|(_, container)| container)
+}
+
 /// When the back-off of a container that ended is over; none where it does not wait.
 #[must_use]
 pub fn back_off_until(facts: &ContainerFacts) -> Option<Timestamp> {

@@ -104,6 +104,35 @@ fn a_node_port_is_served_on_every_address_of_the_node_but_loopback() {
 }
 
 #[test]
+fn a_service_goes_before_a_host_port_of_the_same_number() {
+    with_lab(|lab| {
+        lab.program(vec![web(&json!({}))], slices(&[P2]));
+        let mapping = |port: u16| json!({"hostPort": port, "containerPort": 8080, "protocol": "tcp"});
+        let held = cni_plugins_portmap::Held {
+            container_id: "p1".to_owned(),
+            ifname: "eth0".to_owned(),
+            args: String::new(),
+            config: json!({
+                "cniVersion": "1.1.0", "name": "pods", "type": "portmap",
+                "runtimeConfig": {"portMappings": [mapping(80), mapping(30080), mapping(30081)]},
+                "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.42.0.2/24"}]},
+            }),
+        };
+        let restored = lab.inside("node", || cni_plugins_portmap::restore("pods", || vec![held]));
+        assert!(restored.unwrap());
+        for place in ["out", "p2", "node"] {
+            assert!(lab.get(place, "10.88.0.2:30080").starts_with("p2 "), "{place}");
+            assert!(lab.get(place, "10.88.0.2:30081").starts_with("p1 "), "{place}");
+            assert!(lab.get(place, "10.88.0.2:80").starts_with("p1 "), "{place}");
+            assert!(lab.get(place, "10.43.0.5:80").starts_with("p2 "), "{place}");
+        }
+        // The rules of Services leave a host port's source as it is.
+        assert_eq!(lab.get("out", "10.88.0.2:30081"), "p1 10.88.0.9");
+        assert!(!lab.repair(), "the table of Services is another one");
+    });
+}
+
+#[test]
 fn the_local_policy_keeps_the_clients_address_and_drops_where_nothing_is_here() {
     with_lab(|lab| {
         let local = web(&json!({"externalTrafficPolicy": "Local"}));

@@ -9,7 +9,7 @@ use agent_core::dns;
 use agent_runtime::pod_slice;
 use agent_systemd::UnitManager;
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerPort, Pod, PodSpec};
 use tracing::warn;
 
 use super::checkpoint::{Checkpoint, pod_dir, replace};
@@ -26,6 +26,22 @@ pub(super) const HOSTNAME: &str = "_hostname";
 /// Whether `pod` lives on the node's network.
 pub(super) fn on_host_network(pod: &Pod) -> bool {
     pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true)
+}
+
+/// The ports of the node that lead to the pod. One whose address cannot be read is none: it must not
+/// become a port of every address.
+fn port_mappings(spec: &PodSpec) -> Vec<PortMapping> {
+    let ports = agent_core::lasting(spec).flat_map(|container| container.ports.iter().flatten());
+    let mapping = |port: &ContainerPort| {
+        let host_ip = port.host_ip.as_deref().filter(|ip| !ip.is_empty());
+        Some(PortMapping {
+            host_port: u16::try_from(port.host_port.filter(|number| *number > 0)?).ok()?,
+            container_port: u16::try_from(port.container_port).ok()?,
+            protocol: port.protocol.as_deref().unwrap_or("TCP").to_lowercase(),
+            host_ip: host_ip.map(str::parse).transpose().ok()?,
+        })
+    };
+    ports.filter_map(mapping).collect()
 }
 
 impl<U: UnitManager + 'static> Worker<U> {
@@ -118,23 +134,13 @@ impl<U: UnitManager + 'static> Worker<U> {
 
     fn pod_net(&self, netns: PathBuf) -> PodNet {
         let meta = &self.goal.pod.metadata;
-        let containers = self.goal.pod.spec.iter().flat_map(agent_core::containers);
-        let ports = containers.flat_map(|(_, container)| container.ports.iter().flatten());
-        let mapped = ports.filter_map(|port| {
-            Some(PortMapping {
-                host_port: u16::try_from(port.host_port.filter(|p| *p > 0)?).ok()?,
-                container_port: u16::try_from(port.container_port).ok()?,
-                protocol: port.protocol.as_deref().unwrap_or("TCP").to_lowercase(),
-                host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse().ok()),
-            })
-        });
         PodNet {
             container_id: self.uid.clone(),
             netns,
             namespace: meta.namespace.clone().unwrap_or_default(),
             pod: meta.name.clone().unwrap_or_default(),
             uid: self.uid.clone(),
-            port_mappings: mapped.collect(),
+            port_mappings: self.goal.pod.spec.as_ref().map(port_mappings).unwrap_or_default(),
             bandwidth: None,
         }
     }
@@ -189,5 +195,45 @@ impl<U: UnitManager + 'static> Worker<U> {
             }
             Err(error) => warn!(error = %error, "network namespace not removed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn host_ports_of_containers_that_last_are_mapped() {
+        let port = |number: i32| json!([{"containerPort": 80, "hostPort": number}]);
+        let spec = json!({
+            "initContainers": [
+                {"name": "ends", "ports": port(1)},
+                {"name": "sidecar", "restartPolicy": "Always", "ports": port(2)},
+            ],
+            "containers": [{"name": "main", "ports": [
+                {"containerPort": 81, "hostPort": 3, "protocol": "UDP", "hostIP": "192.0.2.1"},
+                {"containerPort": 82, "hostPort": 4, "hostIP": ""},
+                {"containerPort": 83, "hostPort": 5, "hostIP": "nonsense"},
+                {"containerPort": 84},
+            ]}],
+        });
+        let mapped = port_mappings(&serde_json::from_value(spec).unwrap());
+        let shown: Vec<_> = mapped
+            .iter()
+            .map(|m| {
+                (
+                    m.host_port,
+                    m.container_port,
+                    m.protocol.as_str(),
+                    m.host_ip.is_some(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [(2, 80, "tcp", false), (3, 81, "udp", true), (4, 82, "tcp", false)]
+        );
     }
 }

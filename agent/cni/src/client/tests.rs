@@ -168,3 +168,28 @@ async fn a_plugin_that_prints_nonsense_is_quoted() {
     let error = node.cni.add(&pod()).await.unwrap_err().to_string();
     assert!(error.contains("\"hello\\n\""), "{error}");
 }
+
+#[tokio::test]
+async fn what_a_plugin_made_is_held_until_its_del_begins() {
+    let node = Node::new(
+        r#"[ $CNI_COMMAND = DEL ] && exit 3; [ $CNI_COMMAND = ADD ] && echo '{"cniVersion":"1.1.0","ips":[]}'; true"#,
+    );
+    assert!(node.cni.held("second").is_empty());
+    node.cni.add(&pod()).await.unwrap();
+    assert!(node.cni.held("third").is_empty());
+    let held = node.cni.held("second").remove(0);
+    assert_eq!(
+        (held.container_id.as_str(), held.if_name.as_str()),
+        ("uid-1", "eth0")
+    );
+    assert!(held.args.contains("K8S_POD_NAME=web"), "{}", held.args);
+    assert_eq!(held.config["runtimeConfig"]["portMappings"][0]["hostPort"], 80);
+    assert_eq!(held.config["prevResult"]["ips"], json!([]));
+    node.cni.check(&pod()).await.unwrap();
+    node.cni.del(&pod()).await.unwrap_err();
+    assert!(node.cni.held("second").is_empty());
+    let half = node.cni.check(&pod()).await;
+    assert!(matches!(half, Err(CniError::Ending { .. })), "{half:?}");
+    node.cni.add(&pod()).await.unwrap();
+    assert_eq!(node.cni.held("second").len(), 1);
+}

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-use crate::policy::{Role, containers};
+use crate::policy::lasting;
 
 /// A port of the node: protocol, address and number.
 type HostPort = (String, String, i32);
@@ -21,8 +21,7 @@ pub(super) fn taken<'a>(spec: &PodSpec, others: impl Iterator<Item = &'a PodSpec
 }
 
 fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let lasting = containers(spec).filter(|(role, _)| *role != Role::Init);
-    let ports = lasting.flat_map(|(_, container)| container.ports.iter().flatten());
+    let ports = lasting(spec).flat_map(|container| container.ports.iter().flatten());
     let on_host = spec.host_network == Some(true);
     let host_port = ports.filter_map(|port| {
         let own = on_host.then_some(port.container_port);
