@@ -17,7 +17,8 @@ for state in $(ls /run/floe/crun 2>/dev/null); do
   [ -e "/run/floe/pods/$(echo "$state" | cut -c 1-36)" ] || echo "/run/floe/crun/$state"
 done
 nsenter --mount=/run/floe/ns/mnt cat /proc/self/mountinfo | cut -d' ' -f5 | grep /run/floe/pods/
-pgrep -lx 'crun|bridge|host-local|vxlan|nft'
+nft list table inet hostports-floe 2>/dev/null | grep -o 'comment "[^ ]* eth0 NAMESPACE/[^"]*' | sort -u
+pgrep -lx 'crun|bridge|host-local|portmap|vxlan|nft'
 true
 "#;
 

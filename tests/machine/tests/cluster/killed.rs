@@ -11,7 +11,7 @@ const KILLER: &str = r#"
 end=$((SECONDS + 10))
 killed=0
 while [ $SECONDS -lt $end ]; do
-  for name in floe-run crun bridge host-local vxlan nft; do
+  for name in floe-run crun bridge host-local portmap vxlan nft; do
     killed=$((killed + $(pkill -KILL --count -x $name)))
   done
   sleep 0.0$((RANDOM % 9 + 1))

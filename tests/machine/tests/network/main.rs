@@ -8,6 +8,7 @@ mod operators;
 mod outage;
 mod outside;
 mod overlay;
+mod ports;
 mod registry;
 mod services;
 
@@ -66,6 +67,14 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "pods_of_a_headless_service_have_names_on_every_node",
         names::records,
+    ),
+    (
+        "a_host_port_is_reached_from_everywhere_and_goes_with_its_pod",
+        ports::everywhere,
+    ),
+    (
+        "pods_share_a_host_port_on_different_addresses_and_protocols",
+        ports::no_conflict,
     ),
     (
         "every_node_pulls_an_image_and_tells_how_long_it_took",
@@ -143,6 +152,7 @@ const ALONE: &[ClusterTest] = &[
         names::agent_restarted,
     ),
     ("a_flushed_ruleset_is_repaired_and_reported", services::vandalised),
+    ("host_ports_that_others_took_away_are_put_back", ports::vandalised),
     (
         "pods_services_and_names_are_reached_while_the_api_server_is_away_for_a_minute",
         outage::a_minute,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
 
-const NODES: [u8; 3] = [1, 2, 3];
+pub(crate) const NODES: [u8; 3] = [1, 2, 3];
 /// Requests that show which servers answer: that one of three stays silent is as likely as 1 in 400 000.
 const REQUESTS: usize = 32;
 
@@ -95,7 +95,7 @@ fn all_web() -> BTreeSet<String> {
     NODES.iter().map(|number| format!("web-{number}")).collect()
 }
 
-fn node_address(cluster: &Cluster, ns: &Namespace, number: u8) -> Result<IpAddr> {
+pub(crate) fn node_address(cluster: &Cluster, ns: &Namespace, number: u8) -> Result<IpAddr> {
     let node = ns.get("node", &format!("{}-{number}", cluster.name()))?;
     let addresses = node.pointer("/status/addresses").and_then(Value::as_array);
     let internal = addresses
@@ -109,12 +109,12 @@ fn node_address(cluster: &Cluster, ns: &Namespace, number: u8) -> Result<IpAddr>
         .context("no address")
 }
 
-/// What the host, which is no part of the cluster, is answered.
-fn from_outside(address: IpAddr, port: u16) -> Result<String> {
+/// What the host, which is no part of the cluster, is answered when it asks for `path`: the last word.
+pub(crate) fn from_outside(address: IpAddr, port: u16, path: &str) -> Result<String> {
     let target = SocketAddr::new(address, port);
     let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(3))?;
     stream.set_read_timeout(Some(Duration::from_secs(3)))?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.split_whitespace().last().unwrap_or_default().to_owned())
@@ -183,7 +183,7 @@ pub(crate) fn node_ports(cluster: &Cluster) -> Result<()> {
     for number in NODES {
         let address = node_address(cluster, &ns, number)?;
         eventually(&format!("the node port of node {number}"), || {
-            let found = (0..REQUESTS).map(|_| from_outside(address, port("open")?));
+            let found = (0..REQUESTS).map(|_| from_outside(address, port("open")?, "/"));
             let found = found.collect::<Result<BTreeSet<String>>>()?;
             ensure!(found == all_web(), "{found:?}");
             Ok(())
@@ -196,7 +196,7 @@ pub(crate) fn node_ports(cluster: &Cluster) -> Result<()> {
             let found = from_node(cluster, other, &open)?;
             ensure!(found == all_web(), "node {number} from node {other}: {found:?}");
         }
-        let answer = from_outside(address, port("local")?);
+        let answer = from_outside(address, port("local")?, "/");
         match number {
             1 => ensure!(answer? == "single-1", "the local endpoint"),
             _ => ensure!(answer.is_err(), "node {number} has none: {answer:?}"),

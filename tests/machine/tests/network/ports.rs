@@ -1,0 +1,197 @@
+//! Host ports: who reaches them, and how long.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
+use tests_machine::traces;
+
+use crate::services::{NODES, from_outside, node_address};
+
+/// What a pod is told whose port another of the node has.
+const REFUSED: &str = "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+
+/// A web server on port 8080 of the node with `number`; it answers with its name and the client's address.
+fn server(cluster: &Cluster, name: &str, number: u8, ports: &Value) -> Value {
+    let script = format!(
+        "mkdir -p /tmp/www/cgi-bin; printf '#!/bin/sh\\necho\\necho {name}_$REMOTE_ADDR\\n' > /tmp/www/cgi-bin/who
+         chmod +x /tmp/www/cgi-bin/who; printf 'I:cgi-bin/who\\n' > /tmp/httpd.conf
+         exec httpd -f -p 8080 -h /tmp/www -c /tmp/httpd.conf"
+    );
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": name } },
+        "spec": {
+            "nodeName": format!("{}-{number}", cluster.name()),
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "main", "image": BUSYBOX, "command": ["/bin/sh", "-c", script], "ports": ports,
+                "volumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
+            }],
+            "volumes": [{ "name": "tmp", "emptyDir": {} }],
+        },
+    })
+}
+
+fn port(number: u16, address: &str, protocol: &str) -> Value {
+    json!([{ "containerPort": 8080, "hostPort": number, "hostIP": address, "protocol": protocol }])
+}
+
+fn deploy(ns: &Namespace, pods: &[Value]) -> Result<()> {
+    let documents: Vec<String> = pods.iter().map(Value::to_string).collect();
+    ns.apply(&documents.join("\n---\n"))?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])
+        .map(drop)
+}
+
+fn url(address: IpAddr, port: u16) -> String {
+    format!("http://{address}:{port}/cgi-bin/who")
+}
+
+/// Name and client, as the server says them.
+fn from_pod(ns: &Namespace, pod: &str, url: &str) -> Result<String> {
+    let said = ns.succeed(&["exec", pod, "--", "timeout", "3", "wget", "-q", "-O", "-", url])?;
+    Ok(said.trim().to_owned())
+}
+
+fn from_node(cluster: &Cluster, number: u8, url: &str) -> Result<String> {
+    let said = cluster
+        .numbered(number)
+        .succeed(&format!("timeout 3 busybox wget -q -O - {url}"))?;
+    Ok(said.trim().to_owned())
+}
+
+fn address(ns: &Namespace, pod: &str) -> Result<String> {
+    let found = ns.get("pod", pod)?;
+    let address = found.pointer("/status/podIP").and_then(Value::as_str);
+    Ok(address.context("the pod has no address")?.to_owned())
+}
+
+fn closed(cluster: &Cluster, number: u8, port: u16) -> Result<()> {
+    let probe = format!("! timeout 3 busybox wget -q -O - http://127.0.0.1:{port}/cgi-bin/who");
+    cluster.numbered(number).wait_until_succeeds(&probe).map(drop)
+}
+
+pub(crate) fn everywhere(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("hostports")?;
+    let before = traces(&cluster.numbered(2), ns.name())?;
+    let none = json!([]);
+    deploy(
+        &ns,
+        &[
+            server(cluster, "open", 2, &port(8088, "", "TCP")),
+            server(cluster, "near", 2, &none),
+            server(cluster, "far", 1, &none),
+        ],
+    )?;
+    let node = node_address(cluster, &ns, 2)?;
+    let open = url(node, 8088);
+    // The host stands for what lies outside; its own address is the gateway of the machines.
+    let outside = from_outside(node, 8088, "/cgi-bin/who")?;
+    ensure!(outside.starts_with("open_"), "from outside: {outside}");
+    for number in NODES {
+        let said = from_node(cluster, number, &open)?;
+        ensure!(said.starts_with("open_"), "from node {number}: {said}");
+    }
+    let near = from_pod(&ns, "near", &open)?;
+    ensure!(near.contains(&address(&ns, "near")?), "a pod beside it: {near}");
+    let far = from_pod(&ns, "far", &open)?;
+    ensure!(far.starts_with("open_"), "a pod of another node: {far}");
+    let own = from_pod(&ns, "open", &open)?;
+    ensure!(own.starts_with("open_"), "itself: {own}");
+    let loopback = from_node(cluster, 2, "http://127.0.0.1:8088/cgi-bin/who")?;
+    ensure!(loopback.starts_with("open_"), "loopback: {loopback}");
+    closed(cluster, 1, 8088)?;
+    // Another is refused by the node where the scheduler was passed by.
+    ns.apply(&server(cluster, "late", 2, &port(8088, "", "TCP")).to_string())?;
+    let told = |found: &Value, field: &str| {
+        let pointer = format!("/status/{field}");
+        found.pointer(&pointer).and_then(Value::as_str).map(str::to_owned)
+    };
+    let late = ns.wait_for("pod", "late", |found| {
+        told(found, "phase").as_deref() == Some("Failed")
+    })?;
+    ensure!(
+        told(&late, "reason").as_deref() == Some("NodePorts")
+            && told(&late, "message").as_deref() == Some(REFUSED),
+        "{late}"
+    );
+    ns.succeed(&["delete", "pod", "open"])?;
+    closed(cluster, 2, 8088)?;
+    ns.succeed(&["delete", "pods", "--all"])?;
+    eventually("nothing left", || {
+        let left = traces(&cluster.numbered(2), ns.name())?;
+        let left: Vec<_> = left
+            .difference(&before)
+            .filter(|line| line.contains("hostports"))
+            .collect();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })
+}
+
+pub(crate) fn no_conflict(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("hostips")?;
+    let node = node_address(cluster, &ns, 3)?;
+    let own = node.to_string();
+    deploy(
+        &ns,
+        &[
+            server(cluster, "loopback", 3, &port(8089, "127.0.0.1", "TCP")),
+            server(cluster, "address", 3, &port(8089, &own, "TCP")),
+            server(cluster, "datagrams", 3, &port(8089, &own, "UDP")),
+        ],
+    )?;
+    let said = from_node(cluster, 3, "http://127.0.0.1:8089/cgi-bin/who")?;
+    ensure!(said.starts_with("loopback_"), "{said}");
+    let said = from_node(cluster, 3, &url(node, 8089))?;
+    ensure!(said.starts_with("address_"), "{said}");
+    let said = from_outside(node, 8089, "/cgi-bin/who")?;
+    ensure!(said.starts_with("address_"), "{said}");
+    let table = cluster
+        .numbered(3)
+        .succeed("nft list table inet hostports-floe")?;
+    ensure!(
+        table.contains("hostips/address") && table.contains("hostips/datagrams"),
+        "{table}"
+    );
+    Ok(())
+}
+
+pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("hostvandals")?;
+    deploy(&ns, &[server(cluster, "web", 2, &port(8090, "", "TCP"))])?;
+    let node = cluster.numbered(2);
+    let open = url(node_address(cluster, &ns, 2)?, 8090);
+    let works = |after: &str| {
+        eventually(&format!("the host port after {after}"), || {
+            for number in [1, 2] {
+                let said = from_node(cluster, number, &open)?;
+                ensure!(said.starts_with("web_"), "{said}");
+            }
+            Ok(())
+        })
+    };
+    works("its pod's start")?;
+    for vandalism in [
+        "nft flush ruleset",
+        "nft delete table inet hostports-floe",
+        "nft flush chain inet hostports-floe prerouting",
+        "nft flush map inet hostports-floe ports4",
+        "systemctl stop floe-agent; nft flush ruleset; systemctl start floe-agent",
+    ] {
+        let before = node.succeed("date +%s.%N")?;
+        node.succeed(vandalism)?;
+        works(vandalism)?;
+        let told = format!(
+            "journalctl -u floe-agent --since=@{} | grep 'host ports were gone'",
+            before.trim()
+        );
+        node.wait_until_succeeds(&told)?;
+    }
+    // What goes while nobody looks after it is gone when the agent is back.
+    node.succeed("systemctl restart floe-agent")?;
+    ns.succeed(&["delete", "pod", "web"])?;
+    closed(cluster, 2, 8090)
+}
