@@ -92,11 +92,37 @@ pub struct PodShare {
     pub hostname: Option<String>,
     /// Whether the pod has its own IPC namespace.
     pub own_ipc: bool,
+    /// Whether its containers are in one process namespace.
+    #[serde(default)]
+    pub shared_processes: bool,
     /// Files of `/etc`, copied to the pod's bounded scratch.
     pub etc: Vec<EtcFile>,
 }
 
 impl PodShare {
+    /// What is known of a pod by its folder alone.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            hostname: None,
+            own_ipc: false,
+            shared_processes: true,
+            etc: Vec::new(),
+        }
+    }
+
+    /// Pin of the process namespace that the pod's containers share.
+    #[must_use]
+    pub fn process_namespace(&self) -> PathBuf {
+        self.dir.join("_ns").join("pid")
+    }
+
+    /// Folder of the first process in it, with its [`PID_FILE`].
+    #[must_use]
+    pub fn processes(&self) -> PathBuf {
+        self.dir.join("_processes")
+    }
+
     /// Pin of the pod's IPC namespace.
     #[must_use]
     pub fn ipc_namespace(&self) -> PathBuf {

@@ -16,6 +16,7 @@ mod hold;
 mod launch;
 mod lost;
 pub mod mount_namespace;
+mod processes;
 mod records;
 mod start;
 mod state;
@@ -32,6 +33,7 @@ pub use launch::{
     PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec, write_bundle,
 };
 pub use lost::recover;
+pub use processes::{FIRST_PROCESS, ProcessesError, reap, share_processes};
 pub use records::{Ended, MAX_RECORDS, Record, Records};
 pub use start::{StartError, run as start};
 pub use state::{Phase, State};

@@ -9,14 +9,25 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use agent_run::{ServiceEnd, copy, enter_cgroup, extend_stop, mount_namespace, record, start};
+use agent_run::{
+    FIRST_PROCESS, ServiceEnd, copy, enter_cgroup, extend_stop, mount_namespace, reap, record,
+    share_processes, start,
+};
 
 const USAGE: &str =
-    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...] | extend PID SECONDS | copy FIFO FIFO
-The agent and systemd call this; DIR is a container's folder under /run/floe/pods.";
+    "usage: floe-run start DIR | record DIR | mounts [RUN_DIR] | enter PID PROGRAM [ARGUMENT...] | extend PID SECONDS | copy FIFO FIFO | processes DIR MOUNTS
+The agent and systemd call this; DIR is a container's folder under /run/floe/pods, or a pod's own for processes.";
 
 fn main() -> ExitCode {
-    match run(&env::args_os().skip(1).collect::<Vec<_>>()) {
+    let mut words = env::args_os();
+    let name = words.next();
+    let words: Vec<OsString> = words.collect();
+    let done = if name.is_some_and(|name| name == FIRST_PROCESS) {
+        reap().map(|()| ExitCode::SUCCESS).map_err(Into::into)
+    } else {
+        run(&words)
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             let mut text = format!("floe-run: {error}");
@@ -39,6 +50,7 @@ fn run(args: &[OsString]) -> Result<ExitCode, Box<dyn Error>> {
         (Some("record"), [dir]) => record(Path::new(dir), &service_end())?,
         (Some("mounts"), []) => mount_namespace::pin(Path::new("/run/floe"))?,
         (Some("mounts"), [dir]) => mount_namespace::pin(Path::new(dir))?,
+        (Some("processes"), [dir, mounts]) => share_processes(Path::new(dir), Path::new(mounts))?,
         (Some("copy"), [stdout, stderr]) => copy(Path::new(stdout), Path::new(stderr))?,
         (Some("extend"), [pid, seconds]) => extend(pid, seconds)?,
         (Some("enter"), [pid, program, arguments @ ..]) => enter(pid, program, arguments)?,

@@ -17,8 +17,8 @@ pub use adopt::{AdoptError, Adopted, adopt, read_records, read_state};
 pub use agent_core::{QosClass, Role};
 pub use agent_run::{Ended, Phase, Record, Records, State};
 pub use bundle::{
-    Bundle, BundleError, ContainerInput, ImageFacts, Mount, Sandbox, WriteError, bundle, pod_slice,
-    resized_units,
+    Bundle, BundleError, ContainerInput, ImageFacts, Mount, Sandbox, WriteError, bundle, pod_processes,
+    pod_slice, resized_units,
 };
 pub use names::{slice_name, unit_name};
 pub use paths::NodePaths;

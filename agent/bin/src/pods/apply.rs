@@ -8,7 +8,7 @@ use agent_core::{
     EventDraft, Failure, ImageState, Sandbox, Step, StopCause, StopMode, StopProgress, Volumes, backoff,
     every_container, spec_hash,
 };
-use agent_runtime::{mounts, read_records, slice_name, unit_name};
+use agent_runtime::{mounts, pod_processes, read_records, slice_name, unit_name};
 use agent_systemd::UnitManager;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
@@ -82,6 +82,11 @@ impl<U: UnitManager + 'static> Worker<U> {
     }
 
     async fn create_sandbox(&mut self) -> Flow {
+        if matches!(self.sandbox, Sandbox::Ready { .. }) {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            let event = EventDraft::normal("SandboxChanged", message.to_owned());
+            self.context.events.about_pod(&self.goal.pod, None, event);
+        }
         match Box::pin(self.make_sandbox()).await {
             Ok(pod_ips) => self.sandbox = Sandbox::Ready { pod_ips },
             Err(error) => {
@@ -280,6 +285,11 @@ impl<U: UnitManager + 'static> Worker<U> {
             {
                 warn!(error = %error, unit = %unit, "failed unit not forgotten");
             }
+        }
+        if let Ok(Some(processes)) = pod_processes(&self.goal.pod, &self.context.paths)
+            && let Err(error) = self.context.units.reset_failed(&processes.name).await
+        {
+            warn!(error = %error, unit = %processes.name, "failed unit not forgotten");
         }
         self.context.allocations.release(&self.uid);
         if let Err(error) = mounts::remove_pod(&self.context.paths, &self.uid).await {

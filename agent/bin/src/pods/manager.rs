@@ -8,7 +8,7 @@ use agent_cache::Kind;
 use agent_core::resize::with_allocation;
 use agent_core::{EventDraft, ObjectState, Rejection};
 use agent_images::ImageStore;
-use agent_runtime::{NodePaths, unit_name};
+use agent_runtime::{NodePaths, pod_processes, unit_name};
 use agent_systemd::{Change, Changes, UnitManager};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -323,6 +323,9 @@ impl<U: UnitManager + 'static> Manager<U> {
             if let Ok(unit) = unit_name(pod, &container.name) {
                 self.units.insert(unit.as_str().to_owned(), uid.to_owned());
             }
+        }
+        if let Ok(Some(processes)) = pod_processes(pod, &self.context.paths) {
+            self.units.insert(processes.name.to_string(), uid.to_owned());
         }
     }
 

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::{
-    ContainerFacts, Exit, Observation, Outcome, RestartPolicy, Role, Runs, Unit, container_statuses,
-    every_container,
+    ContainerFacts, Exit, Failure, Observation, Outcome, RestartPolicy, Role, Runs, Sandbox, Unit,
+    container_statuses, every_container,
 };
 use agent_run::{BackOff, Launch, recover};
-use agent_runtime::{Ended, Phase, Record, Records, State, read_records, read_state, unit_name};
+use agent_runtime::{
+    Ended, Phase, Record, Records, State, pod_processes, read_records, read_state, unit_name,
+};
 use agent_systemd::{ActiveState, UnitManager, UnitName, UnitState};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 use tracing::warn;
 
+use super::apply::failure;
 use super::worker::Worker;
 use crate::clock::{from_micros, now};
 
@@ -30,7 +33,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             accepted_at: self.accepted_at,
             termination_seen: self.termination_seen,
             rejection: self.rejection.clone(),
-            sandbox: self.sandbox.clone(),
+            sandbox: self.observe_sandbox(&units),
             volumes: self.observe_volumes(),
             resizing: self.observe_sizes(),
             containers: BTreeMap::new(),
@@ -46,6 +49,25 @@ impl<U: UnitManager + 'static> Worker<U> {
         }
         self.adopting = false;
         observation
+    }
+
+    /// The sandbox as a plan is to see it: without the process namespace that its containers share it is to be made anew.
+    fn observe_sandbox(&self, units: &BTreeMap<UnitName, UnitState>) -> Sandbox {
+        let processes = pod_processes(&self.goal.pod, &self.context.paths).ok().flatten();
+        let gone = |name: &UnitName| {
+            let state = units.get(name).map(|unit| unit.active);
+            matches!(state, None | Some(ActiveState::Inactive | ActiveState::Failed))
+        };
+        match processes {
+            Some(service) if matches!(self.sandbox, Sandbox::Ready { .. }) && gone(&service.name) => {
+                let message = "the process namespace of the pod has ended".to_owned();
+                Sandbox::Failed(Failure {
+                    retry_at: now(),
+                    ..failure("SandboxChanged", message)
+                })
+            }
+            Some(_) | None => self.sandbox.clone(),
+        }
     }
 
     /// Notes the end of a run whose `floe-run record` was killed: it began before the units were asked for,

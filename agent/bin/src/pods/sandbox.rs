@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use agent_cni::{Cni, PodNet, PortMapping};
 use agent_core::Sandbox;
 use agent_core::dns;
-use agent_runtime::pod_slice;
-use agent_systemd::UnitManager;
+use agent_runtime::{pod_processes, pod_slice};
+use agent_systemd::{ErrorClass, UnitManager};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{ContainerPort, Pod, PodSpec};
 use tracing::warn;
@@ -54,6 +54,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         self.checkpoint(&[])?;
         let slice = pod_slice(&self.promised_pod())?;
         self.context.units.start_slice(&slice).await?;
+        self.start_processes().await?;
         let pod_ips = match self.netns.clone() {
             None => vec![self.context.config.node_ip],
             Some(netns) => {
@@ -72,6 +73,18 @@ impl<U: UnitManager + 'static> Worker<U> {
         }
         self.checkpoint(&pod_ips)?;
         Ok(pod_ips)
+    }
+
+    /// Starts the unit of the process namespace that the pod's containers share, where they share one.
+    async fn start_processes(&self) -> anyhow::Result<()> {
+        let Some(service) = pod_processes(&self.goal.pod, &self.context.paths)? else {
+            return Ok(());
+        };
+        match self.context.units.start_service(&service).await {
+            // It runs already.
+            Err(error) if error.class() == ErrorClass::Conflict => Ok(()),
+            other => other.context("make the process namespace that the pod's containers share"),
+        }
     }
 
     fn checkpoint(&self, pod_ips: &[IpAddr]) -> anyhow::Result<()> {

@@ -26,6 +26,7 @@ use crate::clock::now;
 use crate::file::replace_bytes;
 use crate::launch::{CONFIG_FILE, ERROR_FILE, LAUNCH_VERSION, Launch, PID_FILE, ROOTFS_DIR};
 use crate::mount_namespace::{self, NamespaceError};
+use crate::processes::{ProcessesError, wait_for_processes};
 use crate::{FormatError, Held, Phase, State, hold, recover};
 
 /// Why a container was not handed to crun.
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The pods' mount namespace.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// The process namespace of the pod.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
     /// A step of the file system or the kernel.
     #[error("{verb} {path}")]
     Io {
@@ -125,6 +129,9 @@ fn prepare(dir: &Path, invocation_id: &str) -> Result<(Launch, Option<Fifos>), S
     forget_last_run(dir, &launch)?;
 
     mount_namespace::enter(&launch.mount_namespace)?;
+    if launch.pod.shared_processes {
+        wait_for_processes(&launch.pod)?;
+    }
     share::prepare(&launch)?;
     // From here on every mount is this container's own and goes with it.
     unshare(CloneFlags::CLONE_NEWNS).map_err(StartError::io("copy the pods' mounts for", dir))?;

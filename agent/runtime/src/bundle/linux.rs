@@ -69,12 +69,14 @@ pub(super) fn linux(
     Ok(linux.build()?)
 }
 
-/// Its own process (or its target's), mount and cgroup namespaces; the pod's network, IPC and UTS by their pins.
+/// Its own process (or its target's, or the pod's), mount and cgroup namespaces; the pod's network, IPC and UTS by their
+/// pins.
 fn namespaces(input: &ContainerInput<'_>, pod: &PodShare) -> Result<Vec<LinuxNamespace>, BundleError> {
     let spec = input.pod.spec.as_ref();
     let mut all = vec![own(Kind::Mount)?, own(Kind::Cgroup)?];
     if !spec.and_then(|s| s.host_pid).unwrap_or(false) {
         all.push(match &input.target_processes {
+            _ if pod.shared_processes => joined(Kind::Pid, pod.process_namespace())?,
             Some(target) => joined(Kind::Pid, target.clone())?,
             None => own(Kind::Pid)?,
         });

@@ -4,6 +4,7 @@ mod limits;
 mod linux;
 mod mounts;
 mod process;
+mod processes;
 mod seccomp;
 mod security;
 mod service;
@@ -22,6 +23,7 @@ use oci_spec::OciSpecError;
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{RootBuilder, Spec, SpecBuilder};
 
+pub use self::processes::pod_processes;
 use self::security::Security;
 pub use self::sizes::resized_units;
 pub use self::write::WriteError;
@@ -257,6 +259,7 @@ fn launch(
                 .as_ref()
                 .map(|_| input.sandbox.hostname.clone()),
             own_ipc: !host_ipc,
+            shared_processes: processes::shared(input.pod),
             etc: mounts::etc_files(input),
         },
         rootfs: Rootfs {

@@ -6,7 +6,7 @@ use agent_systemd::{Exec, Restart, ServiceSpec, ServiceType, SliceName, UnitName
 
 use super::limits;
 use super::security::Security;
-use super::{BundleError, ContainerInput};
+use super::{BundleError, ContainerInput, processes};
 use crate::NodePaths;
 
 /// Signals that systemd counts as a clean end and Kubernetes does not: HUP, INT, PIPE, TERM.
@@ -56,7 +56,7 @@ pub(super) fn service(
         delegate: Security::of(input).privileged(),
         limits: limits::container(resources),
         log_extra_fields: fields(launch),
-        wants: vec!["floe-mounts.service".into()],
+        wants: wants(input)?,
         // Stopped before what it may need to stop well.
         after: vec![
             "network.target".into(),
@@ -65,6 +65,15 @@ pub(super) fn service(
         ],
         ..ServiceSpec::new(name, slice, Exec::new(&paths.floe_run, ["start", &dir_text]))
     })
+}
+
+/// What is started before the container, also where systemd starts it anew by itself.
+fn wants(input: &ContainerInput<'_>) -> Result<Vec<String>, BundleError> {
+    let mut wants = vec!["floe-mounts.service".to_owned()];
+    if processes::shared(input.pod) {
+        wants.push(processes::unit(input.pod)?.to_string());
+    }
+    Ok(wants)
 }
 
 fn description(input: &ContainerInput<'_>, launch: &Launch) -> String {

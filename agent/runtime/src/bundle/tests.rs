@@ -186,6 +186,37 @@ fn namespaces_are_the_pods_or_the_containers_own() {
 }
 
 #[test]
+fn containers_that_share_processes_join_the_pods_namespace_after_its_unit() {
+    let spec = |shared: bool, host: bool| json!({"shareProcessNamespace": shared, "hostPID": host, "containers": [{"name": "nginx"}]});
+    let name = "floe-default:web-0:1a2b3c4d:_processes.service";
+    let target = Some(PathBuf::from("/proc/7/ns/pid"));
+    let bundle = made_beside(spec(true, false), json!({"Cmd": ["c"]}), Vec::new(), target).unwrap();
+    let all = config(&bundle)["linux"]["namespaces"].clone();
+    let path = "/run/floe/pods/1a2b3c4d-0000-4000-8000-000000000000/_ns/pid";
+    assert!(
+        all.as_array()
+            .unwrap()
+            .contains(&json!({"type": "pid", "path": path})),
+        "{all}"
+    );
+    assert!(bundle.launch.pod.shared_processes);
+    assert!(bundle.service.wants.iter().any(|unit| unit == name));
+    let unit = pod_processes(&pod(spec(true, false)), &paths()).unwrap().unwrap();
+    assert_eq!((unit.name.as_str(), &unit.slice), (name, &bundle.service.slice));
+    let words = [
+        "processes",
+        "/run/floe/pods/1a2b3c4d-0000-4000-8000-000000000000",
+        "/run/floe/ns/mnt",
+    ];
+    assert_eq!(unit.exec_start.args, words);
+    for (shared, host) in [(false, false), (true, true)] {
+        assert_eq!(pod_processes(&pod(spec(shared, host)), &paths()).unwrap(), None);
+        let bundle = made_with(spec(shared, host), json!({"Cmd": ["c"]}), Vec::new()).unwrap();
+        assert!(!bundle.launch.pod.shared_processes && bundle.service.wants.len() == 1);
+    }
+}
+
+#[test]
 fn restarts_follow_the_policy() {
     let of = |policy: &str| {
         let spec = json!({"restartPolicy": policy, "containers": [{"name": "nginx"}]});

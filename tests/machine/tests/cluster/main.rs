@@ -20,6 +20,7 @@ mod manifests;
 mod ownership;
 mod pods;
 mod prints;
+mod processes;
 mod resize;
 mod servers;
 mod services;
@@ -178,6 +179,10 @@ const TOGETHER: &[ClusterTest] = &[
     (
         "partial_names_are_completed_as_in_kubernetes",
         services::partial_names,
+    ),
+    (
+        "containers_share_processes_and_no_others_end_with_one",
+        processes::shared,
     ),
     ("what_changes_in_the_api_changes_in_volumes", updates::seen),
     ("fifty_volumes_a_pod_are_all_right", updates::fifty),
