@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use agent_core::env::Sources;
 use agent_core::quantity;
 use agent_runtime::{NodePaths, mounts};
-use agent_volumes::Volumes;
+use agent_volumes::{Volumes, fs_group};
 use anyhow::{Context as _, anyhow};
 use k8s_openapi::api::core::v1::{EnvVarSource, Pod, Volume as VolumeSpec};
 
@@ -134,7 +134,7 @@ async fn set_up_one(
         let source = paths.memory_volume(uid, &volume.name);
         make_dir(&source)?;
         let limit = empty.size_limit.as_ref().and_then(quantity::units);
-        mounts::tmpfs(paths, &source, limit).await?;
+        mounts::tmpfs(paths, &source, limit, fs_group(sources.pod)).await?;
         return Ok(Volume {
             source,
             read_only: false,

@@ -43,12 +43,18 @@ impl MountError {
     }
 }
 
-/// Mounts a tmpfs of at most `bytes` at `path` in the pods' mount namespace; does nothing where one is.
+/// Mounts a tmpfs of at most `bytes` at `path` in the pods' mount namespace, open to everybody and, where there is a
+/// `group`, that one's with all that is made in it; does nothing where one is.
 ///
 /// # Errors
 ///
 /// Says what the kernel refused.
-pub async fn tmpfs(paths: &NodePaths, path: &Path, bytes: Option<u64>) -> Result<(), MountError> {
+pub async fn tmpfs(
+    paths: &NodePaths,
+    path: &Path,
+    bytes: Option<u64>,
+    group: Option<u32>,
+) -> Result<(), MountError> {
     let path = path.to_owned();
     inside(paths, move || {
         fs::create_dir_all(&path).map_err(MountError::io("create", &path))?;
@@ -56,7 +62,8 @@ pub async fn tmpfs(paths: &NodePaths, path: &Path, bytes: Option<u64>) -> Result
             return Ok(());
         }
         let size = bytes.map(|b| format!(",size={b}")).unwrap_or_default();
-        let options = format!("mode=0777{size}");
+        let mode = group.map_or_else(|| "mode=0777".to_owned(), |gid| format!("mode=2777,gid={gid}"));
+        let options = format!("{mode}{size}");
         mount(
             Some("tmpfs"),
             &path,

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use agent_core::env::Sources;
-use k8s_openapi::api::core::v1::Volume;
+use k8s_openapi::api::core::v1::{Pod, Volume};
 
 pub use error::VolumeError;
 pub use payload::{Payload, PayloadFile, payload};
@@ -50,7 +50,7 @@ impl Volumes {
             return host_path::prepare(&volume.name, host);
         }
         let uid = sources.pod.metadata.uid.as_deref().unwrap_or_default();
-        let group = fs_group(sources);
+        let group = fs_group(sources.pod);
         if volume.empty_dir.is_some() {
             return self.empty_dir(uid, &volume.name, group);
         }
@@ -97,8 +97,10 @@ impl Volumes {
     }
 }
 
-fn fs_group(sources: &Sources<'_>) -> Option<u32> {
-    let group = sources.pod.spec.as_ref()?.security_context.as_ref()?.fs_group?;
+/// The group that a pod's volumes are for, where it names one.
+#[must_use]
+pub fn fs_group(pod: &Pod) -> Option<u32> {
+    let group = pod.spec.as_ref()?.security_context.as_ref()?.fs_group?;
     u32::try_from(group).ok()
 }
 

@@ -121,8 +121,8 @@ pub(crate) async fn volumes_are_mounted_and_parts_stay_beneath(node: &Node) -> O
     // Whatever an earlier try left.
     node.remove(&pod).await?;
     let volume = node.paths.memory_volume(uid(&pod), "mem");
-    mounts::tmpfs(&node.paths, &volume, Some(1 << 20)).await?;
-    mounts::tmpfs(&node.paths, &volume, Some(1 << 20)).await?;
+    mounts::tmpfs(&node.paths, &volume, Some(1 << 20), None).await?;
+    mounts::tmpfs(&node.paths, &volume, Some(1 << 20), None).await?;
     let config = node.paths.memory_volume(uid(&pod), "config");
     fs::create_dir_all(config.join("..1"))?;
     fs::write(config.join("..1/key"), "value")?;
