@@ -84,22 +84,16 @@ pub fn transitions(old: Option<&PodStatus>, new: &PodStatus) -> Vec<EventDraft> 
 fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<EventDraft> {
     let mut events = Vec::new();
     if began(old, new) {
-        if new.restart_count > 0 && old.is_none_or(|old| old.image == new.image) {
-            // A restart by systemd, which asks nobody for the image; all else is told where it is looked up.
-            let message = format!(
-                "Container image \"{}\" already present on machine and can be accessed by the pod",
-                new.image
-            );
-            events.push(EventDraft::normal("Pulled", message));
-        }
-        events.extend([
-            EventDraft::normal("Created", format!("Created container: {}", new.name)),
-            EventDraft::normal("Started", format!("Started container {}", new.name)),
-        ]);
+        events.extend(created(old, new));
+        events.push(EventDraft::normal(
+            "Started",
+            format!("Started container {}", new.name),
+        ));
     }
     if let Some(error) = start_error(new)
         && old.is_none_or(|old| old.container_id != new.container_id || start_error(old).is_none())
     {
+        events.extend(created(old, new));
         events.push(EventDraft::warning("Failed", format!("Error: {error}")));
     }
     let reason = |status: &ContainerStatus| waiting(status.state.as_ref()).map(|(reason, _)| reason);
@@ -108,6 +102,22 @@ fn of_container(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<Eve
     {
         events.extend(of_waiting(&now, &message, new));
     }
+    events
+}
+
+/// What comes before a container is started, or could not be.
+fn created(old: Option<&ContainerStatus>, new: &ContainerStatus) -> Vec<EventDraft> {
+    let mut events = Vec::new();
+    if new.restart_count > 0 && old.is_none_or(|old| old.image == new.image) {
+        // A restart by systemd, which asks nobody for the image; all else is told where it is looked up.
+        let message = format!(
+            "Container image \"{}\" already present on machine and can be accessed by the pod",
+            new.image
+        );
+        events.push(EventDraft::normal("Pulled", message));
+    }
+    let message = format!("Created container: {}", new.name);
+    events.push(EventDraft::normal("Created", message));
     events
 }
 
@@ -248,6 +258,25 @@ mod tests {
         assert_eq!(reasons(&none, &first), ["Created", "Started"]);
         assert_eq!(reasons(&first, &first), Vec::<String>::new());
         assert_eq!(reasons(&first, &second), ["Pulled", "Created", "Started"]);
+    }
+
+    #[test]
+    fn what_could_not_be_started_was_made_and_never_started() {
+        let ended = ContainerState {
+            terminated: Some(k8s_openapi::api::core::v1::ContainerStateTerminated {
+                reason: Some("StartError".to_owned()),
+                message: Some("executable file `x` not found".to_owned()),
+                container_id: Some("floe://1".to_owned()),
+                ..Default::default()
+            }),
+            ..ContainerState::default()
+        };
+        let (none, failed) = (
+            status(waits("ContainerCreating"), None),
+            status(ended, Some("floe://1")),
+        );
+        assert_eq!(reasons(&none, &failed), ["Created", "Failed"]);
+        assert_eq!(reasons(&failed, &failed), Vec::<String>::new());
     }
 
     #[test]

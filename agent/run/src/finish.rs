@@ -66,7 +66,7 @@ fn append(dir: &Path, end: &ServiceEnd, launch: Option<&Launch>) -> Result<(), F
     let mut record = ended(end);
     record.started_at = started_at;
     record.finished_at = now().max(started_at);
-    record.start_error = start_error(&dir.join(ERROR_FILE));
+    record.start_error = start_error(dir);
     if record.start_error.is_some() {
         (record.ended, record.exit_code, record.signal) = (Ended::Exited, NEVER_STARTED, 0);
     } else if let Some(launch) = launch {
@@ -128,9 +128,10 @@ fn signal_number(name: &str) -> i32 {
     known.map_or(0, |signal| signal as i32)
 }
 
-/// What floe-run or crun left about a start that failed. crun writes a JSON object a line.
-fn start_error(path: &Path) -> Option<String> {
-    let text = bounded(path).filter(|t| !t.trim().is_empty())?;
+/// What floe-run or crun left in the container's directory about a start that failed. crun writes a JSON object a line.
+#[must_use]
+pub fn start_error(dir: &Path) -> Option<String> {
+    let text = bounded(&dir.join(ERROR_FILE)).filter(|t| !t.trim().is_empty())?;
     let said = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(entry) if entry.get("level").and_then(Value::as_str) == Some("error") => {
             entry.get("msg").and_then(Value::as_str).map(str::to_owned)

@@ -26,7 +26,7 @@ pub use by_name::copy;
 pub use cgroup::{CgroupError, enter_cgroup};
 pub use extend::{ExtendError, extend_stop};
 pub use file::FormatError;
-pub use finish::{FinishError, ServiceEnd, record};
+pub use finish::{FinishError, ServiceEnd, record, start_error};
 pub use hold::Held;
 pub use launch::{
     BUNDLE_FILE, CONFIG_FILE, ERROR_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE,

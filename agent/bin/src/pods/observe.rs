@@ -7,7 +7,7 @@ use agent_core::{
     ContainerFacts, Exit, Failure, Observation, Outcome, RestartPolicy, Role, Runs, Sandbox, Unit,
     container_statuses, every_container,
 };
-use agent_run::{BackOff, Launch, recover};
+use agent_run::{BackOff, Launch, recover, start_error};
 use agent_runtime::{
     Ended, Phase, Record, Records, State, pod_processes, read_records, read_state, unit_name,
 };
@@ -118,6 +118,7 @@ impl<U: UnitManager + 'static> Worker<U> {
         } else {
             None
         };
+        let dir = paths.container_dir(&self.uid, name);
         let local = self.local(name);
         if let Some(lost) = lost {
             local.lost = lost;
@@ -131,7 +132,7 @@ impl<U: UnitManager + 'static> Worker<U> {
             && records
                 .last()
                 .is_some_and(|last| local.forgiven.as_ref() != Some(&last.invocation_id));
-        let mut unit = of_unit(unit, state.as_ref(), &records);
+        let mut unit = of_unit(unit, state.as_ref(), &records, || start_error(&dir).is_some());
         if local.starting && unit == Unit::Absent {
             unit = Unit::Starting;
         }
@@ -235,8 +236,13 @@ fn with_lost(runs: Runs, lost: &Runs) -> Runs {
 }
 
 /// The unit's state in the plan's words. An active unit whose run has a record is on its way down; one
-/// that is told to stop runs until it has.
-fn of_unit(unit: Option<&UnitState>, state: Option<&State>, records: &Records) -> Unit {
+/// that is told to stop runs until it has, unless it is because nothing of it `never_ran`.
+fn of_unit(
+    unit: Option<&UnitState>,
+    state: Option<&State>,
+    records: &Records,
+    never_ran: impl FnOnce() -> bool,
+) -> Unit {
     let Some(unit) = unit else { return Unit::Absent };
     let run = state.filter(|state| {
         records
@@ -253,6 +259,7 @@ fn of_unit(unit: Option<&UnitState>, state: Option<&State>, records: &Records) -
     });
     match unit.active {
         ActiveState::Active if state.is_none() => Unit::Starting,
+        ActiveState::Deactivating if running.is_some() && never_ran() => Unit::Starting,
         ActiveState::Active | ActiveState::Deactivating => running.unwrap_or(Unit::Stopping),
         ActiveState::Activating => Unit::Starting,
         ActiveState::Inactive | ActiveState::Failed => Unit::Absent,
@@ -328,22 +335,25 @@ mod tests {
     fn a_run_that_has_a_record_is_over_whatever_the_unit_says() {
         let active = unit(ActiveState::Active);
         assert_eq!(
-            of_unit(Some(&active), Some(&started("a")), &ended("a")),
+            of_unit(Some(&active), Some(&started("a")), &ended("a"), || false),
             Unit::Stopping
         );
         assert!(matches!(
-            of_unit(Some(&active), Some(&started("b")), &ended("a")),
+            of_unit(Some(&active), Some(&started("b")), &ended("a"), || false),
             Unit::Running { invocation, .. } if invocation == "b"
         ));
     }
 
     #[test]
-    fn a_container_runs_until_its_end_is_recorded() {
+    fn a_container_that_ran_runs_until_its_end_is_recorded() {
         let down = unit(ActiveState::Deactivating);
-        assert!(matches!(
-            of_unit(Some(&down), Some(&started("a")), &Records::default()),
-            Unit::Running { .. }
-        ));
+        let seen = |never_ran| {
+            of_unit(Some(&down), Some(&started("a")), &Records::default(), || {
+                never_ran
+            })
+        };
+        assert!(matches!(seen(false), Unit::Running { .. }));
+        assert_eq!(seen(true), Unit::Starting, "crun could not start it");
     }
 
     #[test]

@@ -181,6 +181,10 @@ const TOGETHER: &[ClusterTest] = &[
         services::partial_names,
     ),
     (
+        "a_program_that_is_missing_is_told_and_was_never_started",
+        manifests::missing_program,
+    ),
+    (
         "containers_share_processes_and_no_others_end_with_one",
         processes::shared,
     ),

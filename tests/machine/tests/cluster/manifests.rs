@@ -1,7 +1,7 @@
 //! Manifests of the kind that the Kubernetes documentation teaches with.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests_harness::{Cluster, eventually};
 use tests_machine::pod;
 
@@ -129,4 +129,41 @@ pub(crate) fn unknown_image(cluster: &Cluster) -> Result<()> {
         ensure!(events.contains("registry.example/no/such:1"), "{events}");
         Ok(())
     })
+}
+
+pub(crate) fn missing_program(cluster: &Cluster) -> Result<()> {
+    let ns = cluster.kubectl()?.namespace("missing")?;
+    let mut lost: Value = serde_json::from_str(&pod("lost", "Never", "unused"))?;
+    lost["spec"]["containers"][0]["command"] = json!(["/no/such/program"]);
+    ns.apply(&lost.to_string())?;
+    let found = ns.wait_for("pod", "lost", |found| found["status"]["phase"] == "Failed")?;
+    let ended = &found["status"]["containerStatuses"][0]["state"]["terminated"];
+    ensure!(
+        ended["reason"] == "StartError" && ended["exitCode"] == 128,
+        "{ended}"
+    );
+    let of_pod = ["get", "events", "--field-selector=involvedObject.name=lost"];
+    let told = |reason: &str| -> Result<String> {
+        let reason = format!("{},reason={reason}", of_pod[2]);
+        ns.succeed(&["get", "events", &reason, "-o", "jsonpath={.items[*].message}"])
+    };
+    eventually("the event of the failure", || {
+        ensure!(
+            told("Failed")?.contains("/no/such/program"),
+            "{}",
+            ns.succeed(&of_pod)?
+        );
+        Ok(())
+    })?;
+    ensure!(
+        told("Created")? == "Created container: main",
+        "{}",
+        ns.succeed(&of_pod)?
+    );
+    ensure!(
+        told("Started")?.is_empty(),
+        "it never started: {}",
+        ns.succeed(&of_pod)?
+    );
+    ns.succeed(&["delete", "pod", "lost"]).map(drop)
 }
