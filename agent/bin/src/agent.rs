@@ -188,8 +188,14 @@ fn serve_network(
     network: Arc<Network>,
     stop: &CancellationToken,
 ) {
+    let ready = network.unready();
     tasks.spawn(network.run(client.clone(), stop.clone()));
-    tasks.spawn(crate::proxy::serve(client.clone(), config.clone(), stop.clone()));
+    tasks.spawn(crate::proxy::serve(
+        client.clone(),
+        config.clone(),
+        ready,
+        stop.clone(),
+    ));
     tasks.spawn(crate::dns::serve(client.clone(), config, stop.clone()));
 }
 

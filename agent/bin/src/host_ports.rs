@@ -8,7 +8,7 @@ use agent_cni::Cni;
 use cni_plugins_nft::{KernelRuleset, NftError, Watch};
 use cni_plugins_portmap::{Held, restore, table_name};
 use cni_plugins_spec::CniError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::network::PORT_MAP;
@@ -16,13 +16,18 @@ use crate::network::PORT_MAP;
 /// The wait after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Puts back what is missing of the host ports: at the start, when `lost` says so, and when others than this
-/// have changed the table, the plugin among them. `dirs` are the folders of networks and of our plugins.
-pub(crate) async fn keep(dirs: &(PathBuf, PathBuf), lost: &Notify) {
+/// Puts back what is missing of the host ports: at the start, when `network` changes, when `lost` says so, and
+/// when others than this have changed the table, the plugin among them. `dirs` are the folders of networks and
+/// of our plugins.
+pub(crate) async fn keep(
+    dirs: &(PathBuf, PathBuf),
+    lost: &Notify,
+    mut network: watch::Receiver<Option<String>>,
+) {
     let mut watched: Option<(String, Watch)> = None;
     loop {
         if let Some(cni) = ours(dirs) {
-            watched = match watch(cni.name(), watched) {
+            watched = match listen(cni.name(), watched) {
                 Ok(watch) => Some(watch),
                 Err(error) => {
                     warn!(
@@ -41,6 +46,8 @@ pub(crate) async fn keep(dirs: &(PathBuf, PathBuf), lost: &Notify) {
         tokio::select! {
             // Cancel-safe: a notice that came meanwhile is kept.
             () = lost.notified() => {}
+            // Cancel-safe: a value counts as seen only once `changed` returns. Its sender lives as long as the agent.
+            Ok(()) = network.changed() => {}
             // Cancel-safe: a notice is taken only when it is returned.
             () = changed(&mut watched) => {}
         }
@@ -53,7 +60,7 @@ fn ours((networks, plugins): &(PathBuf, PathBuf)) -> Option<Cni> {
 }
 
 /// Listens to the table of `network`, unless that is what `now` does.
-fn watch(network: &str, now: Option<(String, Watch)>) -> Result<(String, Watch), NftError> {
+fn listen(network: &str, now: Option<(String, Watch)>) -> Result<(String, Watch), NftError> {
     match now {
         Some((name, watch)) if name == network => Ok((name, watch)),
         _ => {

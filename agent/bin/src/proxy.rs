@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cni_plugins_nft::{Masquerade, NftError};
 use kube::Client;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -14,8 +14,14 @@ use crate::config::Config;
 use crate::host_ports;
 use crate::network;
 
-/// Programs services until `stop`; what is programmed stays.
-pub(crate) async fn serve(client: Client, config: Config, stop: CancellationToken) {
+/// Programs services until `stop`, and keeps what the plugins programmed; what is programmed stays. `network`
+/// changes with the pods' network.
+pub(crate) async fn serve(
+    client: Client,
+    config: Config,
+    network: watch::Receiver<Option<String>>,
+    stop: CancellationToken,
+) {
     let settings = agent_proxy::Config {
         node_name: config.node_name,
         pod_ranges: vec![config.cluster_cidr.into()],
@@ -33,7 +39,7 @@ pub(crate) async fn serve(client: Client, config: Config, stop: CancellationToke
         // Cancel-safe: it ends with the proxy, and what it makes is made on a thread of its own.
         () = keep_masquerade(&file, &repaired, &lost) => {}
         // Cancel-safe: as above.
-        () = host_ports::keep(&ports, &lost) => {}
+        () = host_ports::keep(&ports, &lost, network) => {}
     }
 }
 

@@ -175,8 +175,8 @@ pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
     };
     works("its pod's start")?;
     for vandalism in [
-        "nft flush ruleset",
         "nft delete table inet hostports-floe",
+        "nft flush ruleset",
         "nft flush chain inet hostports-floe prerouting",
         "nft flush map inet hostports-floe ports4",
         "systemctl stop floe-agent; nft flush ruleset; systemctl start floe-agent",
@@ -190,8 +190,15 @@ pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
         );
         node.wait_until_succeeds(&told)?;
     }
-    // What goes while nobody looks after it is gone when the agent is back.
-    node.succeed("systemctl restart floe-agent")?;
-    ns.succeed(&["delete", "pod", "web"])?;
+    let name = node.name().to_owned();
+    for verb in ["stop", "start"] {
+        cluster.succeed(&["node", verb, &name])?;
+    }
+    works("a reboot")?;
+    // What is deleted while nobody looks after it is gone when the agent is back.
+    node.succeed("systemctl stop floe-agent")?;
+    ns.succeed(&["delete", "pod", "web", "--wait=false"])?;
+    node.succeed("systemctl start floe-agent")?;
+    ns.succeed(&["wait", "--for=delete", "pod/web", "--timeout=60s"])?;
     closed(cluster, 2, 8090)
 }
