@@ -416,6 +416,58 @@ fn a_ruleset_that_was_flushed_is_noticed_by_check_and_made_anew_by_add() {
 }
 
 #[test]
+fn sources_are_masqueraded_as_the_settings_say_also_when_they_change() {
+    let Some(site) = Site::new() else { return };
+    let pod = site.pod("a", tcp(80));
+    let add = |key: &str| {
+        let mut config = site.config(&pod);
+        config[key] = json!(key == "masqAll");
+        let output = site
+            .node
+            .run(&[], "portmap", "ADD", Some((pod.id, &pod.netns.path())), &config);
+        assert!(output.status.success(), "{output:?}");
+    };
+    let open = format!("{NODE}:80");
+    add("masqAll");
+    assert_eq!(get(&site.out, &open), "a 10.88.7.1");
+    add("snat");
+    assert_eq!(get(&site.out, &open), format!("a {OUT}"));
+    assert_eq!(get(&pod.netns, &open), "timed out", "nobody answers itself");
+    assert_eq!(get(&site.node.netns, "127.0.0.1:80"), "timed out");
+    site.succeed("ADD", &pod);
+    assert_eq!(get(&pod.netns, &open), "a 10.88.7.1");
+    assert_eq!(get(&site.node.netns, "127.0.0.1:80"), "a 10.88.7.1");
+}
+
+#[test]
+fn conditions_keep_a_port_from_an_address() {
+    let Some(site) = Site::new() else { return };
+    let pod = site.pod("a", tcp(80));
+    let mut config = site.config(&pod);
+    config["conditionsV4"] = json!(["ip", "daddr", "!=", OTHER]);
+    let target = pod.target();
+    let add = |config: &Value| {
+        let output = site
+            .node
+            .run(&[], "portmap", "ADD", Some((target.0, &target.1)), config);
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    assert!(add(&config).0);
+    assert_eq!(get(&site.out, &format!("{NODE}:80")), format!("a {OUT}"));
+    assert_eq!(get(&site.out, &format!("{OTHER}:80")), "connection refused");
+    config["conditionsV4"] = json!(["!", "-d", OTHER]);
+    let (succeeded, said) = add(&config);
+    assert!(
+        !succeeded && said.contains("syntax error"),
+        "in iptables' language: {said}"
+    );
+    assert_eq!(get(&site.out, &format!("{NODE}:80")), format!("a {OUT}"));
+}
+
+#[test]
 fn a_table_of_another_version_is_replaced() {
     let Some(site) = Site::new() else { return };
     site.node.netns.sh(
