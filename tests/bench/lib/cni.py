@@ -17,7 +17,7 @@ NEEDS_CLUSTER = False
 ROUNDS = 100
 WARM_UP = 5
 GO = "/usr/lib/cni"
-OURS = ("bridge", "host-local", "loopback", "vxlan")
+OURS = ("bridge", "host-local", "loopback", "portmap", "vxlan")
 NODE = f"bench-cni-{os.getpid()}"
 
 
@@ -82,6 +82,13 @@ def call(plugins, verb, container, config, previous=None):
     return (json.loads(done.stdout) if done.stdout.strip() else None), took
 
 
+def portmap(name, *ports):
+    """Configuration of `portmap`, chained, for a container with these host ports."""
+    mappings = [{"hostPort": port, "containerPort": 80, "protocol": "tcp"} for port in ports]
+    runtime = {"portMappings": mappings}
+    return {"cniVersion": "1.0.0", "name": name, "type": "portmap", "snat": True, "runtimeConfig": runtime}
+
+
 def spawn():
     """Milliseconds of starting a process that does nothing."""
     start = time.perf_counter()
@@ -95,10 +102,11 @@ def one_round(container, networks, taken):
     for kind, (plugins, config, chained) in networks.items():
         answer, took = call(plugins, "ADD", container, config)
         taken.setdefault(f"{kind}_add", []).append(took)
-        if chained:
-            _, took = call(plugins, "ADD", container, chained, answer)
-            taken.setdefault("vxlan_add", []).append(took)
-            call(plugins, "DEL", container, chained, answer)
+        for name, behind in chained.items():
+            _, took = call(plugins, "ADD", container, behind, answer)
+            taken.setdefault(f"{name}_add", []).append(took)
+            _, took = call(plugins, "DEL", container, behind, answer)
+            taken.setdefault(f"{name}_del", []).append(took)
         _, took = call(plugins, "DEL", container, config, answer)
         taken.setdefault(f"{kind}_del", []).append(took)
 
@@ -108,8 +116,20 @@ def inside(folder):
     ours = os.path.join(folder, "plugins")
     configured = bridge("bench-ours", "10.98.0.0/16", f"{folder}/ours")
     networks = {
-        "ours": (ours, configured, vxlan("bench-ours")),
-        "go": (GO, bridge("bench-go", "10.99.0.0/16", f"{folder}/go"), None),
+        "ours": (
+            ours,
+            configured,
+            {
+                "vxlan": vxlan("bench-ours"),
+                "no_port": portmap("bench-ours"),
+                "our_port": portmap("bench-ours", 8080),
+            },
+        ),
+        "go": (
+            GO,
+            bridge("bench-go", "10.99.0.0/16", f"{folder}/go"),
+            {"go_port": portmap("bench-go", 8081)},
+        ),
     }
     taken = {}
     for number in range(WARM_UP + ROUNDS):
@@ -146,8 +166,13 @@ def show(figures):
         ("Go bridge + host-local, ADD", "go_add", ""),
         ("our bridge + host-local, ADD", "ours_add", "a third"),
         ("our vxlan behind it, ADD", "vxlan_add", ""),
+        ("our portmap behind it, no port, ADD", "no_port_add", ""),
+        ("our portmap behind it, one port, ADD", "our_port_add", "Go's"),
+        ("Go portmap behind it, one port, ADD", "go_port_add", ""),
         ("Go bridge + host-local, DEL", "go_del", ""),
         ("our bridge + host-local, DEL", "ours_del", "a third"),
+        ("our portmap behind it, one port, DEL", "our_port_del", "Go's"),
+        ("Go portmap behind it, one port, DEL", "go_port_del", ""),
     )
     print(f"{'CNI':<40} {'p50 ms':>9} {'p99 ms':>9}  goal")
     for what, name, goal in rows:
