@@ -1,7 +1,5 @@
 //! Rules for the data of ConfigMaps and Secrets.
 
-mod pem;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -9,6 +7,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
+use crate::validate::{json, pem};
 
 /// Most bytes of data that one object may hold.
 const MAX: usize = 1024 * 1024;
@@ -102,13 +101,8 @@ fn typed(object: &Value, path: &Path) -> Vec<FieldError> {
     if matches!(kind, "kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson") {
         for key in needed(kind) {
             let decoded = value(key).and_then(|text| STANDARD.decode(text).ok());
-            let is_object =
-                |bytes: Vec<u8>| serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes).is_ok();
-            if decoded.is_some_and(|bytes| !is_object(bytes)) {
-                errors.push(
-                    path.key(key)
-                        .invalid("<secret contents redacted>", "invalid character in JSON"),
-                );
+            if let Some(fault) = decoded.and_then(|bytes| object_fault(&bytes)) {
+                errors.push(path.key(key).invalid("<secret contents redacted>", fault));
             }
         }
     }
@@ -123,6 +117,22 @@ fn typed(object: &Value, path: &Path) -> Vec<FieldError> {
         errors.push(Path::new("metadata.annotations").key(account).required(""));
     }
     errors
+}
+
+/// Why `text` is no object of JSON, in Go's words.
+fn object_fault(text: &[u8]) -> Option<String> {
+    json::fault(text).or_else(|| {
+        let kind = match serde_json::from_slice(text).ok()? {
+            Value::Null | Value::Object(_) => return None,
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+        };
+        Some(format!(
+            "json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        ))
+    })
 }
 
 /// What a client is told of a Secret of a certificate and its key, where one of them is none. Whether they belong

@@ -1,5 +1,7 @@
 //! Rules for nodes.
 
+mod reported;
+
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -13,8 +15,14 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 /// What is wrong with a node; pod networks that `old` has may stay as they are written.
 pub(crate) fn node(node: &Value, old: Option<&Value>) -> Vec<FieldError> {
     // Upstream's path for taints.
-    let mut errors = taints(node, &Path::new("metadata.taints"));
+    let mut errors = reported::annotations(node);
+    errors.extend(taints(
+        read::list(node, "spec.taints"),
+        &Path::new("metadata.taints"),
+    ));
     errors.extend(amounts(node));
+    errors.extend(reported::swap(node));
+    errors.extend(reported::features(node));
     let kept = old
         .map(|old| read::texts(old, "spec.podCIDRs"))
         .unwrap_or_default();
@@ -57,10 +65,10 @@ fn amounts(node: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn taints(node: &Value, path: &Path) -> Vec<FieldError> {
+fn taints(taints: &[Value], path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen: Vec<(&str, &str)> = Vec::new();
-    for (index, taint) in read::list(node, "spec.taints").iter().enumerate() {
+    for (index, taint) in taints.iter().enumerate() {
         let path = path.index(index);
         let (key, effect) = (read::text(taint, "key"), read::text(taint, "effect"));
         errors.extend(
@@ -96,7 +104,9 @@ pub(crate) fn effect_error(effect: &str, path: &Path) -> Option<FieldError> {
 /// What is wrong with an update of a node or its status, as to what it keeps for life.
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let mut errors = amounts(new);
+    let mut errors = reported::annotations(new);
+    errors.extend(amounts(new));
+    errors.extend(reported::features(new));
     let addresses = read::list(new, "status.addresses");
     for (index, address) in addresses.iter().enumerate() {
         if addresses.iter().take(index).any(|before| before == address) {
@@ -110,7 +120,11 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         let detail = "node updates may not change providerID except from \"\" to valid";
         errors.push(path.child("providerID").forbidden(detail));
     }
-    errors.extend(taints(new, &Path::new("metadata.taints")));
+    errors.extend(reported::configuration(new));
+    errors.extend(taints(
+        read::list(new, "spec.taints"),
+        &Path::new("metadata.taints"),
+    ));
     if read::text(new, "spec.externalID") != read::text(old, "spec.externalID") {
         errors.push(path.child("externalID").forbidden("may not be updated"));
     }

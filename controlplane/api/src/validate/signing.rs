@@ -1,5 +1,7 @@
 //! Rules for CertificateSigningRequests.
 
+mod x509;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -39,18 +41,14 @@ const USAGES: [&str; 23] = [
 /// A domain, a slash, a label, a dot and a domain.
 const MAX_SIGNER: usize = 571;
 const MIN_SECONDS: i64 = 600;
-const PEM_BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
-const PEM_END: &str = "-----END CERTIFICATE REQUEST-----";
 
 /// What is wrong with a new request.
 pub(crate) fn request(object: &Value) -> Vec<FieldError> {
     let spec = Path::new("spec");
     let mut errors = Vec::new();
     let request = at(object, "spec.request").cloned().unwrap_or_default();
-    if !is_pem_request(read::text(object, "spec.request")) {
-        let rule = "PEM block type must be CERTIFICATE REQUEST";
-        errors.push(spec.child("request").invalid(request, rule));
-    }
+    let fault = x509::request_fault(&decoded(read::text(object, "spec.request")));
+    errors.extend(fault.map(|fault| spec.child("request").invalid(request, fault)));
     errors.extend(usages(object, &spec.child("usages")));
     let signer = read::text(object, "spec.signerName");
     errors.extend(signer_errors(signer, &spec.child("signerName")));
@@ -65,15 +63,8 @@ pub(crate) fn request(object: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn is_pem_request(encoded: &str) -> bool {
-    let text = STANDARD
-        .decode(encoded)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    text.is_some_and(|text| {
-        let text = text.trim();
-        text.starts_with(PEM_BEGIN) && text.ends_with(PEM_END)
-    })
+fn decoded(encoded: &str) -> Vec<u8> {
+    STANDARD.decode(encoded).unwrap_or_default()
 }
 
 fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
@@ -155,9 +146,10 @@ pub(crate) fn status_update(new: &Value, old: &Value) -> Vec<FieldError> {
     );
     let path = Path::new("status.certificate");
     // What was stored under older rules is not held against a change of it.
-    let strict = before.is_empty() || certificate_rule(before).is_none();
+    let strict = before.is_empty() || x509::certificates_fault(&decoded(before)).is_none();
     if before != after && !after.is_empty() && strict {
-        errors.extend(certificate_rule(after).map(|rule| path.invalid("<certificate data>", rule)));
+        let fault = x509::certificates_fault(&decoded(after));
+        errors.extend(fault.map(|rule| path.invalid("<certificate data>", rule)));
     }
     errors.extend(removed(new, old));
     errors.extend(approved(new, old));
@@ -165,24 +157,6 @@ pub(crate) fn status_update(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.push(path.forbidden("updates may not modify existing certificate content"));
     }
     errors
-}
-
-/// What a certificate breaks: it is one or more certificates in PEM, and nothing else.
-fn certificate_rule(encoded: &str) -> Option<String> {
-    let bytes = STANDARD.decode(encoded).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let blocks: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
-        .collect();
-    if blocks.is_empty() {
-        return Some("must contain at least one CERTIFICATE PEM block".to_owned());
-    }
-    let other = blocks.iter().find(|kind| **kind != "CERTIFICATE")?;
-    Some(format!(
-        "only CERTIFICATE PEM blocks are allowed, found {}",
-        quote(other)
-    ))
 }
 
 /// What is wrong with a write through `/approval`: `Approved` and `Denied`.

@@ -1,4 +1,15 @@
-//! Blocks of PEM (RFC 7468), as far as their types tell what is in a file.
+//! Blocks of PEM (RFC 7468), found as Go's `encoding/pem` finds them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// A block: its type, whether lines with headers are in it, and its bytes.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) kind: String,
+    pub(super) has_headers: bool,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Why there is no certificate in `text`, in the words of Go's `crypto/tls`.
 pub(super) fn certificate_fault(text: &[u8]) -> Option<String> {
@@ -41,26 +52,40 @@ pub(super) fn key_fault(text: &[u8]) -> Option<String> {
     })
 }
 
-/// The types of the blocks in `text` that have an end.
+/// The types of the blocks in `text`.
 fn types(text: &[u8]) -> Vec<String> {
+    blocks(text).into_iter().map(|block| block.kind).collect()
+}
+
+/// The blocks in `text`; what has no end or is no base64 is passed over, as is what stands between them.
+pub(super) fn blocks(text: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(text);
     let mut found = Vec::new();
-    let mut open: Option<&str> = None;
+    let mut open: Option<(&str, Vec<&str>)> = None;
     for line in text.lines().map(str::trim_end) {
         let marked = |mark: &str| {
             line.strip_prefix(mark)
                 .and_then(|rest| rest.strip_suffix("-----"))
         };
         if let Some(kind) = marked("-----BEGIN ") {
-            open = Some(kind);
-        } else if let (Some(kind), Some(begun)) = (marked("-----END "), open)
-            && kind == begun
-        {
-            found.push(kind.to_owned());
-            open = None;
+            open = Some((kind, Vec::new()));
+        } else if let Some(kind) = marked("-----END ") {
+            found.extend(open.take().filter(|(begun, _)| *begun == kind).and_then(block));
+        } else if let Some((_, lines)) = &mut open {
+            lines.push(line);
         }
     }
     found
+}
+
+fn block((kind, lines): (&str, Vec<&str>)) -> Option<Block> {
+    let (headers, body): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| line.contains(':'));
+    let body: String = body.concat().split_whitespace().collect();
+    Some(Block {
+        kind: kind.to_owned(),
+        has_headers: !headers.is_empty(),
+        bytes: STANDARD.decode(body).ok()?,
+    })
 }
 
 #[cfg(test)]
