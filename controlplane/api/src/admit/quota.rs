@@ -11,6 +11,7 @@ use crate::kinds::qos_class;
 use crate::meta;
 use crate::quantity::Quantity;
 use crate::read;
+use crate::validate::resource_names::COUNTED;
 
 /// Of these amounts a quota asks that each container says what it wants.
 const TO_BE_SAID: [&str; 6] = [
@@ -20,17 +21,6 @@ const TO_BE_SAID: [&str; 6] = [
     "memory",
     "requests.cpu",
     "requests.memory",
-];
-/// Kinds whose plural names are names of quotas, too.
-const COUNTED: [&str; 8] = [
-    "configmaps",
-    "persistentvolumeclaims",
-    "pods",
-    "replicationcontrollers",
-    "resourcequotas",
-    "secrets",
-    "services",
-    "serviceaccounts",
 ];
 
 fn one() -> Quantity {

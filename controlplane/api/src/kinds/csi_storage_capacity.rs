@@ -51,7 +51,7 @@ struct Rules;
 
 impl Strategy for Rules {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        capacity::capacity(object)
+        capacity::capacity(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

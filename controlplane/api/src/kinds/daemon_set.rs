@@ -125,6 +125,8 @@ impl Strategy for Rules {
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = daemon_set::daemon_set(new);
+        // Upstream looks at all of it once more.
+        errors.extend(daemon_set::daemon_set(new));
         errors.extend(workload::selector_changed(new, old));
         errors
     }

@@ -59,7 +59,11 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        disruption::budget(object)
+        disruption::budget(object, None)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        disruption::budget(new, Some(old))
     }
 
     fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {

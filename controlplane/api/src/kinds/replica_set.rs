@@ -71,6 +71,8 @@ impl Strategy for Rules {
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = workload::replica_set(new);
+        // Upstream looks at all of it once more.
+        errors.extend(workload::replica_set(new));
         errors.extend(workload::selector_changed(new, old));
         errors
     }

@@ -74,6 +74,12 @@ impl Strategy for Rules {
         replication_controller::replication_controller(object)
     }
 
+    fn validate_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
+        // Upstream looks at all of it twice.
+        let once = replication_controller::replication_controller(new);
+        [once.clone(), once].concat()
+    }
+
     fn validate_status_update(&self, new: &Value, _: &Value) -> Vec<FieldError> {
         workload::replica_set_status(new)
     }

@@ -45,4 +45,8 @@ impl Strategy for Rules {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         rbac::role(object, self.0)
     }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        rbac::role_update(new, old, self.0)
+    }
 }

@@ -87,6 +87,8 @@ impl Strategy for Rules {
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = rbac::binding(new, self.0);
+        // Upstream looks at all of it once more.
+        errors.extend(rbac::binding(new, self.0));
         errors.extend(rbac::role_changed(new, old));
         errors
     }

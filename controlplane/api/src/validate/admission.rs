@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::{expression, naming, workload};
+use crate::validate::workload::{self, LabelValues};
+use crate::validate::{expression, naming};
 
 const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
 const MATCH_POLICIES: [&str; 2] = ["Equivalent", "Exact"];
@@ -53,10 +54,18 @@ fn keeps_conditions(new: &Value, old: &Value) -> bool {
 }
 
 /// What is wrong with the selectors of `object`, where they are.
-fn selectors(object: &Value, path: &Path) -> Vec<FieldError> {
-    let fields = ["namespaceSelector", "objectSelector"].into_iter();
-    fields
-        .filter_map(|field| Some((field, object.get(field).filter(|selector| !selector.is_null())?)))
-        .flat_map(|(field, selector)| workload::label_selector_errors(selector, &path.child(field)))
+fn selectors(object: &Value, values: LabelValues, path: &Path) -> Vec<FieldError> {
+    selectors_of(object)
+        .flat_map(|(field, selector)| workload::selector_errors(selector, values, &path.child(field)))
         .collect()
+}
+
+/// How the selectors are looked at of what takes the place of `object`.
+fn selector_values(object: &Value) -> impl Iterator<Item = LabelValues> {
+    selectors_of(object).map(|(_, selector)| workload::values_after(Some(selector)))
+}
+
+fn selectors_of(object: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
+    let fields = ["namespaceSelector", "objectSelector"].into_iter();
+    fields.filter_map(|field| Some((field, object.get(field).filter(|selector| !selector.is_null())?)))
 }

@@ -2,15 +2,16 @@
 
 use serde_json::Value;
 
-use super::workload::{counts, label_selector_errors};
+use super::workload::{self, counts};
 use super::{condition, inner_form, number};
 use crate::field::{FieldError, Path};
 use crate::read;
+use crate::resource::at;
 
 const EVICTION_POLICIES: [&str; 2] = ["AlwaysAllow", "IfHealthyBudget"];
 
-/// What is wrong with a budget.
-pub(crate) fn budget(object: &Value) -> Vec<FieldError> {
+/// What is wrong with a budget; values in its selector may stay as `old` has them.
+pub(crate) fn budget(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let path = Path::new("spec");
     let spec = object.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
@@ -24,7 +25,12 @@ pub(crate) fn budget(object: &Value) -> Vec<FieldError> {
         errors.extend(number::share(spec, field, &path));
     }
     let selector = spec.get("selector").unwrap_or(&Value::Null);
-    errors.extend(label_selector_errors(selector, &path.child("selector")));
+    let values = workload::values_after(old.and_then(|old| at(old, "spec.selector")));
+    errors.extend(workload::selector_errors(
+        selector,
+        values,
+        &path.child("selector"),
+    ));
     let policy = read::text(spec, "unhealthyPodEvictionPolicy");
     if given("unhealthyPodEvictionPolicy") && !EVICTION_POLICIES.contains(&policy) {
         errors.push(

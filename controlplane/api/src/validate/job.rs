@@ -36,12 +36,17 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
 
 /// `labelled` says whether the labels with a domain must be there, which jobs of before lack.
 fn job(object: &Value, labelled: bool) -> Vec<FieldError> {
+    let mut errors = generated(object, labelled);
+    errors.extend(whole_spec(object));
+    errors.extend(host_name(object));
+    errors
+}
+
+fn whole_spec(object: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let spec = object.get("spec").unwrap_or(&Value::Null);
-    let mut errors = generated(object, labelled);
-    errors.extend(job_spec(spec, &path));
+    let mut errors = job_spec(spec, &path);
     errors.extend(selector(spec, &path));
-    errors.extend(host_name(object));
     errors
 }
 
@@ -232,6 +237,8 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     let labels = at(old, "spec.template").map(meta::labels).unwrap_or_default();
     let mut errors = job(new, labels.contains_key(NAME) && labels.contains_key(UID));
+    // Upstream looks at the spec once more.
+    errors.extend(whole_spec(new));
     let (after, before) = (
         new.get("spec").cloned().unwrap_or_default(),
         old.get("spec").cloned().unwrap_or_default(),

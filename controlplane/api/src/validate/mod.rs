@@ -32,7 +32,7 @@ pub mod pod;
 pub(crate) mod quota;
 pub(crate) mod rbac;
 pub(crate) mod replication_controller;
-mod resource_names;
+pub(crate) mod resource_names;
 pub(crate) mod resources;
 pub(crate) mod runtime;
 pub(crate) mod scheduling;

@@ -13,11 +13,20 @@ const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 const TYPES: [&str; 2] = ["Ingress", "Egress"];
 const SIDES: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
 
+/// What an update may leave as it is.
+struct Kept<'a> {
+    ranges: Vec<&'a str>,
+    labels: workload::LabelValues,
+}
+
 /// What is wrong with a NetworkPolicy; ranges that `old` has may stay as they are.
 pub(crate) fn policy(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let known = old.map(ranges).unwrap_or_default();
-    let mut errors = selector(object, "spec.podSelector", &path.child("podSelector"));
+    let kept = Kept {
+        ranges: old.map(ranges).unwrap_or_default(),
+        labels: workload::values_after(old.and_then(|old| at(old, "spec.podSelector"))),
+    };
+    let mut errors = selector(object, "spec.podSelector", &kept, &path.child("podSelector"));
     for (side, peers) in SIDES {
         for (index, rule) in read::list(object, &format!("spec.{side}")).iter().enumerate() {
             let path = path.child(side).index(index);
@@ -25,7 +34,7 @@ pub(crate) fn policy(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
                 errors.extend(port(found, &path.child("ports").index(index)));
             }
             for (index, found) in read::list(rule, peers).iter().enumerate() {
-                errors.extend(peer(found, &known, &path.child(peers).index(index)));
+                errors.extend(peer(found, &kept, &path.child(peers).index(index)));
             }
         }
     }
@@ -47,9 +56,9 @@ fn types(object: &Value, path: &Path) -> Vec<FieldError> {
         .collect()
 }
 
-fn selector(object: &Value, field: &str, path: &Path) -> Vec<FieldError> {
+fn selector(object: &Value, field: &str, kept: &Kept<'_>, path: &Path) -> Vec<FieldError> {
     at(object, field)
-        .map(|selector| workload::label_selector_errors(selector, path))
+        .map(|selector| workload::selector_errors(selector, kept.labels, path))
         .unwrap_or_default()
 }
 
@@ -84,16 +93,16 @@ fn port(port: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn peer(peer: &Value, known: &[&str], path: &Path) -> Vec<FieldError> {
+fn peer(peer: &Value, kept: &Kept<'_>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut selectors = false;
     for field in ["podSelector", "namespaceSelector"] {
         selectors |= read::present(peer, field);
-        errors.extend(selector(peer, field, &path.child(field)));
+        errors.extend(selector(peer, field, kept, &path.child(field)));
     }
     match peer.get("ipBlock").filter(|block| !block.is_null()) {
         Some(found) => {
-            errors.extend(block(found, known, &path.child("ipBlock")));
+            errors.extend(block(found, &kept.ranges, &path.child("ipBlock")));
             if selectors {
                 errors.push(path.forbidden("may not specify both ipBlock and another peer"));
             }

@@ -6,12 +6,27 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::{Scope, at};
-use crate::validate::{change, naming, workload};
+use crate::validate::workload::{self, LabelValues};
+use crate::validate::{change, naming};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What is wrong with a role of this scope.
 pub(crate) fn role(object: &Value, scope: Scope) -> Vec<FieldError> {
+    checked(object, scope, LabelValues::Checked)
+}
+
+/// What is wrong with an update of a role. Upstream looks at all of it twice.
+pub(crate) fn role_update(new: &Value, old: &Value, scope: Scope) -> Vec<FieldError> {
+    let before = read::list(old, "aggregationRule.clusterRoleSelectors").iter();
+    let values = before.map(|selector| workload::values_after(Some(selector)));
+    let values = values.max().unwrap_or_default();
+    let mut errors = checked(new, scope, values);
+    errors.extend(checked(new, scope, values));
+    errors
+}
+
+fn checked(object: &Value, scope: Scope, values: LabelValues) -> Vec<FieldError> {
     let path = Path::new("rules");
     let mut errors: Vec<FieldError> = read::list(object, "rules")
         .iter()
@@ -19,7 +34,7 @@ pub(crate) fn role(object: &Value, scope: Scope) -> Vec<FieldError> {
         .flat_map(|(index, rule)| policy_rule(rule, scope, &path.index(index)))
         .collect();
     if read::present(object, "aggregationRule") {
-        errors.extend(aggregation(object));
+        errors.extend(aggregation(object, values));
     }
     errors
 }
@@ -59,7 +74,7 @@ fn policy_rule(rule: &Value, scope: Scope, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn aggregation(object: &Value) -> Vec<FieldError> {
+fn aggregation(object: &Value, values: LabelValues) -> Vec<FieldError> {
     let path = Path::new("aggregationRule.clusterRoleSelectors");
     let selectors = read::list(object, "aggregationRule.clusterRoleSelectors");
     if selectors.is_empty() {
@@ -68,7 +83,7 @@ fn aggregation(object: &Value) -> Vec<FieldError> {
     }
     let selectors = selectors.iter().enumerate();
     selectors
-        .flat_map(|(index, selector)| workload::label_selector_errors(selector, &path.index(index)))
+        .flat_map(|(index, selector)| workload::selector_errors(selector, values, &path.index(index)))
         .collect()
 }
 

@@ -4,8 +4,8 @@ use crate::field::{FieldError, Path};
 use crate::names;
 
 const OF_CONTAINERS: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
-/// Objects of which a quota counts how many there are.
-const COUNTED: [&str; 9] = [
+/// Objects of which a quota counts how many there are; those of all other kinds go by `count/` and their name.
+pub(crate) const COUNTED: [&str; 9] = [
     "configmaps",
     "persistentvolumeclaims",
     "pods",

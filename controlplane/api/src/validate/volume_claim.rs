@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::difference::differences;
-use super::workload::label_selector_errors;
+use super::difference::{Shown, shown, unified};
+use super::workload::{self, LabelValues};
 use super::{metadata, resources};
 use crate::Quantity;
 use crate::field::{FieldError, Path, quote};
@@ -24,13 +24,48 @@ pub(crate) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 pub(crate) const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const NOT_POSITIVE: &str = "must be greater than zero";
 
+/// What may stay in a claim that was stored under older rules.
+#[derive(Debug, Clone, Copy, Default)]
+struct Leniency {
+    /// Values of labels in its selector.
+    labels: LabelValues,
+    /// The group of what it is filled from.
+    groups: bool,
+}
+
+impl Leniency {
+    fn towards(old: &Value) -> Self {
+        let spec = old.get("spec").unwrap_or(&Value::Null);
+        let group = |field: &str| {
+            spec.get(field)
+                .is_some_and(|source| read::present(source, "apiGroup"))
+        };
+        Self {
+            labels: workload::values_after(spec.get("selector")),
+            groups: group("dataSource") || group("dataSourceRef"),
+        }
+    }
+}
+
 /// What is wrong with a claim.
 pub(crate) fn create(object: &Value) -> Vec<FieldError> {
-    spec(object.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+    whole(object, Leniency::default())
+}
+
+fn whole(object: &Value, leniency: Leniency) -> Vec<FieldError> {
+    lenient(
+        object.get("spec").unwrap_or(&Value::Null),
+        leniency,
+        &Path::new("spec"),
+    )
 }
 
 /// What is wrong with the spec of a claim at `path`.
 pub(crate) fn spec(spec: &Value, path: &Path) -> Vec<FieldError> {
+    lenient(spec, Leniency::default(), path)
+}
+
+fn lenient(spec: &Value, leniency: Leniency, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if read::list(spec, "accessModes").is_empty() {
         errors.push(
@@ -39,13 +74,14 @@ pub(crate) fn spec(spec: &Value, path: &Path) -> Vec<FieldError> {
         );
     }
     if let Some(selector) = spec.get("selector").filter(|selector| !selector.is_null()) {
-        errors.extend(label_selector_errors(selector, &path.child("selector")));
+        let path = path.child("selector");
+        errors.extend(workload::selector_errors(selector, leniency.labels, &path));
     }
     errors.extend(access_modes(spec, path));
     errors.extend(size(spec, &path.child("resources").key("storage")));
     errors.extend(class(spec, "storageClassName", path));
     errors.extend(volume_mode(spec, path));
-    errors.extend(sources(spec, path));
+    errors.extend(sources(spec, leniency, path));
     errors.extend(class(spec, "volumeAttributesClassName", path));
     errors
 }
@@ -97,13 +133,13 @@ fn size(spec: &Value, path: &Path) -> Option<FieldError> {
     }
 }
 
-fn sources(spec: &Value, path: &Path) -> Vec<FieldError> {
+fn sources(spec: &Value, leniency: Leniency, path: &Path) -> Vec<FieldError> {
     let source = |field: &str| spec.get(field).filter(|source| !source.is_null());
     let (plain, reference) = (source("dataSource"), source("dataSourceRef"));
     let mut errors = Vec::new();
     for (field, value) in [("dataSource", plain), ("dataSourceRef", reference)] {
         if let Some(value) = value {
-            errors.extend(one_source(value, &path.child(field)));
+            errors.extend(one_source(value, leniency, &path.child(field)));
         }
     }
     let (Some(plain), Some(reference)) = (plain, reference) else {
@@ -122,7 +158,7 @@ fn sources(spec: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn one_source(source: &Value, path: &Path) -> Vec<FieldError> {
+fn one_source(source: &Value, leniency: Leniency, path: &Path) -> Vec<FieldError> {
     let (kind, group) = (read::text(source, "kind"), read::text(source, "apiGroup"));
     let mut errors: Vec<FieldError> = ["name", "kind"]
         .into_iter()
@@ -133,7 +169,7 @@ fn one_source(source: &Value, path: &Path) -> Vec<FieldError> {
         let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         errors.push(path.invalid(kind, detail));
     }
-    if !group.is_empty() {
+    if !group.is_empty() && !leniency.groups {
         let rules = names::dns_subdomain(group).into_iter();
         errors.extend(rules.map(|rule| path.child("apiGroup").invalid(group, rule)));
     }
@@ -148,9 +184,10 @@ fn one_source(source: &Value, path: &Path) -> Vec<FieldError> {
 /// What an update may not change: all but the volume, once, and the size and attributes of a bound claim.
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
-    let mut errors = create(new);
+    let leniency = Leniency::towards(old);
+    let mut errors = whole(new, leniency);
     // Upstream looks at all of it once more.
-    errors.extend(create(new));
+    errors.extend(whole(new, leniency));
     let (after, before) = (
         new.get("spec").cloned().unwrap_or_default(),
         old.get("spec").cloned().unwrap_or_default(),
@@ -219,16 +256,67 @@ fn rest(new: &Value, old: &Value, path: &Path) -> Vec<FieldError> {
             meta::object_mut(requests).insert("storage".to_owned(), size);
         }
     }
-    let mut lines = Vec::new();
-    differences(&before, &after, path.as_str(), &mut lines);
-    if !lines.is_empty() {
+    let (before, after) = (spec_shown(&before), spec_shown(&after));
+    if before != after {
         errors.push(path.forbidden(format!(
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
              claims\n{}",
-            lines.join("\n")
+            unified(&before, &after)
         )));
     }
     errors
+}
+
+/// A claim's spec as upstream shows it in differences: JSON of its own type, with members in their order there.
+fn spec_shown(spec: &Value) -> String {
+    let or_null = |field: &str| spec.get(field).cloned().unwrap_or_default();
+    let amounts = |field: &str| match at(spec, "resources").and_then(|found| found.get(field)) {
+        Some(Value::Object(map)) if !map.is_empty() => map
+            .iter()
+            .map(|(name, amount)| (name.clone(), resources::shown(amount)))
+            .collect(),
+        _ => Value::Null,
+    };
+    let source =
+        |field: &str, of: &[(&'static str, &str)]| match spec.get(field).filter(|source| !source.is_null()) {
+            None => Shown::Plain(Value::Null),
+            Some(source) => Shown::members(of.iter().map(|(name, from)| {
+                let absent = if matches!(*from, "kind" | "name") {
+                    "".into()
+                } else {
+                    Value::Null
+                };
+                (*name, Shown::Plain(source.get(*from).cloned().unwrap_or(absent)))
+            })),
+        };
+    let local = [("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name")];
+    let other = [
+        ("APIGroup", "apiGroup"),
+        ("Kind", "kind"),
+        ("Name", "name"),
+        ("Namespace", "namespace"),
+    ];
+    let members = [
+        ("AccessModes", Shown::Plain(or_null("accessModes"))),
+        ("Selector", Shown::Plain(or_null("selector"))),
+        (
+            "Resources",
+            Shown::members([
+                ("Limits", Shown::Plain(amounts("limits"))),
+                ("Requests", Shown::Plain(amounts("requests"))),
+            ]),
+        ),
+        ("VolumeName", Shown::Plain(read::text(spec, "volumeName").into())),
+        ("StorageClassName", Shown::Plain(or_null("storageClassName"))),
+        ("VolumeMode", Shown::Plain(or_null("volumeMode"))),
+        ("DataSource", source("dataSource", &local)),
+        ("DataSourceRef", source("dataSourceRef", &other)),
+        (
+            "VolumeAttributesClassName",
+            Shown::Plain(or_null("volumeAttributesClassName")),
+        ),
+    ];
+    shown(&Shown::members(members))
 }
 
 /// A claim without a class may be given one, if only the one that its old annotation names.

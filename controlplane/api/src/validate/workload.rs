@@ -61,8 +61,31 @@ fn selector_and_template(spec: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// Whether the values that a selector's expressions have for labels are looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LabelValues {
+    /// They are.
+    #[default]
+    Checked,
+    /// They may be what they are: some were stored under older rules.
+    Any,
+}
+
 /// What is wrong with an API label selector.
 pub(crate) fn label_selector_errors(selector: &Value, path: &Path) -> Vec<FieldError> {
+    selector_errors(selector, LabelValues::Checked, path)
+}
+
+/// How the selector of an object is looked at whose predecessor has `old`: what is wrong there may stay.
+pub(crate) fn values_after(old: Option<&Value>) -> LabelValues {
+    match old {
+        Some(old) if !label_selector_errors(old, &Path::new("")).is_empty() => LabelValues::Any,
+        _ => LabelValues::Checked,
+    }
+}
+
+/// What is wrong with an API label selector, whose values are looked at or not.
+pub(crate) fn selector_errors(selector: &Value, values: LabelValues, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (key, value) in read::map(selector, "matchLabels") {
         let (path, value) = (path.child("matchLabels"), value.as_str().unwrap_or_default());
@@ -80,13 +103,14 @@ pub(crate) fn label_selector_errors(selector: &Value, path: &Path) -> Vec<FieldE
     for (index, expression) in read::list(selector, "matchExpressions").iter().enumerate() {
         errors.extend(expression_errors(
             expression,
+            values,
             &path.child("matchExpressions").index(index),
         ));
     }
     errors
 }
 
-fn expression_errors(expression: &Value, path: &Path) -> Vec<FieldError> {
+fn expression_errors(expression: &Value, checked: LabelValues, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let values = read::texts(expression, "values");
     match (read::text(expression, "operator"), values.is_empty()) {
@@ -110,6 +134,9 @@ fn expression_errors(expression: &Value, path: &Path) -> Vec<FieldError> {
             .into_iter()
             .map(|rule| path.child("key").invalid(key, rule)),
     );
+    if checked == LabelValues::Any {
+        return errors;
+    }
     for (index, value) in values.into_iter().enumerate() {
         let path = path.child("values").index(index);
         errors.extend(

@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::{
     FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, client, keeps_conditions, match_conditions,
-    rules, selectors, variables,
+    rules, selector_values, selectors, variables,
 };
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::validate::naming;
+use crate::validate::workload::LabelValues;
 
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const HARMLESS: [&str; 2] = ["None", "NoneOnDryRun"];
@@ -23,6 +24,8 @@ struct Strictness {
     no_side_effects: bool,
     known_version: bool,
     unique_names: bool,
+    /// Values of labels in selectors.
+    labels: LabelValues,
     /// Conditions on requests changed, so they are looked at.
     conditions: bool,
 }
@@ -63,6 +66,7 @@ fn strictness(object: &Value, old: Option<&Value>) -> Strictness {
             .all(|hook| HARMLESS.contains(&read::text(hook, "sideEffects"))),
         known_version: hooks.iter().all(known),
         unique_names: names.len() == hooks.len(),
+        labels: hooks.iter().flat_map(selector_values).max().unwrap_or_default(),
         conditions: old.is_none() || !kept,
     }
 }
@@ -92,7 +96,7 @@ fn webhook(hook: &Value, strict: Strictness, path: &Path) -> Vec<FieldError> {
         let detail = "the timeout value must be between 1 and 30 seconds";
         errors.push(path.child("timeoutSeconds").invalid(seconds, detail));
     }
-    errors.extend(selectors(hook, path));
+    errors.extend(selectors(hook, strict.labels, path));
     errors.extend(naming::choice(
         hook,
         "reinvocationPolicy",

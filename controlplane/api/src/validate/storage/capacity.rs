@@ -8,12 +8,13 @@ use crate::read;
 use crate::validate::number::NON_NEGATIVE;
 use crate::validate::{change, naming, resources, workload};
 
-/// What is wrong with a CSIStorageCapacity.
-pub(crate) fn capacity(object: &Value) -> Vec<FieldError> {
+/// What is wrong with a CSIStorageCapacity; values in its selector may stay as `old` has them.
+pub(crate) fn capacity(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if let Some(selector) = object.get("nodeTopology") {
-        errors.extend(workload::label_selector_errors(
+        errors.extend(workload::selector_errors(
             selector,
+            workload::values_after(old.and_then(|old| old.get("nodeTopology"))),
             &Path::new("nodeTopology"),
         ));
     }
@@ -32,7 +33,7 @@ pub(crate) fn capacity(object: &Value) -> Vec<FieldError> {
 
 /// What is wrong with an update of a CSIStorageCapacity: what it is about never changes.
 pub(crate) fn capacity_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = capacity(new);
+    let mut errors = capacity(new, Some(old));
     for field in ["nodeTopology", "storageClassName"] {
         errors.extend(change::immutable(new, old, field));
     }
