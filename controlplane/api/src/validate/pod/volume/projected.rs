@@ -47,10 +47,14 @@ fn items(value: &Value, path: &Path) -> Vec<FieldError> {
 
 /// A file inside a volume: there, relative, and staying inside.
 fn file_path(item: &Value, path: &Path) -> Vec<FieldError> {
-    let target = read::text(item, "path");
     let mut errors: Vec<FieldError> = needed(item, "path", path).into_iter().collect();
-    let path = path.child("path");
-    errors.extend(relative(target, &path));
+    errors.extend(inside(read::text(item, "path"), &path.child("path")));
+    errors
+}
+
+/// What is wrong with a path that must not leave the volume, where there is one.
+fn inside(target: &str, path: &Path) -> Vec<FieldError> {
+    let mut errors = relative(target, path);
     if target.starts_with("..") && !target.starts_with("../") && target != ".." {
         errors.push(path.invalid(target, "must not start with '..'"));
     }
@@ -101,6 +105,7 @@ pub(super) fn projected(value: &Value, path: &Path) -> Vec<FieldError> {
             "downwardAPI",
             "serviceAccountToken",
             "clusterTrustBundle",
+            "podCertificate",
         ];
         let given: Vec<(&str, &Value)> = kinds
             .into_iter()
@@ -130,6 +135,7 @@ fn projection(kind: &str, value: &Value, path: &Path, whole: &Path) -> Vec<Field
             .flat_map(|item| downward_file(item, path))
             .collect(),
         "serviceAccountToken" => token(value, path, whole),
+        "podCertificate" => certificate(value, path),
         _ => trust_bundle(value, path),
     }
 }
@@ -144,6 +150,7 @@ fn conflicts<'a>(
     let paths: Vec<&str> = match kind {
         "serviceAccountToken" => Vec::new(),
         "clusterTrustBundle" => vec![read::text(value, "path")],
+        "podCertificate" => CERTIFICATE_PATHS.map(|field| read::text(value, field)).to_vec(),
         _ => read::list(value, "items")
             .iter()
             .map(|item| read::text(item, "path"))
@@ -214,5 +221,48 @@ fn trust_bundle(value: &Value, path: &Path) -> Vec<FieldError> {
         (None, None) => errors.push(path.required("either name or signerName must be specified")),
     }
     errors.extend(file_path(value, path));
+    errors
+}
+
+const KEY_TYPES: [&str; 6] = [
+    "RSA3072",
+    "RSA4096",
+    "ECDSAP256",
+    "ECDSAP384",
+    "ECDSAP521",
+    "ED25519",
+];
+const CERTIFICATE_PATHS: [&str; 3] = ["credentialBundlePath", "keyPath", "certificateChainPath"];
+/// Seconds: an hour, and 91 days, or one where Kubernetes itself signs.
+const CERTIFICATE_LEAST: i64 = 3_600;
+const CERTIFICATE_MOST: i64 = 7_862_400;
+const CERTIFICATE_MOST_OF_KUBERNETES: i64 = 86_400;
+
+/// What is wrong with a key and its certificate, which a signer gives the pod.
+fn certificate(value: &Value, path: &Path) -> Vec<FieldError> {
+    let (signer, kind) = (read::text(value, "signerName"), read::text(value, "keyType"));
+    let mut errors = signing::signer_errors(signer, &path.child("signerName"));
+    if !KEY_TYPES.contains(&kind) {
+        errors.push(path.child("keyType").not_supported(kind, &KEY_TYPES));
+    }
+    let own = signer.starts_with("kubernetes.io/");
+    let most = if own {
+        CERTIFICATE_MOST_OF_KUBERNETES
+    } else {
+        CERTIFICATE_MOST
+    };
+    let seconds = read::integer(value, "maxExpirationSeconds");
+    if let Some(seconds) = seconds.filter(|seconds| !(CERTIFICATE_LEAST..=most).contains(seconds)) {
+        let detail = format!("must be in the range [{CERTIFICATE_LEAST}, {most}]");
+        errors.push(path.child("maxExpirationSeconds").invalid(seconds, detail));
+    }
+    let files = CERTIFICATE_PATHS.map(|field| (path.child(field), read::text(value, field)));
+    if files.iter().all(|(_, file)| file.is_empty()) {
+        let detail = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
+        errors.push(path.required(detail));
+    }
+    for (path, file) in files {
+        errors.extend(inside(file, &path));
+    }
     errors
 }
