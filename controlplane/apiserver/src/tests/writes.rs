@@ -381,3 +381,49 @@ async fn amounts_times_and_bytes_are_shown_in_one_spelling() {
     let wanted = json!({"cpu": "500m", "memory": "1Gi"});
     assert_eq!((&shown["limits"], &shown["requests"]), (&wanted, &wanted));
 }
+
+/// A server of before had fewer defaults: its objects get the rest with the next write, which does not count them.
+#[tokio::test]
+async fn defaults_that_came_after_an_object_do_not_move_its_generation() {
+    let options = Options::default();
+    let store = Store::open(MemoryState::default(), options).unwrap();
+    let api = Api::of(store.clone(), None).await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": {
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}});
+    let made = api
+        .post(
+            path,
+            &json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}),
+        )
+        .await
+        .body;
+    let mut old = made.clone();
+    for field in ["revisionHistoryLimit", "progressDeadlineSeconds"] {
+        assert!(old["spec"].as_object_mut().unwrap().remove(field).is_some());
+    }
+    let key = controlplane_store::Key::parse("/registry/apps/deployments/default/d").unwrap();
+    let put = controlplane_store::Op::Put {
+        key,
+        value: controlplane_store::Value::encode(&old).unwrap(),
+        expires_at: None,
+    };
+    let txn = controlplane_store::Txn {
+        actor: "".into(),
+        compares: Vec::new(),
+        ops: vec![put],
+    };
+    store.commit(txn).await.unwrap();
+    let path = format!("{path}/d");
+    assert_eq!(
+        api.get(&path).await.body["spec"]["revisionHistoryLimit"],
+        Value::Null
+    );
+    let label = json!({"metadata": {"labels": {"seen": "yes"}}});
+    let labelled = api.patch(&path, "merge-patch+json", &label).await.body;
+    assert_eq!(labelled["spec"], made["spec"]);
+    assert_eq!(labelled["metadata"]["generation"], 1);
+    let scaled = json!({"spec": {"replicas": 3}});
+    let scaled = api.patch(&path, "merge-patch+json", &scaled).await.body;
+    assert_eq!(scaled["metadata"]["generation"], 2);
+}

@@ -34,10 +34,7 @@ where
 {
     for _ in 0..ATTEMPTS {
         let entry = call.entry()?;
-        let old = entry
-            .value
-            .to_json(entry.mod_revision)
-            .map_err(|e| reply::bug("read a stored object", &e))?;
+        let old = stored(call, &entry)?;
         let mut new = make(&old)?;
         check_version(call, &new, &old)?;
         let mut heard = rest::prepare_update(&call.resource, part, &mut new, &old, &call.context())?;
@@ -66,6 +63,21 @@ where
         }
     }
     Err(call.conflict("too many others changed the object at the same time; please try again"))
+}
+
+/// The stored object as it would be stored today: defaults that came after it are no change of whoever writes next, so
+/// its generation does not count them. A kind with a form of its own at rest is taken as it is.
+fn stored(call: &Call, entry: &Entry) -> Result<Value, ApiError> {
+    let mut object = entry
+        .value
+        .to_json(entry.mod_revision)
+        .map_err(|e| reply::bug("read a stored object", &e))?;
+    let kind = &call.resource;
+    let schema = call.server.schemas.kind(&kind.group, &kind.version, &kind.kind);
+    if let Some(schema) = schema.filter(|_| kind.storage.is_none()) {
+        schema.default(&mut object);
+    }
+    Ok(object)
 }
 
 /// A resource version in the new form must be the current one. After a lost race a client's own no
