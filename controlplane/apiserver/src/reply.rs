@@ -1,17 +1,20 @@
-//! Answers: objects, lists of warnings, and errors as `Status`.
+//! Answers: objects, warnings, and errors as `Status`.
+
+mod warnings;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use controlplane_api::{ApiError, Status};
 use controlplane_protobuf::Kind;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WARNING, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::error;
 
 use crate::request::accept::Encoding;
+pub(crate) use warnings::add_warnings;
 
 /// What a handler answers; every error becomes a `Status`.
 pub(crate) type Reply = Result<Response, ApiError>;
@@ -145,23 +148,6 @@ pub(crate) fn failure(error: ApiError) -> Response {
         HeaderValue::from_static("nosniff"),
     );
     response
-}
-
-/// Adds one `Warning` header for each text, as RFC 7234, section 5.5, code 299.
-pub(crate) fn add_warnings(response: &mut Response, warnings: &[String]) {
-    for warning in warnings {
-        let quoted: String = warning
-            .chars()
-            .flat_map(|c| match c {
-                '"' | '\\' => vec!['\\', c],
-                c if c.is_control() => vec![' '],
-                c => vec![c],
-            })
-            .collect();
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-            response.headers_mut().append(WARNING, value);
-        }
-    }
 }
 
 /// The `Status` of a success without an object to show.
