@@ -104,6 +104,14 @@ fn generate_selector(object: &mut Value) {
     chosen.entry(job::UID).or_insert_with(|| uid.into());
 }
 
+/// A job without labels has those of its pods. Upstream fills them in whenever it reads one, generated ones, too.
+fn take_labels(object: &mut Value) {
+    let labels = object.pointer("/spec/template/metadata/labels").cloned();
+    if let Some(labels) = labels.filter(|_| meta::labels(object).is_empty()) {
+        meta::set(object, "labels", labels);
+    }
+}
+
 #[derive(Debug)]
 struct Rules;
 
@@ -115,6 +123,7 @@ impl Strategy for Rules {
     fn prepare_create(&self, object: &mut Value, _: &Context) {
         meta::object_mut(object).insert("status".to_owned(), json!({}));
         generate_selector(object);
+        take_labels(object);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
