@@ -1,5 +1,7 @@
 //! Rules for the data of ConfigMaps and Secrets.
 
+mod pair;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::{json, pem};
+use crate::validate::json;
 
 /// Most bytes of data that one object may hold.
 const MAX: usize = 1024 * 1024;
@@ -135,8 +137,7 @@ fn object_fault(text: &[u8]) -> Option<String> {
     })
 }
 
-/// What a client is told of a Secret of a certificate and its key, where one of them is none. Whether they belong
-/// together is not looked at.
+/// What a client is told of a Secret of a certificate and its key that a server could not use.
 pub(crate) fn pair_warning(object: &Value) -> Option<String> {
     if read::text(object, "type") != "kubernetes.io/tls" {
         return None;
@@ -148,7 +149,7 @@ pub(crate) fn pair_warning(object: &Value) -> Option<String> {
             .and_then(Value::as_str);
         STANDARD.decode(text.unwrap_or_default()).unwrap_or_default()
     };
-    pem::certificate_fault(&value("tls.crt")).or_else(|| pem::key_fault(&value("tls.key")))
+    pair::fault(&value("tls.crt"), &value("tls.key"))
 }
 
 /// What an update changes of an object that says of itself that it never changes.
