@@ -133,6 +133,7 @@ pub(crate) fn spec(spec: &Value, owner: Owner<'_>, path: &Path) -> Vec<FieldErro
     for field in ["hostname", "subdomain"] {
         errors.extend(naming::optional(names::dns_label, spec, field, path));
     }
+    errors.extend(own_host_name(spec, path));
     errors.extend(scheduling::tolerations(spec, &path.child("tolerations")));
     errors.extend(host_aliases(spec, &path.child("hostAliases")));
     for field in ["priorityClassName", "runtimeClassName"] {
@@ -163,6 +164,29 @@ pub(crate) fn one_of(object: &Value, field: &str, known: &[&str], path: &Path) -
         value if known.contains(&value) => None,
         value => Some(path.child(field).not_supported(value, known)),
     }
+}
+
+/// Characters of a host name, as Linux bounds them.
+const MAX_HOST_NAME: usize = 64;
+
+/// What is wrong with the host name that a pod has instead of those which Kubernetes makes for it.
+fn own_host_name(spec: &Value, path: &Path) -> Vec<FieldError> {
+    let name = read::text(spec, "hostnameOverride");
+    if name.is_empty() {
+        return Vec::new();
+    }
+    let at = path.child("hostnameOverride");
+    let mut errors = naming::broken(names::dns_subdomain, name, &at);
+    if name.len() > MAX_HOST_NAME {
+        errors.push(at.too_long(MAX_HOST_NAME));
+    }
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if read::flag(spec, field) {
+            let detail = "must not be true when `hostnameOverride` is set";
+            errors.push(path.child(field).invalid(true, detail));
+        }
+    }
+    errors
 }
 
 fn host_aliases(spec: &Value, path: &Path) -> Vec<FieldError> {

@@ -68,6 +68,7 @@ fn role(list: &str, container: &Value) -> Role {
 
 fn one(container: &Value, spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Vec<FieldError> {
     let mut errors = identity(container, path);
+    errors.extend(restart_rules(container, path));
     errors.extend(one_of(
         container,
         "terminationMessagePolicy",
@@ -153,6 +154,45 @@ pub(super) fn images(spec: &Value, path: &Path) -> Vec<FieldError> {
                 let rule = "must not have leading or trailing whitespace";
                 errors.push(path.child(list).index(index).child("image").invalid(image, rule));
             }
+        }
+    }
+    errors
+}
+
+const RESTART_ACTIONS: [&str; 1] = ["Restart"];
+const CODE_OPERATORS: [&str; 2] = ["In", "NotIn"];
+const MAX_RESTART_RULES: usize = 20;
+const MAX_EXIT_CODES: usize = 255;
+
+/// What is wrong with the rules by which a container starts again.
+fn restart_rules(container: &Value, path: &Path) -> Vec<FieldError> {
+    let rules = read::list(container, "restartPolicyRules");
+    let mut errors = Vec::new();
+    if !rules.is_empty() && !read::present(container, "restartPolicy") {
+        let detail = "must specify restartPolicy when restart rules are used";
+        return vec![path.child("restartPolicy").required(detail)];
+    }
+    let path = path.child("restartPolicyRules");
+    if rules.len() > MAX_RESTART_RULES {
+        errors.push(path.too_many(rules.len(), MAX_RESTART_RULES));
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let (path, action) = (path.index(index), read::text(rule, "action"));
+        if !RESTART_ACTIONS.contains(&action) {
+            errors.push(path.child("action").not_supported(action, &RESTART_ACTIONS));
+        }
+        let path = path.child("exitCodes");
+        let Some(codes) = rule.get("exitCodes").filter(|codes| !codes.is_null()) else {
+            errors.push(path.required("must be specified"));
+            continue;
+        };
+        let operator = read::text(codes, "operator");
+        if !CODE_OPERATORS.contains(&operator) {
+            errors.push(path.child("operator").not_supported(operator, &CODE_OPERATORS));
+        }
+        let count = read::list(codes, "values").len();
+        if count > MAX_EXIT_CODES {
+            errors.push(path.child("values").too_many(count, MAX_EXIT_CODES));
         }
     }
     errors
