@@ -21,6 +21,13 @@ use crate::wake::Wake;
 /// How long a pod waits for the first answer about an object.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The ConfigMap with the cluster's certificate, which a controller puts into each new namespace. Nearly every pod mounts
+/// it, and the first one may be sooner than it.
+const PUBLISHED: &str = "kube-root-ca.crt";
+
+/// How long a pod waits for [`PUBLISHED`] to be there.
+const PUBLISHING: Duration = Duration::from_secs(2);
+
 /// What a pod may refer to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reference {
@@ -151,7 +158,10 @@ impl Objects {
         for reference in references {
             let name = name(reference);
             match self.cell(uid, wake, reference) {
-                Cell::ConfigMap(cell) => {
+                Cell::ConfigMap(mut cell) => {
+                    if name == PUBLISHED {
+                        is_published(&mut cell, deadline.min(Instant::now() + PUBLISHING)).await;
+                    }
                     let answer = first_answer(cell, deadline).await;
                     match self.kept(uid, Kind::ConfigMap, &name, answer) {
                         Known::Present(object) => drop(snapshot.config_maps.insert(name, *object)),
@@ -233,6 +243,13 @@ fn bare(service: &Service) -> Service {
     bare.metadata.managed_fields = None;
     bare.metadata.annotations = None;
     bare
+}
+
+/// Returns when the object is there, or is not by `deadline`.
+async fn is_published<T>(cell: &mut watch::Receiver<Known<T>>, deadline: Instant) {
+    let there = cell.wait_for(|known| matches!(known, Known::Present(_)));
+    // What was not seen in time is asked about as any other object.
+    tokio::time::timeout_at(deadline, there).await.ok();
 }
 
 async fn first_answer<T: Clone + Send + Sync>(
@@ -327,5 +344,24 @@ async fn watch_services(client: Client, sender: watch::Sender<Option<Services>>)
         if complete {
             sender.send_replace(Some(Arc::new(map.clone())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_certificate_that_is_yet_to_be_published_is_waited_for_but_not_for_ever() {
+        let (sender, mut cell) = watch::channel(Known::Absent);
+        let short = Instant::now() + Duration::from_millis(20);
+        is_published(&mut cell, short).await;
+        assert!(Instant::now() >= short);
+        let publish = async {
+            sender.send_replace(Known::Present(Box::new(ConfigMap::default())));
+        };
+        let long = Instant::now() + Duration::from_secs(60);
+        tokio::join!(is_published(&mut cell, long), publish);
+        assert!(Instant::now() < long);
     }
 }
