@@ -107,6 +107,31 @@ async fn a_deleted_pod_is_stopped_then_deleted_by_uid_and_leaves_no_folder() {
     assert!(!node.context.paths.pod_dir("12345678-0000").join("c").exists());
 }
 
+#[tokio::test]
+async fn a_pod_that_gets_no_token_hears_why_and_leaves_when_it_is_deleted() {
+    let of_account = |mut pod: Pod| {
+        let sources = serde_json::json!([{"serviceAccountToken": {"path": "token"}}]);
+        let volume = serde_json::json!([{"name": "api", "projected": {"sources": sources}}]);
+        pod.spec.as_mut().unwrap().volumes = Some(serde_json::from_value(volume).unwrap());
+        pod
+    };
+    let mut node = Node::with(of_account(pod()));
+    let told = node.event("FailedMount").await;
+    assert!(
+        told.starts_with(
+            "MountVolume.SetUp failed for volume \"api\" : failed to fetch token: serviceaccounts \"default\": "
+        ),
+        "{told}"
+    );
+    assert_eq!(node.context.units.starts(&node.unit), 0);
+    node.goal.send_replace(Goal::from_api(of_account(leaving(1))));
+    node.asked("DELETE", "/api/v1/namespaces/default/pods/p", |_| true)
+        .await;
+    node.goal.send_modify(|goal| goal.object = ObjectState::Gone);
+    assert_eq!(node.worker.join_next().await.unwrap().unwrap(), "12345678-0000");
+    assert!(!node.context.paths.pod_dir("12345678-0000").exists());
+}
+
 fn leaving(grace: i64) -> Pod {
     let mut pod = pod();
     pod.metadata.deletion_timestamp = Some(Time(now()));
