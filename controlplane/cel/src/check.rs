@@ -8,6 +8,9 @@ use crate::error::Errors;
 use crate::tree::{Access, Element, Entry, Expr, Field, Kind};
 use crate::types::{Bindings, Type};
 
+/// Levels of a type. Macros in a row can nest one as deep as they please, so without a bound the stack would end.
+const MAX_TYPE: usize = 64;
+
 /// Names of types, which are values, too.
 const TYPES: [&str; 13] = [
     "bool",
@@ -54,7 +57,17 @@ impl Checker<'_> {
         Type::Error
     }
 
+    /// The type of `expr`; one that is nested beyond reason is open.
     fn expr(&mut self, expr: &Expr) -> Type {
+        let found = self.kind(expr);
+        if found.depth() > MAX_TYPE {
+            Type::Dyn
+        } else {
+            found
+        }
+    }
+
+    fn kind(&mut self, expr: &Expr) -> Type {
         match &expr.kind {
             Kind::Null => Type::Null,
             Kind::Bool => Type::Bool,
@@ -165,6 +178,8 @@ impl Checker<'_> {
         let (mut keys, mut values) = (None, None);
         for entry in entries {
             let key = self.expr(&entry.key);
+            // A key is a scalar, or else refused when it is evaluated: its type is not kept, lest types double in size.
+            let key = if key.depth() > 1 { Type::Dyn } else { key };
             keys = Some(self.join(entry.key.at, keys, key));
             let value = self.expr(&entry.value);
             let value = self.present(entry.optional, entry.value.at, value);

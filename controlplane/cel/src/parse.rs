@@ -110,6 +110,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(crate) fn expression(&mut self) -> Parsed<Expr> {
+        // Each level takes eight calls of this parser; a tree's node takes one of the checker.
         if self.depth >= MAX_DEPTH / 2 {
             let at = self.peek().at;
             return self.too_deep(at);

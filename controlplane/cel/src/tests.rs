@@ -220,6 +220,15 @@ fn filters_of_filters_take_no_time() {
     assert_eq!(found(&source), "bool");
 }
 
+#[test]
+fn types_neither_double_nor_nest_without_bound() {
+    let doubled = format!("[{{1: 1}}]{}", ".map(x, {x: x})".repeat(120));
+    assert!(compile(&doubled, &environment()).is_ok());
+    let step = format!("{}x{}", "[".repeat(120), "]".repeat(120));
+    let nested = format!("[1]{}", format!(".map(x, {step})").repeat(120));
+    assert!(compile(&nested, &environment()).is_ok());
+}
+
 proptest::proptest! {
     #[test]
     fn nothing_panics(source in "[ab1 .,:?!()\\[\\]{}'\"\\\\+&|=<-]{0,40}|\\PC{0,20}") {

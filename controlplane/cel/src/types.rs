@@ -127,6 +127,15 @@ impl Type {
         }
     }
 
+    /// Levels, this one counted.
+    pub(crate) fn depth(&self) -> usize {
+        1 + match self {
+            Self::List(inner) | Self::Optional(inner) => inner.depth(),
+            Self::Map(key, value) => key.depth().max(value.depth()),
+            _ => 0,
+        }
+    }
+
     /// Whether nothing is known of it before it is evaluated.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self, Self::Dyn | Self::Error | Self::Free)
