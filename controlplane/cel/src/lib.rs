@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Bounds: 100 000 characters an expression and 250 levels of a tree, as in cel-go, 125 of brackets, 64 of a type; so
-//! neither parsing nor checking nor dropping a tree can exhaust the stack. The crates at hand (`cel`, `cel-parser`) abort the process on deep input.
+//! neither parsing nor checking nor dropping a tree can exhaust the stack. The crates at hand (`cel`, `cel-parser`)
+//! abort the process on deep input.
 //!
 //! Differences from cel-go: a syntax error ends the parse, where ANTLR goes on and may list more; literals of
 //! durations, timestamps and regular expressions are not looked into, and no cost is estimated.

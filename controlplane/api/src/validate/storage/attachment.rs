@@ -28,6 +28,8 @@ pub(crate) fn create(object: &Value) -> Vec<FieldError> {
 /// What is wrong with an update of a VolumeAttachment, also through `/status`.
 pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = both(new);
+    // Upstream looks at all of it once more.
+    errors.extend(both(new));
     errors.extend(change::immutable(new, old, "spec"));
     errors
 }
