@@ -39,15 +39,25 @@ pub(crate) fn check(tree: &Expr, environment: &Environment, errors: &mut Errors)
     let mut checker = Checker {
         environment,
         bound: Vec::new(),
+        unreadable: Vec::new(),
         errors,
     };
-    checker.expr(tree).settled()
+    let found = checker.expr(tree).settled();
+    // As in cel-go, literals are looked at once the types are right.
+    if checker.errors.is_empty() {
+        for (at, what) in checker.unreadable {
+            checker.errors.add(at, what);
+        }
+    }
+    found
 }
 
 pub(crate) struct Checker<'a> {
     environment: &'a Environment,
     /// Variables that macros bind, innermost last.
     bound: Vec<(String, Type)>,
+    /// Literals that cannot be read as what they are given for.
+    unreadable: Vec<(usize, String)>,
     errors: &'a mut Errors,
 }
 
@@ -74,7 +84,7 @@ impl Checker<'_> {
             Kind::Int => Type::Int,
             Kind::Uint => Type::Uint,
             Kind::Double => Type::Double,
-            Kind::Text => Type::Text,
+            Kind::Text(_) => Type::Text,
             Kind::Bytes => Type::Bytes,
             Kind::Ident(name) => match self.variable(name) {
                 Some(kind) => kind,

@@ -14,14 +14,15 @@
 //! neither parsing nor checking nor dropping a tree can exhaust the stack. The crates at hand (`cel`, `cel-parser`)
 //! abort the process on deep input.
 //!
-//! Differences from cel-go: a syntax error ends the parse, where ANTLR goes on and may list more; literals of
-//! durations, timestamps and regular expressions are not looked into, and no cost is estimated.
+//! Differences from cel-go: a syntax error ends the parse, where ANTLR goes on and may list more; regular expressions
+//! are not looked into, nor spans and points in time that are written with escapes, and no cost is estimated.
 
 mod check;
 mod environment;
 mod error;
 mod functions;
 mod lex;
+mod literals;
 mod macros;
 mod parse;
 mod tree;

@@ -20,7 +20,8 @@ pub(crate) enum Kind {
     Int,
     Uint,
     Double,
-    Text,
+    /// A text, where it is written without escapes.
+    Text(Option<String>),
     Bytes,
     Ident(String),
     Select {

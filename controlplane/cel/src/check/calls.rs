@@ -2,6 +2,7 @@
 
 use super::Checker;
 use crate::functions::{Overload, overloads};
+use crate::literals;
 use crate::tree::{Access, Expr, Kind};
 use crate::types::{Bindings, Type};
 
@@ -10,6 +11,7 @@ impl Checker<'_> {
         let patches = self.environment.has_patches();
         let Some(target) = target else {
             let found = self.all(args);
+            self.literal(function, args);
             return match overloads(function, patches) {
                 Some(known) => self.resolve(at, function, known, false, &found),
                 None => self.undeclared(at, function),
@@ -26,6 +28,29 @@ impl Checker<'_> {
         match overloads(function, patches) {
             Some(known) => self.resolve(at, function, known, true, &found),
             None => self.undeclared(at, function),
+        }
+    }
+
+    /// Notes a text that is no span or point in time, where one is made of it.
+    fn literal(&mut self, function: &str, args: &[Expr]) {
+        let [
+            Expr {
+                at,
+                kind: Kind::Text(Some(text)),
+                ..
+            },
+        ] = args
+        else {
+            return;
+        };
+        let good = match function {
+            "duration" => literals::is_duration(text),
+            "timestamp" => literals::is_timestamp(text),
+            _ => true,
+        };
+        if !good {
+            self.unreadable
+                .push((*at, format!("invalid {function} argument")));
         }
     }
 

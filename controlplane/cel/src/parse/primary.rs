@@ -26,6 +26,28 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
+/// What is between the quotes of a text that has no escapes.
+fn plain(literal: &str) -> Option<String> {
+    let quoted = literal.trim_start_matches(['r', 'R']);
+    if quoted.contains('\\') {
+        return None;
+    }
+    let quote = quoted.chars().next()?;
+    let triple: String = [quote; 3].iter().collect();
+    let single = quote.to_string();
+    let mark = if quoted.len() >= 6 && quoted.starts_with(&triple) {
+        &triple
+    } else {
+        &single
+    };
+    Some(
+        quoted
+            .strip_prefix(mark.as_str())?
+            .strip_suffix(mark.as_str())?
+            .to_owned(),
+    )
+}
+
 impl<'a> Parser<'a> {
     pub(super) fn primary(&mut self) -> Parsed<Expr> {
         self.operand(expected::PRIMARY)?;
@@ -38,7 +60,7 @@ impl<'a> Parser<'a> {
             (Token::Int, text) => self.whole(first, text, Kind::Int),
             (Token::Uint, text) => self.whole(first, text.trim_end_matches(['u', 'U']), Kind::Uint),
             (Token::Double, _) => self.leaf(first.at, Kind::Double),
-            (Token::Text, _) => self.leaf(first.at, Kind::Text),
+            (Token::Text, text) => self.leaf(first.at, Kind::Text(plain(text))),
             (Token::Bytes, _) => self.leaf(first.at, Kind::Bytes),
             (_, "true" | "false") => self.leaf(first.at, Kind::Bool),
             (_, "null") => self.leaf(first.at, Kind::Null),
