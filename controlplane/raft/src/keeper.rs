@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use controlplane_store::{Applied, Batch, Clock, Loaded, Reclaimed, Revision, State, StateError};
+use controlplane_store::{Applied, Batch, Clock, Event, Loaded, Reclaimed, Revision, State, StateError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -24,7 +24,13 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How often upkeep looks at state that nobody changes.
 const SELDOM: Duration = Duration::from_secs(600);
 /// Writes between two steps of upkeep under constant load.
-const UPKEEP_EVERY: u32 = 16;
+const UPKEEP_EVERY: u32 = 4;
+/// How long steps are gathered: a page that several of them change is written once.
+const GATHER: Duration = Duration::from_millis(100);
+/// Bytes after which a write does not wait for more.
+const GATHER_BYTES: usize = 2 << 20;
+/// What an event counts beside its value.
+const EVENT_BYTES: usize = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, StateError>>;
 
@@ -36,6 +42,23 @@ pub(crate) struct Step {
     pub(crate) position: Vec<u8>,
     /// Steps are numbered in the order in which memory took them.
     pub(crate) number: u64,
+}
+
+impl Step {
+    /// About how much is to be written.
+    fn bytes(&self) -> usize {
+        let events = self.batches.iter().flat_map(|batch| &batch.events);
+        let value = |event: &Event| event.current().map_or(0, |entry| entry.value.bytes().len());
+        events.map(|event| EVENT_BYTES + value(event)).sum()
+    }
+
+    /// Takes the step after this one into it.
+    fn add(&mut self, next: Self) {
+        self.batches.extend(next.batches);
+        self.compacted = next.compacted.or(self.compacted);
+        self.position = next.position;
+        self.number = next.number;
+    }
 }
 
 /// What the owner of the state is asked to do.
@@ -215,18 +238,26 @@ impl<S: State> StateOwner<S> {
         }
     }
 
-    /// Writes one step and those that wait behind it in one go.
+    /// Writes one step, and those that wait behind it or come soon, in one go; whatever else is asked for ends the wait.
     async fn apply(&mut self, mut step: Step) {
-        while let Ok(job) = self.jobs.try_recv() {
+        let soon = tokio::time::Instant::now() + GATHER;
+        let mut gathered = step.bytes();
+        loop {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => Some(job),
+                Err(_) if gathered < GATHER_BYTES => match self.next_before(soon).await {
+                    Some(job) => job,
+                    None => break,
+                },
+                Err(_) => break,
+            };
             match job {
-                Job::Apply(next) => {
-                    step.batches.extend(next.batches);
-                    step.compacted = next.compacted.or(step.compacted);
-                    step.position = next.position;
-                    step.number = next.number;
+                Some(Job::Apply(next)) => {
+                    gathered += next.bytes();
+                    step.add(next);
                 }
                 other => {
-                    self.next = Some(other);
+                    self.next = other;
                     break;
                 }
             }
@@ -236,6 +267,19 @@ impl<S: State> StateOwner<S> {
         self.upkeep = true;
         if self.writes.is_multiple_of(UPKEEP_EVERY) {
             self.reclaim_once();
+        }
+    }
+
+    /// The next job, if there is one before `end`; an inner `None` is that there will be none.
+    async fn next_before(&mut self, end: tokio::time::Instant) -> Option<Option<Job>> {
+        tokio::select! {
+            biased;
+            // Cancel-safe: a job not returned stays in the queue.
+            job = self.jobs.recv() => Some(job),
+            // Cancel-safe: the value stays.
+            _ = self.stop.wait_for(|stop| *stop) => None,
+            // Cancel-safe: a dropped sleep loses nothing.
+            () = tokio::time::sleep_until(end) => None,
         }
     }
 

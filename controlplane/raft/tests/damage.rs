@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, Setup, Tuning};
+use controlplane_raft::{Drive, NoNetwork, Origin, Peer, Server, ServerId, Setup, Tuning};
 use controlplane_store::{Options, State, StoreError};
 use controlplane_store_sqlite::{Archive, SqliteState};
 use controlplane_wal::{RealDisk, Wal};
@@ -138,9 +138,15 @@ async fn a_leader_that_cannot_write_its_damaged_state_anew_hands_over_and_comes_
     })
     .await;
     write(&cluster.store(leader), "a", "after").await.unwrap();
+    all_on_disk(&cluster, leader).await;
+}
+
+/// Waits until the state of a server, which follows memory, has all that was written.
+async fn all_on_disk(cluster: &Cluster, id: ServerId) {
+    let store = cluster.store(cluster.leader().await);
     eventually("its state has all that was written", || {
-        let mut state = disk.state.clone();
-        let held = state.load().unwrap().revision == cluster.store(next).revision();
+        let mut state = cluster.disk(id).state;
+        let held = state.load().unwrap().revision == store.revision();
         async move { held }
     })
     .await;
@@ -151,6 +157,7 @@ async fn a_server_alone_takes_no_writes_while_its_state_is_damaged_and_reads_go_
     let cluster = Cluster::of(1, Options::default()).await;
     let store = cluster.store(1);
     write(&store, "a", "before").await.unwrap();
+    all_on_disk(&cluster, 1).await;
     cluster.disk(1).state.set_full(true);
     cluster.disk(1).state.damage();
     cluster.servers[&1]

@@ -7,7 +7,7 @@
 //!
 //! One process holds the file: a lock on `store.lock`, and SQLite's `unix-excl`, which also lets readers of this process
 //! in ([`Archive`]) and needs no shared memory. `user_version` is the schema version, `application_id` says `Floe`.
-//! Checkpoints never run inside a commit: `reclaim` does one after 2 MiB of writes (a write, after 8 MiB), forgets history beyond its bounds,
+//! Checkpoints never run inside a commit: `reclaim` does one after 4 MiB of log (a write, after 16 MiB), forgets history beyond its bounds,
 //! gives free pages beyond 4 MiB back, 256 a step, or checks rows for 4 ms.
 
 mod archive;

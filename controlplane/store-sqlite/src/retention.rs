@@ -30,32 +30,48 @@ impl Default for Keep {
     }
 }
 
-/// Most bytes whose pages are freed in one step.
-const STEP_BYTES: i64 = 2 << 20;
+/// How much is forgotten at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    /// Versions.
+    pub(crate) versions: usize,
+    /// Bytes whose pages are freed, about.
+    pub(crate) bytes: usize,
+}
 
-/// Forgets at most `limit` of the oldest versions that are beyond `keep` at Unix time `now`, and tells whether it did.
+impl Step {
+    /// One of upkeep's.
+    pub(crate) const UPKEEP: Self = Self {
+        versions: 256,
+        bytes: 2 << 20,
+    };
+}
+
+/// Forgets at most `step` of the oldest versions that are beyond `keep` at Unix time `now`, and tells whether it did.
 /// What the store itself still keeps stays, whatever `keep` says.
 pub(crate) fn forget(
     db: &Connection,
     meta: &mut Meta,
     keep: &Keep,
     now: u64,
-    limit: usize,
+    step: Step,
 ) -> Result<bool, StateError> {
     let mut select = db
         .prepare_cached(
             "SELECT id, ended, checksum, length(CAST(key AS BLOB)), length(value) FROM past ORDER BY id LIMIT ?1",
         )
         .map_err(fault::before_commit)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = select.query([limit]).map_err(fault::before_commit)?;
+    let most = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut rows = select
+        .query([most(step.versions)])
+        .map_err(fault::before_commit)?;
     let (mut last, mut bytes) = (None, 0);
     while let Some(row) = rows.next().map_err(fault::before_commit)? {
         let read = || -> rusqlite::Result<(i64, i64, u32, i64, i64)> {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         };
         let (id, ended, checksum, key, value) = read().map_err(fault::before_commit)?;
-        if bytes >= STEP_BYTES || ended_at(id) > meta.compacted || !is_beyond(meta, keep, ended, now) {
+        if bytes >= most(step.bytes) || ended_at(id) > meta.compacted || !is_beyond(meta, keep, ended, now) {
             break;
         }
         bytes += key + value;

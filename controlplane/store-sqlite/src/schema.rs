@@ -19,7 +19,7 @@ const SETTINGS: &str = "
     PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 16777216;
     PRAGMA temp_store = MEMORY;
-    PRAGMA cache_size = -4096;
+    PRAGMA cache_size = -8192;
     PRAGMA trusted_schema = OFF;
 ";
 

@@ -1,27 +1,27 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use controlplane_store::{Applied, ClusterId, Event, Loaded, Reclaimed, Revision, State, StateError};
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::file::{self, Lock};
 use crate::meta::Meta;
 use crate::number::signed;
-use crate::retention::{self, Keep};
+use crate::retention::{self, Keep, Step};
 use crate::rows::{self, History};
 use crate::scrub::Scrub;
 use crate::{Archive, archive, copy, fault, load, mend, schema, upgrade};
 
-/// Bytes written before they are moved from the write-ahead log to their place.
-const CHECKPOINT_EVERY: usize = 2 << 20;
-/// Bytes written after which a write does it itself, however seldom upkeep gets its turn.
-const CHECKPOINT_AT_MOST: usize = 8 << 20;
+/// Pages in the write-ahead log before they are moved to their place: 4 MiB.
+const CHECKPOINT_EVERY: usize = 1024;
+/// Pages in it after which a write does it itself, however seldom upkeep gets its turn: 16 MiB.
+const CHECKPOINT_AT_MOST: usize = 4096;
 /// Free pages that are left in the file for the next writes.
 const SPARE_PAGES: u32 = 1024;
 /// Pages given back in one step.
 const VACUUM_STEP: u32 = 256;
-/// Versions forgotten in one step of upkeep.
-const FORGET_STEP: usize = 256;
 
 /// A store file: the state on SQLite.
 ///
@@ -33,8 +33,8 @@ pub struct SqliteState {
     keep: Keep,
     /// What the tables hold; known once it was loaded.
     meta: Option<Meta>,
-    /// Bytes written since the last checkpoint.
-    written: usize,
+    /// Pages that were added to the write-ahead log since the last checkpoint.
+    written: Arc<AtomicUsize>,
     scrub: Scrub,
     /// Given up last, when the file is closed.
     _lock: Lock,
@@ -59,12 +59,13 @@ impl SqliteState {
     pub fn keeping(path: &Path, keep: Keep) -> Result<Self, StateError> {
         let lock = Lock::take(path)?;
         archive::clean_up(path).map_err(|error| StateError::NotWritten(error.into()))?;
+        let (db, written) = open_db(path)?;
         Ok(Self {
-            db: open_db(path)?,
+            db,
             path: path.to_owned(),
             keep,
             meta: None,
-            written: 0,
+            written,
             scrub: Scrub::default(),
             _lock: lock,
         })
@@ -151,10 +152,14 @@ impl SqliteState {
 
     fn take_over(&mut self, applied: &Applied<'_>, history: History) -> Result<(), StateError> {
         self.write(|db, meta, keep| {
-            let mut ended = 0;
+            let mut ended = Step {
+                versions: 0,
+                bytes: 0,
+            };
             for batch in applied.batches {
                 rows::write(db, meta, batch, history)?;
-                ended += batch.events.len();
+                ended.versions += batch.events.len();
+                ended.bytes += batch.events.iter().map(bytes).sum::<usize>();
             }
             if let Some(compacted) = applied.compacted {
                 let compacted = signed(compacted.get()).map_err(fault::before_commit)?;
@@ -167,14 +172,16 @@ impl SqliteState {
             if !applied.batches.is_empty() {
                 // Twice what was added, so that history returns to its bounds under any load.
                 let now = meta.time.unsigned_abs();
-                retention::forget(db, meta, keep, now, 2 * ended)?;
+                let step = Step {
+                    versions: 2 * ended.versions,
+                    bytes: Step::UPKEEP.bytes.max(2 * ended.bytes),
+                };
+                retention::forget(db, meta, keep, now, step)?;
             }
             applied.position.clone_into(&mut meta.position);
             Ok(())
         })?;
-        let events = applied.batches.iter().flat_map(|batch| &batch.events);
-        self.written += 4096 + events.map(size).sum::<usize>();
-        if self.written >= CHECKPOINT_AT_MOST {
+        if self.written.load(Ordering::Relaxed) >= CHECKPOINT_AT_MOST {
             // What was to be written is; a checkpoint that fails is done again by the next write.
             self.checkpoint().ok();
         }
@@ -186,7 +193,7 @@ impl SqliteState {
         self.db
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
             .map_err(fault::before_commit)?;
-        self.written = 0;
+        self.written.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -202,22 +209,12 @@ impl SqliteState {
         self.db
             .execute_batch(&format!("PRAGMA incremental_vacuum({step})"))
             .map_err(fault::before_commit)?;
-        self.written += usize::try_from(step).unwrap_or(0) * 4096;
         Ok(Reclaimed::More)
     }
 
     /// Tells whether it forgot something.
     fn forget(&mut self, now: u64) -> Result<bool, StateError> {
-        let meta = self.meta()?;
-        let forgot = self.write(|db, meta, keep| retention::forget(db, meta, keep, now, FORGET_STEP))?;
-        if forgot {
-            let bytes = self
-                .meta
-                .as_ref()
-                .map_or(0, |after| meta.past.bytes - after.past.bytes);
-            self.written += 4096 + usize::try_from(bytes).unwrap_or(0);
-        }
-        Ok(forgot)
+        self.write(|db, meta, keep| retention::forget(db, meta, keep, now, Step::UPKEEP))
     }
 
     fn has_due(&self, now: u64) -> Result<bool, StateError> {
@@ -265,7 +262,7 @@ impl State for SqliteState {
     }
 
     fn reclaim(&mut self, now: u64) -> Result<Reclaimed, StateError> {
-        if self.written >= CHECKPOINT_EVERY {
+        if self.written.load(Ordering::Relaxed) >= CHECKPOINT_EVERY {
             self.checkpoint()?;
             return Ok(Reclaimed::More);
         }
@@ -301,27 +298,37 @@ impl State for SqliteState {
         // Closed before its files are moved; where that fails, the next call begins with nothing to take over.
         let closed = Connection::open_in_memory().map_err(fault::while_opening)?;
         drop(std::mem::replace(&mut self.db, closed));
-        self.db = open_db(&self.path)?;
+        (self.db, self.written) = open_db(&self.path)?;
         self.meta = Some(load::read_meta(&self.db)?);
-        (self.written, self.scrub) = (0, Scrub::default());
+        self.scrub = Scrub::default();
         self.sync()
     }
 }
 
-/// Opens the file for its one writer, after what was left of mending it was put in place.
-fn open_db(path: &Path) -> Result<Connection, StateError> {
+/// Opens the file for its one writer, after what was left of mending it was put in place; with what counts the pages
+/// added to its log.
+fn open_db(path: &Path) -> Result<(Connection, Arc<AtomicUsize>), StateError> {
     mend::finish(path).map_err(|error| StateError::NotWritten(error.into()))?;
     let mut db = file::open(path)?;
     schema::prepare(&mut db)?;
     // The log before this one is the durable part; a checkpoint and `sync` pass an fsync.
     db.pragma_update(None, "synchronous", "NORMAL")
         .map_err(fault::while_opening)?;
-    Ok(db)
+    let added = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&added);
+    let mut last = 0;
+    let count = move |_: &mut Wal, pages: i32| {
+        // After a checkpoint of all of it the log begins anew.
+        let pages = usize::try_from(pages).unwrap_or(0);
+        counter.fetch_add(pages.checked_sub(last).unwrap_or(pages), Ordering::Relaxed);
+        last = pages;
+        Ok(())
+    };
+    db.wal_hook(Some(count)).map_err(fault::while_opening)?;
+    Ok((db, added))
 }
 
-/// What an event adds to the log: the pages of its rows, and the values that are written and moved.
-fn size(event: &Event) -> usize {
-    let bytes =
-        |entry: Option<&Arc<controlplane_store::Entry>>| entry.map_or(0, |entry| entry.value.bytes().len());
-    4096 + bytes(event.current()) + bytes(event.previous())
+/// What an event adds to history.
+fn bytes(event: &Event) -> usize {
+    event.previous().map_or(0, |entry| entry.value.bytes().len())
 }

@@ -136,6 +136,8 @@ impl World {
                 self.recorder.newest()
             ));
         }
+        // What a watch has delivered last, and came by itself, is on no disk yet.
+        sleep(Duration::from_secs(2)).await;
     }
 
     /// Starts the first servers; a cluster of several begins as one.
