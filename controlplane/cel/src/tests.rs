@@ -38,9 +38,7 @@ fn found(source: &str) -> String {
 /// Fails with every line of `cases` whose expression is refused in other words.
 fn assert_mistakes(cases: &str) {
     let mut failures = Vec::new();
-    let cases = include_str!("syntax.txt")
-        .lines()
-        .filter_map(|line| line.split_once('\t'));
+    let cases = cases.lines().filter_map(|line| line.split_once('\t'));
     for (source, wanted) in cases {
         let source = &source.replace("\\n", "\n");
         let wanted = wanted.replace("PRIMARY", PRIMARY).replace("OPERATORS", OPERATORS);
