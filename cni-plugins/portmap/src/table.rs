@@ -12,7 +12,7 @@ use crate::stale;
 use crate::structure::{comments, sets, structure, table_name};
 
 /// Where locks lie; they end with their holders, and the folder with the reboot.
-const LOCKS: &str = "/run/floe-cni";
+const LOCKS: &str = "/run/floe/cni";
 
 /// The host ports of one network, locked as long as this value lives: what is listed stays so until it
 /// is changed.
