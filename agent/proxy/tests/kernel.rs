@@ -118,7 +118,10 @@ fn a_service_goes_before_a_host_port_of_the_same_number() {
                 "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.42.0.2/24"}]},
             }),
         };
-        let restored = lab.inside("node", || cni_plugins_portmap::restore("pods", || vec![held]));
+        let mut strange = held.clone();
+        strange.config["backend"] = json!("iptables");
+        let all = vec![strange, held];
+        let restored = lab.inside("node", || cni_plugins_portmap::restore("pods", || all));
         assert!(restored.unwrap());
         for place in ["out", "p2", "node"] {
             assert!(lab.get(place, "10.88.0.2:30080").starts_with("p2 "), "{place}");

@@ -22,6 +22,16 @@ pub struct Held {
 }
 
 impl Held {
+    /// What is to be there for it. One that ADD would refuse was made by another plugin of that name, and is
+    /// no reason to leave the others alone.
+    fn read(self) -> Result<(Settings, Attachment), CniError> {
+        let call = self.call()?;
+        let settings = Settings::read(&call)?;
+        let result = call.prev_result()?.unwrap_or_default();
+        let attachment = Attachment::of(&call, &settings, &result);
+        Ok((settings, attachment))
+    }
+
     fn call(self) -> Result<Call, CniError> {
         let environment = Environment::read(|name| match name {
             // The command that needs no namespace; nobody is asked it.
@@ -51,13 +61,7 @@ pub fn restore(network: &str, held: impl FnOnce() -> Vec<Held>) -> Result<bool, 
     let mut table = Table::lock(network)?;
     let mut wanted = Vec::new();
     let mut newest = None;
-    for held in held() {
-        let call = held.call()?;
-        let settings = Settings::read(&call)?;
-        let Some(result) = call.prev_result()? else {
-            continue;
-        };
-        let attachment = Attachment::of(&call, &settings, &result);
+    for (settings, attachment) in held().into_iter().filter_map(|held| held.read().ok()) {
         if attachment.elements.is_empty() {
             continue;
         }
