@@ -13,7 +13,7 @@ pub(crate) use controlplane_apimachinery::read;
 pub use controlplane_apimachinery::{
     ApiError, Cause, Column, Context, DeleteOptions, Details, FieldError, FieldErrorKind, FieldSelector,
     Grace, LabelSelector, Path, Quantity, Reason, Registry, Resource, Role, Scope, Status, Strategy,
-    Subresource, UserInfo, Verb, error, field, meta, names, quantity, registry, resource, selector, status,
+    Subresource, UserInfo, Verb, codec, error, field, meta, names, quantity, registry, resource, selector, status,
     strategy, table, time,
 };
 

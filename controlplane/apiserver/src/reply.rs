@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use controlplane_api::{ApiError, Status};
+use controlplane_apimachinery::codec;
 use controlplane_protobuf::Kind;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -62,8 +63,8 @@ pub(crate) fn encoded(code: StatusCode, value: &impl Serialize, encoding: Encodi
     match encoding {
         Encoding::Json => json(code, value),
         Encoding::Yaml => {
-            let text = serde_yaml_ng::to_string(value).map_err(|error| bug("serialise as YAML", &error))?;
-            Ok(with_type(code, YAML, Body::from(text)))
+            let value = serde_json::to_value(value).map_err(|error| bug("serialise as YAML", &error))?;
+            Ok(with_type(code, YAML, Body::from(codec::to_yaml(&value))))
         }
         Encoding::Protobuf => {
             let bytes = serde_json::to_vec(value).map_err(|error| bug("serialise as JSON", &error))?;

@@ -1,37 +1,22 @@
 //! Building a value while noting what it holds twice and weighing what it takes.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{Document, MEMORY};
+use super::budget::{Budget, ITEM, TooLarge};
+use super::{Document, Duplicate};
 
-/// What the error says that ends the reading of a document that takes too much memory.
-pub(super) const TOO_LARGE: &str = "the document takes too much memory";
-
-/// A node of a map holds eleven names and values, however few are used.
-const MAP_NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
-/// How many of them are used where a map has been filled in order.
-const NODE_FILL: usize = 6;
 /// Most duplicates that are listed.
-const LISTED: usize = 100;
+pub(super) const LISTED: usize = 100;
 
 /// What has been seen so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Notes {
-    duplicates: RefCell<Vec<String>>,
-    left: Cell<usize>,
-}
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self {
-            duplicates: RefCell::default(),
-            left: Cell::new(MEMORY),
-        }
-    }
+    duplicates: RefCell<Vec<Duplicate>>,
+    budget: Budget,
 }
 
 impl Notes {
@@ -43,17 +28,19 @@ impl Notes {
     }
 
     fn take<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        let left = self.left.get().checked_sub(bytes);
-        self.left.set(left.ok_or_else(|| E::custom(TOO_LARGE))?);
-        Ok(())
+        self.budget.take(bytes).map_err(too_large)
     }
 
     fn duplicate(&self, place: &Place<'_>) {
         let mut duplicates = self.duplicates.borrow_mut();
         if duplicates.len() < LISTED {
-            duplicates.push(place.to_string());
+            duplicates.push(Duplicate::Field(place.to_string()));
         }
     }
+}
+
+fn too_large<E: Error>(error: TooLarge) -> E {
+    E::custom(error)
 }
 
 /// Where we are in the document; a linked list on the stack, printed only for duplicates.
@@ -116,6 +103,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        // `-0` is the integer that it is for Go.
+        if value == 0.0 && value.is_sign_negative() {
+            return Ok(Value::Number(0.into()));
+        }
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
@@ -137,8 +128,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut list = Vec::new();
         loop {
             let place = Place::Item(self.place, list.len());
-            // A vector doubles as it grows.
-            self.notes.take(2 * size_of::<Value>())?;
+            self.notes.take(ITEM)?;
             match items.next_element_seed(Node::new(&place, self.notes))? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -148,13 +138,8 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(name) = members.next_key_seed(Name)? {
-            let node = if map.len().is_multiple_of(NODE_FILL) {
-                MAP_NODE
-            } else {
-                0
-            };
-            self.notes.take(node + name.len())?;
+        while let Some(name) = members.next_key::<String>()? {
+            self.notes.budget.take_member(&map, &name).map_err(too_large)?;
             let place = Place::Member(self.place, &name);
             let value = members.next_value_seed(Node::new(&place, self.notes))?;
             if map.contains_key(&name) {
@@ -163,49 +148,5 @@ impl<'de> Visitor<'de> for Node<'_> {
             map.insert(name, value);
         }
         Ok(Value::Object(map))
-    }
-}
-
-/// The name of a member, which in YAML may look like a number or a truth value.
-#[derive(Debug, Clone, Copy)]
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for Name {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a member")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<String, E> {
-        Ok(name.to_owned())
-    }
-
-    fn visit_string<E: Error>(self, name: String) -> Result<String, E> {
-        Ok(name)
-    }
-
-    fn visit_bool<E: Error>(self, name: bool) -> Result<String, E> {
-        Ok(name.to_string())
-    }
-
-    fn visit_i64<E: Error>(self, name: i64) -> Result<String, E> {
-        Ok(name.to_string())
-    }
-
-    fn visit_u64<E: Error>(self, name: u64) -> Result<String, E> {
-        Ok(name.to_string())
-    }
-
-    fn visit_f64<E: Error>(self, name: f64) -> Result<String, E> {
-        Ok(name.to_string())
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::codec;
+use crate::codec::{self, Duplicate};
 use crate::go;
 use crate::schema::TypeRef;
 
@@ -54,7 +54,7 @@ impl Patch {
     ///
     /// [`PatchError::Unknown`] for a media type that is none of the first three of [`MEDIA_TYPES`]; what is wrong with
     /// the bytes.
-    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<(Self, Vec<String>), PatchError> {
+    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<(Self, Vec<Duplicate>), PatchError> {
         let wrap: fn(Value) -> Self = match media_type {
             JSON => return Ok((Self::Json(JsonPatch::parse(bytes)?), Vec::new())),
             MERGE => Self::Merge,

@@ -143,6 +143,136 @@ async fn a_field_of_another_type_is_a_bad_request_in_the_decoders_words() {
     );
 }
 
+/// A Deployment with members that come twice, by line, and some that it does not have.
+const TWICE: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: first
+  name: web
+  unknownMeta: metaVal
+spec:
+  unknown1: val1
+  unknownDupe: valDupe
+  unknownDupe: valDupe2
+  paused: true
+  paused: false
+  selector: {matchLabels: {app: nginx}}
+  template:
+    metadata: {labels: {app: nginx}}
+    spec:
+      containers:
+      - name: nginx
+        image: nginx:latest
+        unknownNested: val1
+        imagePullPolicy: Always
+        imagePullPolicy: Never
+";
+
+#[tokio::test]
+async fn what_comes_twice_in_yaml_is_told_by_line() {
+    let api = Api::start().await;
+    let strict = create(
+        &api,
+        &format!("{DEPLOYMENTS}?fieldValidation=Strict"),
+        YAML,
+        TWICE,
+    )
+    .await;
+    assert_eq!(
+        said(&strict),
+        (
+            400,
+            "BadRequest",
+            "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: yaml: unmarshal errors:\n  \
+             line 5: key \"name\" already set in map\n  line 10: key \"unknownDupe\" already set in map\n  \
+             line 12: key \"paused\" already set in map\n  line 22: key \"imagePullPolicy\" already set in map, \
+             unknown field \"metadata.unknownMeta\", unknown field \"spec.template.spec.containers[0].unknownNested\", \
+             unknown field \"spec.unknown1\", unknown field \"spec.unknownDupe\""
+        )
+    );
+    let warned = create(&api, DEPLOYMENTS, YAML, TWICE).await;
+    let warnings: Vec<&str> = warned
+        .headers
+        .get_all("warning")
+        .iter()
+        .map(|warning| warning.to_str().unwrap())
+        .collect();
+    assert_eq!(
+        (warned.code, &*warnings),
+        (
+            201,
+            &[
+                r#"299 - "line 5: key \"name\" already set in map""#,
+                r#"299 - "line 10: key \"unknownDupe\" already set in map""#,
+                r#"299 - "line 12: key \"paused\" already set in map""#,
+                r#"299 - "line 22: key \"imagePullPolicy\" already set in map""#,
+                r#"299 - "unknown field \"metadata.unknownMeta\"""#,
+                r#"299 - "unknown field \"spec.template.spec.containers[0].unknownNested\"""#,
+                r#"299 - "unknown field \"spec.unknown1\"""#,
+                r#"299 - "unknown field \"spec.unknownDupe\"""#,
+            ][..]
+        )
+    );
+    assert_eq!(warned.body["metadata"]["name"], "web");
+    let apply = format!("{CONFIG_MAPS}/a?fieldManager=m&fieldValidation=Strict");
+    let body = "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: x\n  a: z\n";
+    let applied = api
+        .send(
+            "PATCH",
+            &apply,
+            &[(CONTENT_TYPE, "application/apply-patch+yaml")],
+            body.into(),
+        )
+        .await;
+    assert_eq!(
+        said(&applied).2,
+        "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 5: key \"a\" already set \
+         in map"
+    );
+}
+
+#[tokio::test]
+async fn a_field_that_is_unknown_and_comes_twice_is_told_as_unknown_only() {
+    let api = Api::start().await;
+    let body = r#"{"metadata":{"name":"a"},"dta":{"x":1,"x":2},"dta":{}}"#;
+    let refused = create(&api, &format!("{CONFIG_MAPS}?fieldValidation=Strict"), JSON, body).await;
+    assert!(
+        said(&refused)
+            .2
+            .ends_with(": strict decoding error: unknown field \"dta\""),
+        "{}",
+        refused.body
+    );
+}
+
+#[tokio::test]
+async fn yaml_means_what_it_means_to_kubectl() {
+    let api = Api::start().await;
+    let body = "metadata:\n  name: a\n  labels: &l {x: \"1\"}\n  annotations: {<<: *l}\nimmutable: yes\ndata: {on: \"0644\"}\n";
+    let made = create(&api, CONFIG_MAPS, YAML, body).await;
+    assert_eq!(made.code, 201, "{}", made.body);
+    assert_eq!(made.body["immutable"], true);
+    assert_eq!(made.body["metadata"]["annotations"], json!({"x": "1"}));
+    assert_eq!(made.body["data"], json!({"true": "0644"}));
+    let pod = "metadata: {name: p}\nspec:\n  containers: [{name: c, image: i}]\n  volumes:\n  - name: v\n    \
+               configMap: {name: a, defaultMode: 0640}\n";
+    let made = create(&api, PODS, YAML, pod).await;
+    assert_eq!(
+        made.body["spec"]["volumes"][0]["configMap"]["defaultMode"], 0o640,
+        "{}",
+        made.body
+    );
+    let shown = api
+        .open("GET", &format!("{CONFIG_MAPS}/a"), &[(ACCEPT, YAML)], Vec::new())
+        .await;
+    let shown = shown.into_body().collect().await.unwrap().to_bytes();
+    let shown = String::from_utf8(shown.to_vec()).unwrap();
+    assert!(
+        shown.contains("data:\n  \"true\": \"0644\"\nimmutable: true\n"),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn what_is_too_large_or_too_deep_is_refused_whatever_its_form() {
     let api = Api::start().await;

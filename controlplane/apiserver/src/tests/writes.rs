@@ -306,7 +306,7 @@ async fn an_object_that_is_too_large_to_keep_is_refused_and_yaml_is_read() {
     big["data"]["k"] = json!("x".repeat(1_600_000));
     let big = api.post(CONFIG_MAPS, &big).await;
     assert!(matches!(big.code, 413 | 422), "{}", big.body);
-    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n".to_vec();
+    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"y\"}\n".to_vec();
     let created = api
         .send("POST", CONFIG_MAPS, &[(CONTENT_TYPE, "application/yaml")], yaml)
         .await;

@@ -2,7 +2,7 @@
 
 use controlplane_api::rest::{self, Part};
 use controlplane_api::{ApiError, Reason, meta};
-use controlplane_apimachinery::codec::{self, Document};
+use controlplane_apimachinery::codec::{self, Document, Duplicate};
 use controlplane_apimachinery::managed::{NO_FIELDS, OneVersion, Writer};
 use http::StatusCode;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(crate) struct Wish {
     pub(crate) force: bool,
     pub(crate) options: WriteOptions,
     /// Members that it has twice.
-    pub(crate) duplicates: Vec<String>,
+    pub(crate) duplicates: Vec<Duplicate>,
 }
 
 impl Wish {
@@ -56,18 +56,17 @@ impl Wish {
     ///
     /// 400 under strict validation.
     pub(crate) fn warnings(&self) -> Result<Vec<String>, ApiError> {
-        let said: Vec<String> = self
-            .duplicates
-            .iter()
-            .map(|path| format!("duplicate field \"{path}\""))
-            .collect();
         match self.options.field_validation {
             FieldValidation::Ignore => Ok(Vec::new()),
-            FieldValidation::Strict if !said.is_empty() => Err(ApiError::bad_request(format!(
-                "strict decoding error: {}",
-                said.join(", ")
-            ))),
-            FieldValidation::Warn | FieldValidation::Strict => Ok(said),
+            FieldValidation::Strict if !self.duplicates.is_empty() => {
+                let errors = codec::strict_errors(&self.duplicates).join(", ");
+                Err(ApiError::bad_request(format!(
+                    "error strict decoding YAML: error converting YAML to JSON: {errors}"
+                )))
+            }
+            FieldValidation::Warn | FieldValidation::Strict => {
+                Ok(self.duplicates.iter().map(Duplicate::to_string).collect())
+            }
         }
     }
 

@@ -4,7 +4,7 @@ mod unfit;
 
 use controlplane_api::field::Path;
 use controlplane_api::{ApiError, Reason};
-use controlplane_apimachinery::codec::Document;
+use controlplane_apimachinery::codec::{self, Document, Duplicate};
 use controlplane_apimachinery::patch::Patch;
 use controlplane_schema::Schemas;
 use serde_json::Value;
@@ -158,21 +158,27 @@ fn fit_kind(schemas: &Schemas, expected: Expected<'_>, object: &mut Value) -> Re
     Ok(())
 }
 
-/// What becomes of duplicate and unknown fields.
+/// What becomes of duplicate and unknown fields. A path that is unknown and there twice is told of as unknown only.
 fn strictness(
-    duplicates: &[String],
+    duplicates: &[Duplicate],
     unknown: &[String],
     validation: FieldValidation,
 ) -> Result<Vec<String>, String> {
-    let duplicates = duplicates
+    let told: Vec<Duplicate> = duplicates
         .iter()
-        .map(|path| format!("duplicate field \"{path}\""));
+        .filter(|duplicate| !unknown.iter().any(|path| duplicate.is_within(path)))
+        .cloned()
+        .collect();
     let unknown = unknown.iter().map(|path| format!("unknown field \"{path}\""));
-    let found: Vec<String> = duplicates.chain(unknown).collect();
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Warn => Ok(found),
-        FieldValidation::Strict if found.is_empty() => Ok(found),
-        FieldValidation::Strict => Err(format!("strict decoding error: {}", found.join(", "))),
+        FieldValidation::Warn => Ok(told.iter().map(Duplicate::to_string).chain(unknown).collect()),
+        FieldValidation::Strict => {
+            let errors: Vec<String> = codec::strict_errors(&told).into_iter().chain(unknown).collect();
+            match errors.is_empty() {
+                true => Ok(errors),
+                false => Err(format!("strict decoding error: {}", errors.join(", "))),
+            }
+        }
     }
 }

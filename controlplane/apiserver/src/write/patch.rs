@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use controlplane_api::rest::{self, Part};
 use controlplane_api::{ApiError, Resource};
-use controlplane_apimachinery::codec::Document;
+use controlplane_apimachinery::codec::{Document, Duplicate};
 use controlplane_apimachinery::patch::{APPLY, Patch};
 use http::StatusCode;
 use serde_json::Value;
@@ -46,7 +46,7 @@ pub(crate) async fn patch(call: Call, part: Part<'static>, media_type: String, b
 fn patched(
     call: &Call,
     patch: &Patch,
-    duplicates: &[String],
+    duplicates: &[Duplicate],
     old: &Value,
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), ApiError> {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use controlplane_api::codec;
 use serde_json::Value;
 
 /// Every object in `files`, in order; folders by file name, lists taken apart.
@@ -64,13 +64,18 @@ fn read_folder(folder: &Path) -> anyhow::Result<Vec<Value>> {
 /// The objects of a YAML or JSON text of any number of documents.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
     let mut objects = Vec::new();
-    for (at, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+    for (at, document) in codec::documents_from_yaml(text.as_bytes())?
+        .into_iter()
+        .enumerate()
+    {
         let number = at + 1;
-        let value = Value::deserialize(document).with_context(|| format!("document {number}"))?;
-        match value {
+        if let Some(again) = document.duplicates.first() {
+            bail!("document {number}: {again}: take one of them out");
+        }
+        match document.value {
             // An empty document, as after a last `---`.
             Value::Null => {}
-            Value::Object(_) => objects.extend(unpack(value)),
+            object @ Value::Object(_) => objects.extend(unpack(object)),
             _ => bail!("document {number} is no object"),
         }
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use controlplane_api::codec;
 use futures::StreamExt;
 use kube::core::WatchEvent;
 use serde_json::{Value, json};
@@ -276,7 +277,7 @@ fn whole_text(object: &Value, format: Format) -> anyhow::Result<String> {
     if format == Format::Json {
         return Ok(format!("{}\n", serde_json::to_string_pretty(object)?));
     }
-    Ok(serde_yaml_ng::to_string(object)?)
+    Ok(codec::to_yaml(object))
 }
 
 /// `get --watch`.

@@ -1,6 +1,7 @@
 //! `--set PATH=VALUE`.
 
 use anyhow::{Context, bail};
+use controlplane_api::codec;
 use serde_json::{Map, Value};
 
 /// A field to set.
@@ -27,7 +28,9 @@ impl Setting {
         let value = if value.is_empty() {
             Value::String(String::new())
         } else {
-            serde_yaml_ng::from_str(value).with_context(|| format!("{text}: understand the value {value}"))?
+            let read = codec::from_yaml(value.as_bytes());
+            read.with_context(|| format!("{text}: understand the value {value}"))?
+                .value
         };
         Ok(Self {
             path: steps(path).with_context(|| format!("{text}: understand the path {path}"))?,
