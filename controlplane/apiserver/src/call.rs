@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use controlplane_api::table::Include;
-use controlplane_api::{ApiError, Context, Resource, UserInfo};
+use controlplane_api::{ApiError, Context, Resource, UserInfo, Verb};
 use controlplane_store::{Entry, Store};
 
 use crate::read;
@@ -21,6 +21,7 @@ pub(crate) struct Call {
     /// Set exactly for namespaced resources, but for reads over all namespaces.
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
+    pub(crate) verb: Verb,
     pub(crate) query: Query,
     /// Who writes, as `managedFields` names it.
     pub(crate) manager: String,
@@ -32,6 +33,18 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn store(&self) -> &Store {
         &self.server.store
+    }
+
+    /// What refusals call the options in the query.
+    pub(crate) fn options_kind(&self) -> &'static str {
+        match self.verb {
+            Verb::Get => "GetOptions",
+            Verb::List | Verb::Watch => "ListOptions",
+            Verb::Create => "CreateOptions",
+            Verb::Update => "UpdateOptions",
+            Verb::Patch => "PatchOptions",
+            Verb::Delete | Verb::DeleteCollection => "DeleteOptions",
+        }
     }
 
     /// The user's name, as the store's history keeps it.

@@ -62,7 +62,7 @@ async fn answer(server: Arc<Inner>, user: UserInfo, mut request: Request) -> Rep
         .filter(|resource| fits_scope(resource, &path))
         .ok_or_else(ApiError::no_such_path)?;
     let warning = resource.warning.clone();
-    let call = call(server, user, resource, &path, query, &request)?;
+    let call = call(server, user, resource, (&path, verb), query, &request)?;
     let mut response = handle(call, &path, verb, request).await?;
     reply::add_warnings(&mut response, warning.as_deref().map(str::to_owned).as_slice());
     Ok(response)
@@ -96,7 +96,7 @@ fn call(
     server: Arc<Inner>,
     user: UserInfo,
     resource: Arc<Resource>,
-    path: &ResourcePath,
+    (path, verb): (&ResourcePath, Verb),
     query: Query,
     request: &Request,
 ) -> Result<Call, ApiError> {
@@ -110,6 +110,7 @@ fn call(
         resource,
         namespace: path.namespace.clone(),
         name: path.name.clone(),
+        verb,
         manager: manager(&query, request),
         query,
         gzip: accept::gzip(request.headers()),

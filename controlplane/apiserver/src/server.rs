@@ -26,7 +26,7 @@ use crate::front;
 use crate::in_process::InProcess;
 use crate::measure::{self, Measure};
 use crate::meta_api::metrics::{self, Metrics};
-use crate::meta_api::{discovery, health, issuer, openapi};
+use crate::meta_api::{discovery, health, index, issuer, openapi};
 use crate::node::client::NodeClient;
 use crate::read::frames::Frames;
 use crate::reply::{Reply, bug};
@@ -173,6 +173,7 @@ impl ApiServer {
     pub fn router(&self) -> Router {
         let inner = Arc::clone(&self.0);
         Router::new()
+            .route("/", get(index::paths))
             .route("/version", get(health::version))
             .route("/version/", get(health::version))
             .route("/healthz", get(health::healthz))

@@ -22,6 +22,16 @@ const GIT_VERSION: &str = "v1.36.0+floe";
 /// How long the store may take to say that it can be read; upstream's for etcd.
 const STORE_ANSWERS: Duration = Duration::from_secs(2);
 
+/// The path of each check.
+pub(crate) fn paths() -> impl Iterator<Item = String> {
+    let of = |root: &'static str, checks: &'static [Check]| {
+        checks.iter().map(move |check| format!("{root}/{}", check.name()))
+    };
+    of("/healthz", &Check::LIVE)
+        .chain(of("/livez", &Check::LIVE))
+        .chain(of("/readyz", &Check::READY))
+}
+
 /// `/version`.
 pub(crate) async fn version(headers: HeaderMap) -> Response {
     let version = json!({

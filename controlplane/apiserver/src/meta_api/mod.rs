@@ -3,6 +3,7 @@
 pub(crate) mod discovery;
 mod etag;
 pub(crate) mod health;
+pub(crate) mod index;
 pub(crate) mod issuer;
 pub(crate) mod metrics;
 pub(crate) mod openapi;

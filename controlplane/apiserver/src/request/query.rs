@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use controlplane_api::field::quote;
 use controlplane_api::{ApiError, FieldError, FieldSelector, LabelSelector, Path};
 use http::Uri;
 
@@ -66,12 +67,6 @@ impl Query {
         let parse = |text: &str| text.parse().map_err(|_| go_number(text));
         self.get(name).map(parse).transpose()
     }
-
-    /// A whole number of at least 0; absent is `None`.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        let parse = |text: &str| text.parse().map_err(|_| malformed(name, text, "a whole number"));
-        self.get(name).map(parse).transpose()
-    }
 }
 
 fn go_number(text: &str) -> ApiError {
@@ -84,10 +79,6 @@ fn go_number(text: &str) -> ApiError {
         _ => "invalid syntax",
     };
     ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: {what}"))
-}
-
-fn malformed(name: &str, value: &str, expected: &str) -> ApiError {
-    ApiError::bad_request(format!("query parameter {name}={value:?}: expected {expected}"))
 }
 
 /// How a `resourceVersion` on a read is meant.
@@ -136,10 +127,7 @@ impl ListOptions {
         let fields = query.get("fieldSelector").map(FieldSelector::parse).transpose();
         let resource_version = match query.get("resourceVersion") {
             None => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| malformed("resourceVersion", text, "a resource version"))?,
-            ),
+            Some(text) => Some(text.parse().map_err(|_| no_version(text))?),
         };
         let options = Self {
             labels: labels.map_err(|error| unparsable("label", &error))?,
@@ -155,8 +143,9 @@ impl ListOptions {
             bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
             initial_events: query.flag("sendInitialEvents"),
             timeout: query
-                .number("timeoutSeconds")?
-                .filter(|secs| *secs > 0)
+                .signed("timeoutSeconds")?
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
         };
         options.check(query).map(|()| options)
@@ -235,6 +224,17 @@ impl ListOptions {
     }
 }
 
+/// In the words of Go's `ParseUint`.
+fn no_version(text: &str) -> ApiError {
+    let what = match text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        true => "value out of range",
+        false => "invalid syntax",
+    };
+    let why = format!("strconv.ParseUint: parsing {}: {what}", quote(text));
+    let mistake = Path::new("resourceVersion").invalid(text, why);
+    ApiError::bad_request(mistake.to_string())
+}
+
 fn unparsable(what: &str, error: &dyn std::fmt::Display) -> ApiError {
     ApiError::bad_request(format!("unable to parse {what} selector: {error}"))
 }
@@ -268,39 +268,57 @@ pub(crate) struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// Reads the options.
+    /// Reads the options, which a refusal calls `kind`.
     ///
     /// # Errors
     ///
-    /// 400 for values that are not known.
-    pub(crate) fn parse(query: &Query) -> Result<Self, ApiError> {
+    /// 422 for values that are not known.
+    pub(crate) fn parse(query: &Query, kind: &str) -> Result<Self, ApiError> {
+        let given: Vec<&str> = query.all("dryRun").filter(|value| !value.is_empty()).collect();
+        let mut mistakes = Vec::from_iter(dry_run_mistake(&given));
         let field_validation = match query.get("fieldValidation") {
-            None | Some("Warn") => FieldValidation::Warn,
+            None | Some("" | "Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
             Some("Strict") => FieldValidation::Strict,
-            Some(other) => return Err(malformed("fieldValidation", other, "Ignore, Warn or Strict")),
+            Some(other) => {
+                let known = ["", "Ignore", "Strict", "Warn"];
+                mistakes.push(Path::new("fieldValidation").not_supported(other, &known));
+                FieldValidation::Warn
+            }
         };
+        if !mistakes.is_empty() {
+            return Err(ApiError::invalid("meta.k8s.io", kind, "", mistakes));
+        }
         Ok(Self {
-            dry_run: dry_run(query.all("dryRun"))?,
+            dry_run: !given.is_empty(),
             field_validation,
         })
     }
 }
 
-/// Whether `values` of `dryRun` ask for a dry run.
+/// Whether `values` of `dryRun` in `DeleteOptions` ask for a dry run.
 ///
 /// # Errors
 ///
-/// 400 for anything but `All`.
+/// 422 for anything but `All`.
 pub(crate) fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
-    let mut dry = false;
-    for value in values.filter(|value| !value.is_empty()) {
-        if value != "All" {
-            return Err(malformed("dryRun", value, "All"));
-        }
-        dry = true;
+    let given: Vec<&str> = values.filter(|value| !value.is_empty()).collect();
+    match dry_run_mistake(&given) {
+        None => Ok(!given.is_empty()),
+        Some(mistake) => Err(ApiError::invalid(
+            "meta.k8s.io",
+            "DeleteOptions",
+            "",
+            vec![mistake],
+        )),
     }
-    Ok(dry)
+}
+
+fn dry_run_mistake(given: &[&str]) -> Option<FieldError> {
+    given.iter().find(|value| **value != "All")?;
+    let quoted: Vec<String> = given.iter().map(|value| quote(value)).collect();
+    let mistake = Path::new("dryRun").not_supported(given.join(","), &["All"]);
+    Some(mistake.shown_as(format!("[]string{{{}}}", quoted.join(", "))))
 }
 
 #[cfg(test)]
@@ -360,7 +378,7 @@ mod tests {
             ),
             (
                 "resourceVersion=abc",
-                "query parameter resourceVersion=\"abc\": expected a resource version",
+                "resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax",
             ),
         ];
         for (text, why) in table {
@@ -402,8 +420,16 @@ mod tests {
 
     #[test]
     fn only_all_is_a_dry_run() {
-        assert!(WriteOptions::parse(&query("dryRun=All")).unwrap().dry_run);
-        assert!(!WriteOptions::parse(&query("dryRun=")).unwrap().dry_run);
-        assert!(WriteOptions::parse(&query("dryRun=Some")).is_err());
+        let parse = |text| WriteOptions::parse(&query(text), "CreateOptions");
+        assert!(parse("dryRun=All").unwrap().dry_run);
+        assert!(!parse("dryRun=").unwrap().dry_run);
+        assert_eq!(
+            parse("dryRun=Some&fieldValidation=Loose")
+                .unwrap_err()
+                .status()
+                .message,
+            "CreateOptions.meta.k8s.io \"\" is invalid: [dryRun: Unsupported value: []string{\"Some\"}: supported values: \"All\", \
+             fieldValidation: Unsupported value: \"Loose\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"]"
+        );
     }
 }

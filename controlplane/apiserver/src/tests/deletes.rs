@@ -136,3 +136,50 @@ async fn a_delete_that_waits_is_accepted_where_dependents_were_to_go_first() {
     let answer = delete_with(&api, &format!("{PODS}/p"), &json!({"orphanDependents": false})).await;
     assert_eq!((answer.code, &answer.body["kind"]), (202, &json!("Pod")));
 }
+
+#[tokio::test]
+async fn an_object_of_another_kind_is_no_options_and_deletes_nothing() {
+    let api = Api::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let refused = delete_with(&api, &path, &json!({"kind": "Pod", "apiVersion": "v1"})).await;
+    assert_eq!(
+        (refused.code, &refused.body["message"]),
+        (
+            400,
+            &json!("Pod in version \"v1\" cannot be handled as a DeleteOptions")
+        )
+    );
+    let refused = delete_with(
+        &api,
+        CONFIG_MAPS,
+        &json!({"kind": "ConfigMapList", "apiVersion": "v1"}),
+    )
+    .await;
+    assert_eq!(refused.code, 400);
+    assert_eq!(api.get(&path).await.code, 200);
+    // Clients name the group of what they delete.
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "apps/v1", "dryRun": ["Some"]});
+    let refused = delete_with(&api, &path, &options).await;
+    assert_eq!(
+        (refused.code, &refused.body["message"]),
+        (
+            422,
+            &json!(
+                "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: []string{\"Some\"}: supported values: \"All\""
+            )
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_grace_below_nothing_is_a_second() {
+    let api = Api::start().await;
+    bound_pod(&api, "p").await;
+    let marked = api.delete(&format!("{PODS}/p?gracePeriodSeconds=-1")).await;
+    assert_eq!(
+        marked.body["metadata"]["deletionGracePeriodSeconds"], 1,
+        "{}",
+        marked.body
+    );
+}

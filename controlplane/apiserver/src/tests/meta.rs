@@ -195,3 +195,44 @@ async fn a_server_that_stops_is_alive_and_not_ready() {
         )
     );
 }
+
+#[tokio::test]
+async fn the_root_names_every_path_that_answers() {
+    let api = Api::start().await;
+    let paths = api.get("/").await.body["paths"].as_array().unwrap().clone();
+    for path in &paths {
+        let path = path.as_str().unwrap();
+        // Without a disk there is nothing to back up, and without keys nobody to tell of.
+        if !path.contains("/openid") && path != "/backup" {
+            assert_eq!(text(&api, path).await.0, 200, "{path}");
+        }
+    }
+    for path in [
+        "/api/v1",
+        "/apis/apps",
+        "/apis/apps/v1",
+        "/readyz/etcd-readiness",
+        "/version",
+    ] {
+        assert!(paths.contains(&json!(path)), "{path}");
+    }
+    let refused = api.as_user("alice", "users").get("/").await;
+    assert_eq!(
+        (refused.code, &refused.body["message"]),
+        (403, &json!("forbidden: User \"alice\" cannot get path \"/\""))
+    );
+}
+
+#[tokio::test]
+async fn a_collection_is_neither_replaced_nor_patched_and_what_has_a_name_is_not_posted_to() {
+    let api = Api::start().await;
+    let one = format!("{CONFIG_MAPS}/a");
+    for (method, path) in [("PUT", CONFIG_MAPS), ("PATCH", CONFIG_MAPS), ("POST", &one)] {
+        let refused = api.send(method, path, &[], b"{}".to_vec()).await;
+        assert_eq!(
+            (refused.code, &refused.body["reason"]),
+            (405, &json!("MethodNotAllowed")),
+            "{method} {path}"
+        );
+    }
+}

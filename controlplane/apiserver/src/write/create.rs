@@ -31,7 +31,7 @@ pub(crate) async fn create(call: Call, media_type: String, bytes: Bytes) -> Repl
         options,
         mut warnings,
     } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
-    owners::check_manager(&call.query, "CreateOptions")?;
+    owners::check_manager(&call)?;
     call.resource.to_storage(&mut object);
     // Before admission, so that what the server adds is nobody's.
     owners::track(&call, "", None, &mut object);

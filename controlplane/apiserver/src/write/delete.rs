@@ -25,11 +25,13 @@ use crate::write::services;
 pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<DeleteOptions, ApiError> {
     if !bytes.is_empty() {
         let value = body::decode(media_type, bytes)?.value;
-        return serde_json::from_value(value)
-            .map_err(|error| ApiError::bad_request(format!("cannot read DeleteOptions: {error}")));
+        is_options(&value)?;
+        let mut options: DeleteOptions = serde_json::from_value(value)
+            .map_err(|error| ApiError::bad_request(format!("cannot read DeleteOptions: {error}")))?;
+        options.grace_period_seconds = options.grace_period_seconds.map(grace);
+        return Ok(options);
     }
-    let grace = query.number("gracePeriodSeconds")?;
-    let grace_period_seconds = grace.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    let grace_period_seconds = query.signed("gracePeriodSeconds")?.map(grace);
     let text = |name: &str| query.get(name).map(str::to_owned);
     let preconditions = Preconditions {
         uid: text("preconditions.uid"),
@@ -42,6 +44,24 @@ pub(crate) fn options(query: &Query, media_type: &str, bytes: &[u8]) -> Result<D
         propagation_policy: text("propagationPolicy"),
         dry_run: query.all("dryRun").map(str::to_owned).collect(),
     })
+}
+
+/// A grace below nothing is a second, as upstream has it.
+fn grace(seconds: i64) -> i64 {
+    if seconds < 0 { 1 } else { seconds }
+}
+
+/// Refuses an object of another kind: who sends one means something else than to delete with the defaults. Of which group the
+/// options are says nothing; clients name that of what they delete.
+fn is_options(value: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    match text("kind") {
+        "" | "DeleteOptions" => Ok(()),
+        kind => Err(ApiError::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a DeleteOptions",
+            text("apiVersion")
+        ))),
+    }
 }
 
 /// Deletes the object that `call` names.

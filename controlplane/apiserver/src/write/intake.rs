@@ -34,7 +34,7 @@ pub(crate) fn read(
     media_type: &str,
     bytes: &[u8],
 ) -> Result<Intake, ApiError> {
-    let options = WriteOptions::parse(&call.query)?;
+    let options = WriteOptions::parse(&call.query, call.options_kind())?;
     let mut document = body::decode(media_type, bytes).map_err(|error| match error.reason() {
         Reason::BadRequest => expected.unrecognized(&error.to_string(), bytes),
         _ => error,

@@ -22,13 +22,13 @@ pub(crate) fn subresource<'p>(part: Part<'p>) -> &'p str {
     }
 }
 
-/// Refuses names of managers that Kubernetes would; `options` is the kind that the answer names.
+/// Refuses names of managers that Kubernetes would.
 ///
 /// # Errors
 ///
 /// 422.
-pub(crate) fn check_manager(query: &Query, options: &str) -> Result<(), ApiError> {
-    refuse(options, manager_mistakes(query))
+pub(crate) fn check_manager(call: &Call) -> Result<(), ApiError> {
+    refuse(call.options_kind(), manager_mistakes(&call.query))
 }
 
 /// As [`check_manager`], for a patch: one that applies needs a manager, any other has nothing to force.

@@ -23,7 +23,7 @@ use crate::write::update::answer;
 ///
 /// As an update, and for a patch that cannot be read or applied.
 pub(crate) async fn patch(call: Call, part: Part<'static>, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
+    let options = WriteOptions::parse(&call.query, call.options_kind())?;
     let force = owners::check_patch(&call.query, media_type == APPLY)?;
     if media_type == APPLY {
         let wish = apply::Wish::parse(&bytes, force, options)?;

@@ -76,7 +76,7 @@ fn shown(call: &Call, object: &Value) -> Reply {
 /// 400, 404, 409, 422.
 pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Reply {
     let read = intake::read(&call, SCALE, &media_type, &bytes)?;
-    owners::check_manager(&call.query, "UpdateOptions")?;
+    owners::check_manager(&call)?;
     write(&call, read.options, |_| Ok(read.object.clone())).await
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn update(call: Call, media_type: String, bytes: Bytes) -> Repl
 ///
 /// As [`update`], and for a patch that cannot be read or applied.
 pub(crate) async fn patch(call: Call, media_type: String, bytes: Bytes) -> Reply {
-    let options = WriteOptions::parse(&call.query)?;
+    let options = WriteOptions::parse(&call.query, call.options_kind())?;
     let force = owners::check_patch(&call.query, media_type == APPLY)?;
     if media_type == APPLY {
         let wish = apply::Wish::parse(&bytes, force, options)?;

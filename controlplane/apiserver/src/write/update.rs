@@ -25,7 +25,7 @@ pub(crate) async fn update(call: Call, part: Part<'static>, media_type: String, 
         mut warnings,
     } = intake::read(&call, Expected::of(&call.resource), &media_type, &bytes)?;
     rest::fit_url(&call.resource, &mut object, call.namespace(), call.name())?;
-    owners::check_manager(&call.query, "UpdateOptions")?;
+    owners::check_manager(&call)?;
     call.resource.to_storage(&mut object);
     let unlocked = meta::resource_version(&object).is_empty();
     let absent = call.entry().is_err();
