@@ -9,8 +9,8 @@ use agent_runtime::exec::{self, ContainerRef, ExecProcess, ExecRequest};
 use agent_runtime::logs::{self, LogFormat, LogQuery};
 use agent_runtime::{NodePaths, read_records, read_state};
 use agent_server::{
-    AccessError, ContainerPath, ExecOptions, Exit, LogOptions, LogStream, PodAccess, PodNetwork, PodPath,
-    ProcessControl, Session, Since, TerminalSize,
+    AccessError, ContainerPath, ExecOptions, Exit, LogOptions, LogStream, OutputStream, PodAccess,
+    PodNetwork, PodPath, ProcessControl, Session, Since, TerminalSize,
 };
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -144,6 +144,10 @@ impl PodAccess for Access {
                 .tail_lines
                 .map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
             since,
+            stream: options.stream.map(|stream| match stream {
+                OutputStream::Stdout => logs::Stream::Stdout,
+                OutputStream::Stderr => logs::Stream::Stderr,
+            }),
         };
         let reader = Reader {
             lines: logs::read(&self.paths, query),

@@ -108,6 +108,7 @@ fn from_journal(run: Run, options: &ExecOptions) -> Session {
         invocation_id: Some(run.invocation.clone()),
         follow: true,
         tail: Some(0),
+        stream: None,
         since: None,
     };
     let (out, stdout) = tokio::io::duplex(WAITING);

@@ -57,6 +57,17 @@ pub struct LogOptions {
     pub since: Option<Since>,
     /// End after so many bytes.
     pub limit_bytes: Option<u64>,
+    /// Only what came by this stream.
+    pub stream: Option<OutputStream>,
+}
+
+/// One of a container's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// Log bytes as they are sent: whole lines with their newline, in the order they were written.

@@ -18,8 +18,8 @@ mod upgrade;
 mod wire;
 
 pub use access::{
-    AccessError, BoxRead, BoxWrite, ContainerPath, ExecOptions, Exit, LogOptions, LogStream, PodAccess,
-    PodNetwork, PodPath, ProcessControl, Session, Since, TerminalSize,
+    AccessError, BoxRead, BoxWrite, ContainerPath, ExecOptions, Exit, LogOptions, LogStream, OutputStream,
+    PodAccess, PodNetwork, PodPath, ProcessControl, Session, Since, TerminalSize,
 };
 pub use serve::{ServeError, serve};
 pub use tls::{ServingCertificate, TlsError, tls_config};

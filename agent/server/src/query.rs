@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::access::{ExecOptions, LogOptions, Since};
+use crate::access::{ExecOptions, LogOptions, OutputStream, Since};
 use crate::refusal::Refusal;
 
 /// The decoded pairs of a query string, in order.
@@ -21,7 +21,28 @@ pub(crate) fn log_options(pairs: &Pairs) -> Result<LogOptions, Refusal> {
         tail_lines: number(pairs, "tailLines", 0)?,
         since: since(pairs)?,
         limit_bytes: number(pairs, "limitBytes", 1)?,
+        stream: stream(pairs)?,
     })
+}
+
+/// `stream`, which does not go with `tailLines` (validation, `ValidatePodLogOptions`).
+fn stream(pairs: &Pairs) -> Result<Option<OutputStream>, Refusal> {
+    let stream = match values(pairs, "stream").next() {
+        None | Some("" | "All") => return Ok(None),
+        Some("Stdout") => OutputStream::Stdout,
+        Some("Stderr") => OutputStream::Stderr,
+        Some(other) => {
+            return Err(Refusal::bad_request(format!(
+                "invalid stream \"{other}\": must be All, Stdout or Stderr"
+            )));
+        }
+    };
+    if values(pairs, "tailLines").next().is_some() {
+        return Err(Refusal::bad_request(
+            "`tailLines` and specific `stream` are mutually exclusive for now",
+        ));
+    }
+    Ok(Some(stream))
 }
 
 /// Reads the streams and the command of `/exec`, or of `/attach`, which has none.
@@ -77,11 +98,11 @@ fn parsed<T: FromStr>(pairs: &Pairs, name: &str, wanted: &str) -> Result<Option<
     text.parse().map(Some).map_err(refuse)
 }
 
-/// Kubernetes reads a query flag as true for `true`, `1` and the empty text (apimachinery, `Convert_Slice_string_To_bool`).
+/// Kubernetes reads a query flag as true unless it is `0` or `false` (apimachinery, `Convert_Slice_string_To_bool`).
 fn flag(pairs: &Pairs, name: &str) -> bool {
     values(pairs, name)
         .next()
-        .is_some_and(|text| text.is_empty() || text == "1" || text.eq_ignore_ascii_case("true"))
+        .is_some_and(|text| text != "0" && !text.eq_ignore_ascii_case("false"))
 }
 
 fn values<'a>(pairs: &'a Pairs, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -126,6 +147,7 @@ mod tests {
             ("limitBytes", "0"),
             ("sinceSeconds", "0"),
             ("sinceTime", "yesterday"),
+            ("stream", "stdout"),
         ];
         for (name, value) in cases {
             let refusal = log_options(&pairs(&[(name, value)])).unwrap_err();
@@ -136,6 +158,38 @@ mod tests {
         }
         let both = pairs(&[("sinceSeconds", "5"), ("sinceTime", "2026-01-02T03:04:05Z")]);
         assert!(log_options(&both).is_err());
+        assert!(log_options(&pairs(&[("stream", "Stdout"), ("tailLines", "1")])).is_err());
+    }
+
+    #[test]
+    fn one_stream_of_a_log_is_asked_for_by_name() {
+        let streams = [
+            ("Stdout", Some(OutputStream::Stdout)),
+            ("Stderr", Some(OutputStream::Stderr)),
+            ("All", None),
+        ];
+        for (name, stream) in streams {
+            assert_eq!(log_options(&pairs(&[("stream", name)])).unwrap().stream, stream);
+        }
+        assert!(log_options(&pairs(&[("stream", "All"), ("tailLines", "1")])).is_ok());
+    }
+
+    #[test]
+    fn a_flag_is_set_unless_it_is_denied() {
+        for (text, set) in [
+            ("", true),
+            ("true", true),
+            ("1", true),
+            ("yes", true),
+            ("0", false),
+            ("False", false),
+        ] {
+            assert_eq!(
+                log_options(&pairs(&[("follow", text)])).unwrap().follow,
+                set,
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct LogQuery {
     pub tail: Option<usize>,
     /// Not before this time, microseconds since the epoch.
     pub since: Option<u64>,
+    /// Only what came by this one; `None` is both.
+    pub stream: Option<Stream>,
 }
 
 /// Which stream a line came by.

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         for entry in query.iter()? {
             let Some(entry) = readable(entry)? else { continue };
             // journald's own pieces of a line count as one.
-            if line(&entry).is_some_and(|l| !l.partial) {
+            if self.wanted(line(&entry)).is_some_and(|l| !l.partial) {
                 found += 1;
             }
             if found > tail {
@@ -229,8 +229,15 @@ impl<'a> Reader<'a> {
         self.send(line(entry))
     }
 
+    /// A line, if it came by a stream that is asked for.
+    fn wanted(&self, line: Option<LogLine>) -> Option<LogLine> {
+        line.filter(|line| self.query.stream.is_none_or(|stream| line.stream == stream))
+    }
+
     fn send(&self, line: Option<LogLine>) -> Next {
-        let Some(line) = line else { return Next::Line };
+        let Some(line) = self.wanted(line) else {
+            return Next::Line;
+        };
         match self.lines.blocking_send(Ok(line)) {
             Ok(()) => Next::Line,
             Err(_) => Next::Stop,

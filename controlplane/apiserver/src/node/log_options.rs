@@ -4,8 +4,18 @@
 
 use controlplane_api::ApiError;
 use controlplane_api::field::{FieldError, Path};
+use jiff::Timestamp;
 
 use crate::request::query::Query;
+
+/// Both outputs of a container.
+const ALL: &str = "All";
+
+/// What `stream` may be.
+const STREAMS: [&str; 3] = [ALL, "Stderr", "Stdout"];
+
+/// The times that Go reads.
+const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
 
 /// Checks the query of a log of the pod `name`.
 ///
@@ -22,7 +32,17 @@ pub(super) fn check(name: &str, query: &Query) -> Result<(), ApiError> {
         errors.push(path("limitBytes").invalid(bytes, "must be greater than 0"));
     }
     let seconds = query.signed("sinceSeconds")?;
-    match (seconds, query.get("sinceTime")) {
+    // Nothing, and null, are no time; what comes after them does not count.
+    let time = query
+        .get("sinceTime")
+        .filter(|time| !matches!(*time, "" | "null"));
+    if let Some(time) = time
+        && time.parse::<Timestamp>().is_err()
+    {
+        let why = format!("parsing time {time:?} as {LAYOUT:?}: not a time of that form");
+        return Err(ApiError::bad_request(why));
+    }
+    match (seconds, time) {
         (Some(_), Some(_)) => {
             errors.push(path("").forbidden("at most one of `sinceTime` or `sinceSeconds` may be specified"));
         }
@@ -30,6 +50,16 @@ pub(super) fn check(name: &str, query: &Query) -> Result<(), ApiError> {
             errors.push(path("sinceSeconds").invalid(seconds, "must be greater than 0"));
         }
         _ => {}
+    }
+    let wanted = query.get("stream").filter(|wanted| !wanted.is_empty());
+    if let Some(wanted) = wanted {
+        if !STREAMS.contains(&wanted) {
+            errors.push(path("stream").not_supported(wanted, &STREAMS));
+        }
+        if wanted != ALL && query.get("tailLines").is_some() {
+            let why = "`tailLines` and specific `stream` are mutually exclusive for now";
+            errors.push(path("").forbidden(why));
+        }
     }
     match errors.is_empty() {
         true => Ok(()),
@@ -64,6 +94,22 @@ mod tests {
             (
                 "sinceSeconds=0",
                 "422 PodLogOptions \"web\" is invalid: sinceSeconds: Invalid value: 0: must be greater than 0",
+            ),
+            (
+                "stream=stdout",
+                "422 PodLogOptions \"web\" is invalid: stream: Unsupported value: \"stdout\": supported values: \"All\", \
+                 \"Stderr\", \"Stdout\"",
+            ),
+            (
+                "stream=Stderr&tailLines=1",
+                "422 PodLogOptions \"web\" is invalid: : Forbidden: `tailLines` and specific `stream` are mutually exclusive \
+                 for now",
+            ),
+            ("stream=All&tailLines=1", "fine"),
+            ("stream=Stdout&sinceTime=2026-01-02T03:04:05Z", "fine"),
+            (
+                "sinceTime=yesterday",
+                "400 parsing time \"yesterday\" as \"2006-01-02T15:04:05Z07:00\": not a time of that form",
             ),
         ];
         for (query, expected) in table {

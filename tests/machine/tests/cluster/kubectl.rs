@@ -105,6 +105,13 @@ pub(crate) fn logs(cluster: &Cluster) -> Result<()> {
     );
     let tail = ns.succeed(&["logs", "talker", "--tail=1"])?;
     ensure!(tail.trim() == "later", "tail: {tail}");
+    let path = "/api/v1/namespaces/logs/pods/talker/log";
+    let of = |stream: &str| ns.succeed(&["get", "--raw", &format!("{path}?stream={stream}")]);
+    ensure!(of("Stderr")? == "oops\n", "standard error: {:?}", of("Stderr"));
+    let out = "line 1\nline 2\nline 3\nlater\n";
+    ensure!(of("Stdout")? == out, "standard output: {:?}", of("Stdout"));
+    let refused = ns.fail(&["get", "--raw", &format!("{path}?stream=Stderr&tailLines=1")])?;
+    ensure!(refused.contains("mutually exclusive"), "{refused}");
     ns.apply(&pod("twice", "Always", "echo run; sleep 1; exit 3"))?;
     ns.wait_for("pod", "twice", |found| {
         found
