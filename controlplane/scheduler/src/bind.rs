@@ -37,8 +37,11 @@ pub(crate) async fn bind(client: &Client, pod: &PodFacts, node: &str) -> Result<
 pub(crate) fn condition(pod: &PodFacts, reason: &str, message: &str, now: Timestamp) -> Option<PodCondition> {
     let old = pod.condition.as_ref();
     let standing = old.is_some_and(|old| old.status == "False");
-    let told = old
-        .is_some_and(|old| old.reason.as_deref() == Some(reason) && old.message.as_deref() == Some(message));
+    let told = old.is_some_and(|old| {
+        old.reason.as_deref() == Some(reason)
+            && old.message.as_deref() == Some(message)
+            && old.observed_generation == pod.generation
+    });
     if standing && told {
         return None;
     }
@@ -47,6 +50,7 @@ pub(crate) fn condition(pod: &PodFacts, reason: &str, message: &str, now: Timest
         status: "False".to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
+        observed_generation: pod.generation,
         ..PodCondition::default()
     };
     Some(dated(
@@ -91,5 +95,18 @@ mod tests {
         assert_eq!(condition(&waiting, "Unschedulable", "no nodes", now), None);
         let changed = condition(&waiting, "Unschedulable", "too small", now).unwrap();
         assert_eq!(changed.last_transition_time, Some(Time(then)));
+    }
+
+    #[test]
+    fn a_condition_names_the_generation_that_it_was_concluded_from() {
+        let (then, now) = (Timestamp::constant(10, 0), Timestamp::constant(20, 0));
+        let mut waiting = pod("a", 0);
+        waiting.generation = Some(1);
+        waiting.condition = condition(&waiting, "Unschedulable", "no nodes", then);
+        assert_eq!(waiting.condition.as_ref().unwrap().observed_generation, Some(1));
+        waiting.generation = Some(2);
+        let again = condition(&waiting, "Unschedulable", "no nodes", now).unwrap();
+        assert_eq!(again.observed_generation, Some(2));
+        assert_eq!(again.last_transition_time, Some(Time(then)));
     }
 }

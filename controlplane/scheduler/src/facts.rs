@@ -97,6 +97,8 @@ pub(crate) struct PodFacts {
     /// `spec.nodeName` wanted before scheduling; only tests and other schedulers set it.
     pub(crate) node_name: Option<String>,
     pub(crate) gated: bool,
+    /// The generation of its spec, which conclusions name.
+    pub(crate) generation: Option<i64>,
     /// The `PodScheduled` condition as last seen.
     pub(crate) condition: Option<PodCondition>,
 }
@@ -187,6 +189,7 @@ impl PodFacts {
             node_selector: spec.node_selector.unwrap_or_default(),
             node_affinity: spec.affinity.and_then(|affinity| affinity.node_affinity),
             node_name: None,
+            generation: pod.metadata.generation,
             gated: spec.scheduling_gates.is_some_and(|gates| !gates.is_empty()),
             condition: conditions
                 .into_iter()
