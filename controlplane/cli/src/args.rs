@@ -40,6 +40,9 @@ enum Command {
         keep: bool,
     },
     /// Show a cluster's nodes, daemons and pods.
+    ///
+    /// The exit code is 0 where the cluster runs, 3 where it is stopped, 4 where there is none of this name, as that of
+    /// `systemctl status`; 1 where the cluster runs and does not answer.
     Status,
     /// Print the administrator's kubeconfig.
     Kubeconfig,
@@ -105,7 +108,7 @@ impl Args {
         match self.command {
             Command::Up(options) => Box::pin(up::run(&cluster, &options)).await?,
             Command::Down { keep } => down::run(&cluster, if keep { Keep::State } else { Keep::Nothing })?,
-            Command::Status => status::run(&cluster).await?,
+            Command::Status => return status::run(&cluster).await,
             Command::Kubeconfig => kubeconfig::run(&cluster).await?,
             Command::Shell { node, command } => return shell::run(&cluster, &node, &command),
             Command::Node(command) => Box::pin(nodes::run(&cluster, command)).await?,

@@ -209,6 +209,11 @@ impl Cluster {
         server.state().join("controlplane/kubeconfig/admin.kubeconfig")
     }
 
+    /// Whether anything of it is on this host, running or not.
+    pub(crate) fn is_there(&self) -> bool {
+        self.dir.exists() || self.is_running() || self.bridge().exists()
+    }
+
     /// Whether any of its nodes runs.
     pub(crate) fn is_running(&self) -> bool {
         self.nodes().iter().any(Place::is_running)

@@ -14,7 +14,7 @@ pub(crate) fn run(cluster: &Cluster, keep: Keep) -> anyhow::Result<()> {
     host::require_root()?;
     let progress = Progress::new();
     let _guard = Cluster::lock()?;
-    if !cluster.dir().exists() && !cluster.is_running() && !cluster.bridge().exists() {
+    if !cluster.is_there() {
         progress.line(&format!("There is no cluster {}; nothing to do.", cluster.name()));
         return Ok(());
     }

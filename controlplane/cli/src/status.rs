@@ -1,5 +1,7 @@
 //! `floe status`: a cluster's machines, daemons and pods.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use controlplane_machine::Place;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -13,15 +15,25 @@ use crate::verbs::sentence;
 
 const DAEMONS: [&str; 2] = ["floe-controlplane.service", "floe-agent.service"];
 
-/// Prints how `cluster` is.
-pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
+/// What the exit code says, in the numbers of `systemctl status` (LSB).
+const NOT_RUNNING: u8 = 3;
+const NO_SUCH_CLUSTER: u8 = 4;
+
+/// Prints how `cluster` is; the exit code says whether it runs, and whether it is there at all.
+pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let progress = Progress::new();
+    let name = cluster.name();
+    if !cluster.is_there() {
+        progress.line(&format!(
+            "There is no cluster {name} on this host. Start one with `floe up --name {name}`."
+        ));
+        return Ok(ExitCode::from(NO_SUCH_CLUSTER));
+    }
     if !cluster.is_running() {
-        let name = cluster.name();
         progress.line(&format!(
             "Cluster {name} is not running. Start it with `floe up --name {name}`."
         ));
-        return Ok(());
+        return Ok(ExitCode::from(NOT_RUNNING));
     }
     for place in cluster.nodes() {
         progress.line(&place_line(&place));
@@ -30,7 +42,7 @@ pub(crate) async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     for line in nodes(&client).await?.into_iter().chain(pods(&client).await?) {
         progress.line(&line);
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether the node runs, whether it is cut off, and how the daemons are that it is to run.
