@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
+use controlplane_pki::{CertificateAuthority, Request as Csr};
 use futures::{SinkExt, StreamExt};
 use http::header::{CONNECTION, LOCATION, UPGRADE};
 use http::{HeaderValue, Request, StatusCode};
@@ -21,6 +22,21 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
+
+use crate::{Clock, ServingCertificate, SystemClock, server_config};
+
+/// The port behind which pods speak TLS.
+pub(super) const SECURED: u16 = 8443;
+
+/// TLS by an authority that nobody knows, for a name that nobody asks for.
+fn stranger() -> TlsAcceptor {
+    let (folder, now) = (tempfile::tempdir().unwrap(), SystemClock.now());
+    let authority = CertificateAuthority::load_or_create(folder.path(), "stranger", now).unwrap();
+    let request = Csr::server("stranger", vec!["stranger.example".to_owned()], Vec::new());
+    let issued = authority.issue(&request, now).unwrap();
+    let certificate = ServingCertificate::new(&issued.certificate_pem, &issued.key_pem).unwrap();
+    TlsAcceptor::from(server_config(authority.certificate_pem(), &certificate).unwrap())
+}
 
 /// Serves connections until it is dropped.
 pub(super) async fn agent(listener: TcpListener, tls: TlsAcceptor) {
@@ -190,7 +206,11 @@ async fn bridge(mut socket: WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>
         return;
     }
     let (near, far) = duplex(4096);
-    let inner = TaskTracker::new().spawn(Box::pin(serve(far)) as futures::future::BoxFuture<'static, ()>);
+    let served: futures::future::BoxFuture<'static, ()> = match port {
+        SECURED => Box::pin(async move { serve(stranger().accept(far).await.unwrap()).await }),
+        _ => Box::pin(serve(far)),
+    };
+    let inner = TaskTracker::new().spawn(served);
     let (mut from, mut to) = tokio::io::split(near);
     let (mut sink, mut messages) = socket.split();
     let down = async {

@@ -12,7 +12,7 @@ use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tower::Service;
 
-use super::agent::agent;
+use super::agent::{SECURED, agent};
 use super::{Answer, Api, PODS, bound_pod};
 use crate::{Clock, NodeClient, ServingCertificate, SystemClock, server_config};
 
@@ -294,6 +294,52 @@ async fn a_node_is_its_agent_or_any_other_port_of_it() {
     world.tasks.shutdown().await;
     let answer = world.get("/api/v1/nodes/n1/proxy/pods").await;
     assert_eq!(answer.code, 503);
+}
+
+#[tokio::test]
+async fn a_pod_that_speaks_tls_is_asked_by_https_whatever_its_certificate() {
+    let world = World::start().await;
+    world.pod("web", "10.42.0.5").await;
+    let answer = world.get(&proxy(&format!("https:web:{SECURED}"), "/x?a=b")).await;
+    assert_eq!(answer.code, 200, "{}", answer.body);
+    assert_eq!(told(&answer).1, "/x?a=b");
+    // Neither side takes what the other speaks.
+    assert_eq!(
+        world.get(&proxy(&format!("http:web:{SECURED}"), "/x")).await.code,
+        503
+    );
+    assert_eq!(world.get(&proxy("https:web:8080", "/x")).await.code, 503);
+}
+
+#[tokio::test]
+async fn requests_over_http_2_are_handed_on_over_http_1() {
+    let world = World::start().await;
+    world.pod("web", "10.42.0.5").await;
+    let (near, far) = duplex(64 * 1024);
+    let service = world.api.service.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let service = service_fn(move |request| service.clone().call(request));
+        let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(http.serve_connection(TokioIo::new(far), service).await);
+    });
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near))
+            .await
+            .unwrap();
+    tasks.spawn(async move { drop(connection.await) });
+    let uri = format!("https://api:6443{}", proxy("web", "/x?a=b"));
+    let request = Request::post(uri).body(http_body_util::Full::new(Bytes::from_static(b"body")));
+    let response = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let said: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (&said["method"], &said["uri"], &said["body"]),
+        (&json!("POST"), &json!("/x?a=b"), &json!("body"))
+    );
+    assert_eq!(said["headers"]["host"], "api:6443");
+    assert_eq!(said["headers"]["x-forwarded-uri"], proxy("web", "/x"));
 }
 
 #[tokio::test]
