@@ -13,8 +13,8 @@ pub(crate) use controlplane_apimachinery::read;
 pub use controlplane_apimachinery::{
     ApiError, Cause, Column, Context, DeleteOptions, Details, FieldError, FieldErrorKind, FieldSelector,
     Grace, LabelSelector, Path, Quantity, Reason, Registry, Resource, Role, Scope, Status, Strategy,
-    Subresource, UserInfo, Verb, codec, error, field, meta, names, quantity, registry, resource, selector, status,
-    strategy, table, time,
+    Subresource, UserInfo, Verb, codec, error, field, meta, names, quantity, registry, resource, selector,
+    status, strategy, table, time,
 };
 
 /// The registry of the built-in kinds.
