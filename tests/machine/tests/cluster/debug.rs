@@ -146,6 +146,11 @@ pub(crate) fn copy_and_node(cluster: &Cluster) -> Result<()> {
         names["status"]["containerStatuses"][1]["name"] == "tool",
         "{names}"
     );
+    let seen = ns.succeed(&["exec", "copy", "-c", "tool", "--", "ps"])?;
+    ensure!(
+        seen.contains("/pause") && seen.matches("sleep 100000").count() == 2,
+        "a copy shares its processes: {seen}"
+    );
     // On a node: its processes, and its files under /host.
     let node = format!("node/{}", cluster.node().name());
     let on_node = ["debug", &node, "--profile=sysadmin", &image, "-i", "--", "sh"];
