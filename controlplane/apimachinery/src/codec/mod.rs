@@ -57,7 +57,14 @@ pub enum CodecError {
     Json(#[from] serde_json::Error),
     /// They are no YAML, are nested too deeply, repeat too much, or take too much memory.
     #[error("yaml: {0}")]
-    Yaml(#[from] YamlError),
+    Yaml(YamlError),
+}
+
+/// No source of the error: it says all that is known, and would be told twice.
+impl From<YamlError> for CodecError {
+    fn from(error: YamlError) -> Self {
+        Self::Yaml(error)
+    }
 }
 
 impl CodecError {
