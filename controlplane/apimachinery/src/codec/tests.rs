@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -99,4 +100,36 @@ fn small_objects_in_great_number_are_refused_before_they_fill_the_memory() {
     // What an object may hold at most is read, whatever its form.
     let text = format!("[{}]", vec!["{\"type\":\"string\"}"; 80_000].join(","));
     assert!(from_json(text.as_bytes()).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn a_float_is_read_as_the_nearest_there_is(float in any::<f64>().prop_filter("JSON has it", |float| float.is_finite())) {
+        let text = format!("{float:e}");
+        let read = from_json(text.as_bytes()).unwrap().value;
+        prop_assert_eq!(read.as_f64(), Some(float));
+        let again = from_json(read.to_string().as_bytes()).unwrap().value;
+        prop_assert_eq!(again, read);
+    }
+}
+
+#[test]
+fn numbers_are_kept_or_refused_and_never_turned_into_others() {
+    let kept = |text: &str| from_json(text.as_bytes()).unwrap().value.to_string();
+    for same in [
+        "0.30000000000000004",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "5e-324",
+        "0",
+        "1.5",
+    ] {
+        assert_eq!(kept(same), same);
+    }
+    assert_eq!(kept("-0"), "0");
+    assert_eq!(kept("2.2250738585072011e-308"), "2.225073858507201e-308");
+    // What no integer holds is a float, as in Go.
+    assert_eq!(kept("18446744073709551616"), "1.8446744073709552e+19");
+    let error = from_json(b"1e400").unwrap_err().to_string();
+    assert!(error.contains("number out of range"), "{error}");
 }
