@@ -29,6 +29,7 @@ mod tree;
 mod types;
 
 pub use environment::Environment;
+pub use parse::RESERVED;
 pub use types::Type;
 
 use error::Errors;

@@ -3,6 +3,8 @@
 mod expected;
 mod primary;
 
+pub use primary::RESERVED;
+
 use crate::environment::Environment;
 use crate::error::Errors;
 use crate::lex::{Lexeme, Token, lex};

@@ -5,8 +5,8 @@ use crate::lex::{Lexeme, Token};
 use crate::macros;
 use crate::tree::{Element, Entry, Expr, Field, Kind};
 
-/// Words that no variable may be called by.
-const RESERVED: [&str; 17] = [
+/// Words that no variable may be called by, as in cel-go.
+pub const RESERVED: [&str; 21] = [
     "as",
     "break",
     "const",
@@ -17,12 +17,16 @@ const RESERVED: [&str; 17] = [
     "function",
     "if",
     "import",
+    "in",
     "let",
     "loop",
     "namespace",
+    "null",
     "package",
     "return",
+    "true",
     "var",
+    "void",
     "while",
 ];
 

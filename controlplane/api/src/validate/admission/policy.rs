@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use controlplane_cel::{Environment, Type};
+use controlplane_cel::{Environment, RESERVED, Type};
 use serde_json::Value;
 
 use super::{
@@ -23,29 +23,6 @@ const MAX_ANNOTATION: usize = 5 * 1024;
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
 const PATCHES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// What the expressions of a policy may refer to.
 struct Scope<'a> {
