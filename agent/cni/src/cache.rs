@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::chain;
 use crate::error::CniError;
 
 /// What is remembered of an attachment; its keys are those of libcni's cache.
@@ -29,6 +30,13 @@ pub(crate) struct Cached {
     /// Whether its DEL has begun: from then on nobody puts anything of it back.
     #[serde(default)]
     pub(crate) ending: bool,
+}
+
+impl Cached {
+    /// The plugins that have to do with it, in the order of ADD.
+    pub(crate) fn asked(&self) -> Vec<&Map<String, Value>> {
+        chain::asked(&self.plugins, &self.capability_args)
+    }
 }
 
 /// The folder of cached results.

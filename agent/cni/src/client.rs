@@ -130,12 +130,15 @@ impl Cni {
     ///
     /// Tells which plugin refused first; the others were called all the same.
     pub async fn del(&self, pod: &PodNet) -> Result<(), CniError> {
-        let own = || self.attachment(pod);
-        let attachment = self
-            .cache
-            .read(&self.network.name, &pod.container_id, IFNAME)
-            .unwrap_or_else(own);
-        self.detach(&attachment).await
+        match self.cache.read(&self.network.name, &pod.container_id, IFNAME) {
+            Some(attachment) => self.detach(&attachment, attachment.asked()).await,
+            // What ADD was asked with is not known: any plugin may have made something.
+            None => {
+                let attachment = self.attachment(pod);
+                self.detach(&attachment, attachment.plugins.iter().collect())
+                    .await
+            }
+        }
     }
 
     /// The addresses that an earlier [`Self::add`] gave, from the cache.
@@ -184,7 +187,7 @@ impl Cni {
         if self.network.disable_check || attachment.result.is_none() {
             return Ok(());
         }
-        for plugin in &attachment.plugins {
+        for plugin in attachment.asked() {
             self.call("CHECK", &attachment, plugin, attachment.result.clone())
                 .await?;
         }
@@ -205,7 +208,7 @@ impl Cni {
             .into_iter()
             .filter(|c| !valid.contains(&c.container_id))
         {
-            first = first.and(self.detach(&stale).await);
+            first = first.and(self.detach(&stale, stale.asked()).await);
         }
         if self.network.disable_gc || self.network.cni_version.as_str() < "1.1.0" {
             return first;
@@ -271,20 +274,20 @@ impl Cni {
 
     async fn add_all(&self, attachment: &Cached) -> Result<Value, CniError> {
         let mut result = None;
-        for plugin in &attachment.plugins {
+        for plugin in attachment.asked() {
             result = self.call("ADD", attachment, plugin, result).await?;
         }
         let last = attachment.plugins.last().map(Network::kind).unwrap_or_default();
         result.ok_or_else(|| bad(last, "it printed no result"))
     }
 
-    /// DEL in the reverse order; every plugin is called, and the attachment forgotten only when all succeeded.
-    async fn detach(&self, attachment: &Cached) -> Result<(), CniError> {
+    /// DEL in the reverse order; each of `plugins` is called, and the attachment forgotten only when all succeeded.
+    async fn detach(&self, attachment: &Cached, plugins: Vec<&Map<String, Value>>) -> Result<(), CniError> {
         if attachment.result.is_some() {
             self.mark_ending(attachment);
         }
         let mut first = Ok(());
-        for plugin in attachment.plugins.iter().rev() {
+        for plugin in plugins.into_iter().rev() {
             first = first.and(
                 self.call("DEL", attachment, plugin, attachment.result.clone())
                     .await

@@ -4,6 +4,7 @@
 //! the default.
 
 mod cache;
+mod chain;
 mod client;
 mod conflist;
 mod error;

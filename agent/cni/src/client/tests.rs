@@ -17,16 +17,22 @@ const SECOND: &str = FIRST;
 
 impl Node {
     fn new(second: &str) -> Self {
+        Self::with(("second", second))
+    }
+
+    /// `second` by its type and its script, chained behind `first`.
+    fn with(second: (&str, &str)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for (name, body) in [("first", FIRST), ("second", second)] {
+        for (name, body) in [("first", FIRST), second] {
             let record =
                 r#"cat > "$0.last"; echo "$(basename $0) $CNI_COMMAND $CNI_IFNAME" >> "$(dirname $0)/calls""#;
             let path = dir.path().join(name);
             fs::write(&path, format!("#!/bin/sh\n{record}\n{body}\n")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let conflist = r#"{"cniVersion":"1.1.0","name":"net","plugins":[{"type":"first"},{"type":"second","capabilities":{"portMappings":true}}]}"#;
-        fs::write(dir.path().join("1.conflist"), conflist).unwrap();
+        let chained = json!({"type": second.0, "capabilities": {"portMappings": true}});
+        let conflist = json!({"cniVersion": "1.1.0", "name": "net", "plugins": [{"type": "first"}, chained]});
+        fs::write(dir.path().join("1.conflist"), conflist.to_string()).unwrap();
         let cni = Cni::load(dir.path(), dir.path())
             .unwrap()
             .with_cache_dir(&dir.path().join("cache"));
@@ -192,4 +198,46 @@ async fn what_a_plugin_made_is_held_until_its_del_begins() {
     assert!(matches!(half, Err(CniError::Ending { .. })), "{half:?}");
     node.cni.add(&pod()).await.unwrap();
     assert_eq!(node.cni.held("second").len(), 1);
+}
+
+#[tokio::test]
+async fn portmap_is_asked_of_pods_with_host_ports_alone_and_about_the_node() {
+    let node = Node::with(("portmap", SECOND));
+    let without = PodNet {
+        port_mappings: Vec::new(),
+        ..pod()
+    };
+    let result = node.cni.add(&without).await.unwrap();
+    assert_eq!(result.ips.len(), 1);
+    node.cni.check(&without).await.unwrap();
+    node.cni.del(&without).await.unwrap();
+    assert_eq!(
+        node.calls(),
+        ["first ADD eth0", "first CHECK eth0", "first DEL eth0"]
+    );
+    node.cni.status().await.unwrap();
+    node.cni.gc(&BTreeSet::new()).await.unwrap();
+    let asked = ["first STATUS ", "portmap STATUS ", "first GC ", "portmap GC "];
+    assert_eq!(node.calls(), asked);
+}
+
+#[tokio::test]
+async fn what_portmap_made_is_taken_away_by_what_was_recorded_or_where_nothing_was() {
+    let node = Node::with(("portmap", SECOND));
+    let without = PodNet {
+        port_mappings: Vec::new(),
+        ..pod()
+    };
+    node.cni.add(&pod()).await.unwrap();
+    assert_eq!(node.calls(), ["first ADD eth0", "portmap ADD eth0"]);
+    // Whatever the pod is said to be now.
+    node.cni.del(&without).await.unwrap();
+    assert_eq!(node.calls(), ["portmap DEL eth0", "first DEL eth0"]);
+    node.cni.del(&without).await.unwrap();
+    assert_eq!(node.calls(), ["portmap DEL eth0", "first DEL eth0"]);
+    // An agent that sweeps knows no more than the record.
+    node.cni.add(&pod()).await.unwrap();
+    node.calls();
+    node.cni.gc(&BTreeSet::new()).await.unwrap();
+    assert_eq!(node.calls()[..2], ["portmap DEL eth0", "first DEL eth0"]);
 }
