@@ -14,7 +14,8 @@ import transcript
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLUSTER = os.environ.get("FLOE_TEST_CLUSTER", "clients")
-PATIENCE = 600
+# Bounds a client that hangs, on slow machines, too.
+PATIENCE = 1800
 
 
 class Setting:
@@ -141,8 +142,12 @@ def kr8s(setting):
     """kr8s' own tests, from its source distribution."""
     folder = os.path.join(os.environ["FLOE_CLIENT_TOOLS"], "kr8s")
     # Its tests look at the pods that clusters have of themselves.
-    system = ["kubectl", "--namespace", "kube-system", "run", "system", "--image=busybox:stable", "--", "sleep", "3600"]
-    output(system, setting.home("kr8s-system"), folder)
+    home = setting.home("kr8s-system")
+    for words in (["run", "system", "--image=busybox:stable", "--", "sleep", "3600"],
+                  ["wait", "--for=condition=Ready", "pod/system", "--timeout=90s"]):
+        said, code = output(["kubectl", "--namespace", "kube-system", *words], home, folder)
+        if code != 0:
+            raise RuntimeError(f"kubectl {' '.join(words)}: {said}")
     arguments = ["-p", "pytest_kind.plugin", "-o", "addopts=--keep-cluster", "-o", "timeout=60", "kr8s"]
     return pytest(setting, "kr8s", folder, arguments, {"PYTHONPATH": os.path.join(HERE, "python")})
 

@@ -11,6 +11,12 @@ import subprocess
 
 PATIENCE = 100
 WRITE = "FLOE_CLIENTS_WRITE"
+# What is asked of the cluster where an answer differs: chance is often a pod that ends, or a controller that has not come yet.
+STATE = """
+kubectl get pods --all-namespaces -o custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,PHASE:.status.phase,\
+READY:.status.containerStatuses[*].ready,RESTARTS:.status.containerStatuses[*].restartCount,DELETED:.metadata.deletionTimestamp
+kubectl get events --all-namespaces --sort-by=.metadata.creationTimestamp | tail -12
+"""
 
 
 class Step:
@@ -87,8 +93,11 @@ def run(path, environment, folder):
         passed = step.matches(said)
         rows.append((passed, step.name(), said[0] if said else ""))
         if not passed:
-            wanted, found = ("\n".join(f"    {line}" for line in lines) for lines in (step.wanted, said))
-            differences.append(f"{path}:{step.line}: {step.name()}\n  wanted\n{wanted}\n  found\n{found}")
+            blocks = {"wanted": step.wanted, "found": said}
+            if not differences:
+                blocks["the cluster then"] = execute(STATE, environment, folder)
+            shown = [f"  {title}\n" + "\n".join(f"    {line}" for line in lines) for title, lines in blocks.items()]
+            differences.append("\n".join([f"{path}:{step.line}: {step.name()}", *shown]))
             step.wanted = said
     if differences and os.environ.get(WRITE):
         with open(path, "w", encoding="utf-8") as file:

@@ -13,12 +13,12 @@ const image = 'busybox:stable';
 
 const settings = (name, color) => ({ metadata: { name, labels: { from: 'node' } }, data: { color } });
 
-// A promise and the function that keeps it, refused after half a minute.
+// A promise and the function that keeps it, refused after a minute and a half.
 function promised(what) {
   let keep;
   const promise = new Promise((resolve, reject) => {
     keep = resolve;
-    setTimeout(() => reject(new Error(`${what}: nothing after 30 s`)), 30_000).unref();
+    setTimeout(() => reject(new Error(`${what}: nothing after 90 s`)), 90_000).unref();
   });
   return [promise, keep];
 }

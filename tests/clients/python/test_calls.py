@@ -19,7 +19,7 @@ from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.configmaplock import ConfigMapLock
 
 IMAGE = "busybox:stable"
-PATIENCE = 30
+PATIENCE = 90
 
 
 @pytest.fixture(scope="module", name="core")
@@ -31,12 +31,13 @@ def core_api():
 
 @pytest.fixture(scope="module", name="namespace")
 def own_namespace(core):
-    """A namespace that is gone afterwards; its account is there."""
+    """A namespace that is gone afterwards; what controllers put into each is there."""
     name = f"python-{uuid.uuid4().hex[:8]}"
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
-    for event in watch.Watch().stream(core.list_namespaced_service_account, name, timeout_seconds=PATIENCE):
-        if event["object"].metadata.name == "default":
-            break
+    for call, put in ((core.list_namespaced_service_account, "default"), (core.list_namespaced_config_map, "kube-root-ca.crt")):
+        for event in watch.Watch().stream(call, name, timeout_seconds=PATIENCE):
+            if event["object"].metadata.name == put:
+                break
     yield name
     core.delete_namespace(name)
 
@@ -60,9 +61,13 @@ def running(core, namespace, name):
 
 @pytest.fixture(scope="module", name="box")
 def box_pod(core, namespace):
-    """A pod that runs."""
+    """A pod that runs and has begun to serve and to print."""
     core.create_namespaced_pod(namespace, pod("box", "httpd -p 8080 -h /tmp; echo began; exec sleep 3600"))
     running(core, namespace, "box")
+    following = watch.Watch()
+    for _ in following.stream(core.read_namespaced_pod_log, "box", namespace, follow=True, _request_timeout=PATIENCE):
+        break
+    following.stop()
     return "box"
 
 
@@ -105,10 +110,11 @@ def test_exec_binary(core, namespace, box):
         entry = tarfile.TarInfo("bytes")
         entry.size = len(content)
         tar.addfile(entry, io.BytesIO(content))
-    words = ["tar", "x", "-C", "/tmp"]
+    # Its input is never closed, since this client cannot.
+    words = ["sh", "-c", f"head -c {len(archive.getvalue())} | tar x -C /tmp"]
     into = stream.stream(connect, box, namespace, command=words, stdin=True, stdout=True, stderr=True, binary=True, _preload_content=False)
     into.write_stdin(archive.getvalue())
-    into.run_forever(timeout=2)
+    into.run_forever(timeout=PATIENCE)
     into.close()
     back = stream.stream(connect, box, namespace, command=["cat", "/tmp/bytes"], stdout=True, stderr=True, binary=True)
     assert back == content
@@ -202,6 +208,8 @@ def test_create_deployment(namespace):
     for event in watch.Watch().stream(apps.list_namespaced_deployment, namespace, timeout_seconds=PATIENCE):
         if event["object"].status.ready_replicas == 3:
             break
+    else:
+        raise AssertionError(f"three pods are not ready after {PATIENCE} s")
     scaled = apps.patch_namespaced_deployment_scale("nginx-app", namespace, {"spec": {"replicas": 1}})
     assert scaled.spec.replicas == 1
     apps.delete_namespaced_deployment("nginx-app", namespace, body={})

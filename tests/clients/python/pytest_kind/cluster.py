@@ -22,5 +22,8 @@ class KindCluster:
         """Does nothing: who made it removes it."""
 
     def kubectl(self, *words):
-        """What kubectl prints for `words`."""
-        return subprocess.check_output(["kubectl", *words], text=True)
+        """What kubectl prints for `words`. A new namespace has its account afterwards, which its pods need."""
+        said = subprocess.check_output(["kubectl", *words], text=True)
+        if words[:2] == ("create", "namespace"):
+            self.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", words[2], "--timeout=90s")
+        return said
