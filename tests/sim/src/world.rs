@@ -2,17 +2,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use controlplane_raft::{Change, Members, Origin, Role, ServerId, Tuning};
-use controlplane_store::{Retention, Revision};
+use controlplane_raft::{Role, ServerId, Tuning};
+use controlplane_store::Retention;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::faults::{Direction, Fault, draw};
-use crate::host::{End, Host, Layout, peer};
+use crate::host::{End, Host, Layout};
 use crate::run::{Bug, Kinds};
-use crate::traffic::{Watcher, Writer, everything};
+use crate::traffic::{Watcher, Writer};
 use crate::{Net, Random, Recorder};
+
+mod end;
+mod members;
 
 /// How long servers may take to hold the same and take writes again, once nothing goes wrong any more.
 const HEALED_WITHIN: Duration = Duration::from_secs(90);
@@ -140,54 +143,6 @@ impl World {
         sleep(Duration::from_secs(2)).await;
     }
 
-    /// Starts the first servers; a cluster of several begins as one.
-    async fn found(&mut self) {
-        for number in 0..self.servers {
-            let origin = if number == 0 { Origin::Found } else { Origin::Join };
-            let id = self.add_host(origin).await;
-            if number > 0 && !self.join(id).await {
-                self.recorder
-                    .found(format!("server {id} does not get a vote, with nothing wrong"));
-            }
-        }
-    }
-
-    async fn add_host(&mut self, origin: Origin) -> ServerId {
-        let id = self.next_id;
-        self.next_id += 1;
-        let folder = self.folder.join(id.to_string());
-        let mut host = Host::new(id, origin, self.layout, folder, &mut self.random, &self.recorder);
-        host.start(&self.net).await;
-        self.hosts.insert(id, host);
-        id
-    }
-
-    /// Gives a server that has started a vote, trying for a while.
-    async fn join(&mut self, id: ServerId) -> bool {
-        for _ in 0..40 {
-            if let Some(members) = self.leader() {
-                let added = timeout(HEALED_WITHIN, members.change(Change::Add(id, peer(id)))).await;
-                let promoted = timeout(HEALED_WITHIN, members.change(Change::Promote(id))).await;
-                self.recorder
-                    .note(&format_args!("join {id}: {added:?}, {promoted:?}"));
-                if members
-                    .list()
-                    .iter()
-                    .any(|info| info.id == id && info.role != Role::Learner)
-                {
-                    return true;
-                }
-            }
-            sleep(Duration::from_millis(250)).await;
-        }
-        false
-    }
-
-    fn leader(&self) -> Option<Members> {
-        let mut all = self.hosts.values().filter_map(Host::members);
-        all.find(Members::leads)
-    }
-
     /// The phase with faults.
     async fn suffer(&mut self) {
         let until = Instant::now() + Duration::from_secs(self.random.between(10, 30));
@@ -277,35 +232,6 @@ impl World {
         self.later(pause, Passing::Network);
     }
 
-    /// Removes a server with its disk; what replaces it is another.
-    async fn replace(&mut self, id: ServerId) {
-        // Without it, those whose disks are right might be too few.
-        if self.hosts.values().any(|host| host.rotten && host.id != id) {
-            return;
-        }
-        if self.remove(id).await && self.random.chance(60) {
-            self.grow().await;
-        }
-    }
-
-    /// Has a server removed, and throws it away with its disk; whether that was done.
-    async fn remove(&mut self, id: ServerId) -> bool {
-        let Some(members) = self.leader().filter(|_| self.hosts.len() > 1) else {
-            return false;
-        };
-        let removed = timeout(Duration::from_secs(5), members.change(Change::Remove(id))).await;
-        self.recorder.note(&format_args!("remove {id}: {removed:?}"));
-        if !matches!(removed, Ok(Ok(()))) {
-            self.unsure = true;
-            return false;
-        }
-        if let Some(mut host) = self.hosts.remove(&id) {
-            host.end(&self.net, End::Killed).await;
-        }
-        self.recorder.count("server removed");
-        true
-    }
-
     /// Damages what a server has on disk, unless what others have would not do then.
     async fn rot(&mut self, id: ServerId, how: Option<End>, pause: Duration) {
         let members = self.leader().map(|members| members.list()).unwrap_or_default();
@@ -327,31 +253,6 @@ impl World {
         match how {
             Some(how) => self.end(id, how, pause).await,
             None => self.later(pause, Passing::Start(id)),
-        }
-    }
-
-    /// Replaces a server that refuses to start for damage by an empty one, which gets everything from the others.
-    async fn rebuild(&mut self) {
-        let damaged = self.hosts.values().find(|host| host.refuses).map(|host| host.id);
-        let Some(id) = damaged else { return };
-        if self.remove(id).await {
-            self.recorder.count("server rebuilt");
-            let id = self.add_host(Origin::Join).await;
-            self.recorder
-                .note(&format_args!("server {id} takes the place of a damaged one"));
-        }
-    }
-
-    async fn grow(&mut self) {
-        if self.hosts.len() >= MOST || self.servers == 1 && self.random.chance(70) {
-            return;
-        }
-        self.recorder.count("server added");
-        let id = self.add_host(Origin::Join).await;
-        if let Some(members) = self.leader() {
-            let change = Change::Add(id, peer(id));
-            let added = timeout(Duration::from_secs(5), members.change(change)).await;
-            self.recorder.note(&format_args!("add {id}: {added:?}"));
         }
     }
 
@@ -399,109 +300,6 @@ impl World {
             host.end(&self.net, End::Killed).await;
             host.start(&self.net).await;
         }
-    }
-
-    /// Makes everything work again and waits until it does.
-    async fn heal(&mut self) {
-        self.recorder.note(&"healing");
-        self.net.heal();
-        self.passing.clear();
-        for host in self.hosts.values_mut() {
-            host.disk.clear_faults();
-            host.set_full(false);
-            host.pace.stall(Duration::ZERO);
-        }
-        let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
-        for id in &ids {
-            self.restart(*id).await;
-        }
-        let until = Instant::now() + HEALED_WITHIN;
-        // A removal that was cut off is ended within a second or two, after which its server must be added again.
-        let mut settled = 0;
-        while settled < 8 {
-            settled = if self.all_vote().await { settled + 1 } else { 0 };
-            if Instant::now() > until {
-                let all: Vec<_> = self
-                    .hosts
-                    .values()
-                    .filter_map(Host::members)
-                    .map(|members| (members.own_id(), members.list()))
-                    .collect();
-                self.recorder.found(format!(
-                    "not every server has a vote a while after everything works: {all:?}"
-                ));
-                return;
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
-    }
-
-    /// Whether all servers run and vote; those that do not are helped as an operator would.
-    async fn all_vote(&mut self) -> bool {
-        self.rebuild().await;
-        let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
-        for id in &ids {
-            if let Some(host) = self.hosts.get_mut(id) {
-                host.start(&self.net).await;
-            }
-        }
-        let Some(members) = self.leader() else {
-            return false;
-        };
-        let votes = |id: &ServerId| {
-            members
-                .list()
-                .iter()
-                .any(|info| info.id == *id && info.role != Role::Learner)
-        };
-        let missing: Vec<ServerId> = ids.iter().copied().filter(|id| !votes(id)).collect();
-        for id in &missing {
-            let changes = [Change::Add(*id, peer(*id)), Change::Promote(*id)];
-            for change in changes {
-                let changed = timeout(HEALED_WITHIN, members.change(change)).await;
-                self.recorder.note(&format_args!("heal {id}: {changed:?}"));
-            }
-        }
-        missing.is_empty()
-    }
-
-    /// Every server takes a write and then holds the same.
-    async fn converge(&mut self) {
-        let ids: Vec<ServerId> = self.hosts.keys().copied().collect();
-        let mut writer = Writer::new(self.net.clone(), self.random.fork(), self.recorder.clone(), false);
-        for id in &ids {
-            if !writer.must_write(*id, HEALED_WITHIN).await {
-                self.recorder.found(format!(
-                    "server {id} takes no write a while after everything works"
-                ));
-            }
-        }
-        // What has reached memory reaches the state on disk a moment later, and with it the recorder.
-        sleep(Duration::from_secs(2)).await;
-    }
-
-    /// Notes what each server holds once it has reached `goal`.
-    async fn look(&self, goal: Revision) {
-        for id in self.hosts.keys() {
-            let until = Instant::now() + HEALED_WITHIN;
-            while !self.has_reached(*id, goal) && Instant::now() < until {
-                sleep(Duration::from_millis(100)).await;
-            }
-            match self.net.store(*id).and_then(|(store, _)| everything(&store)) {
-                Some((revision, entries)) => self.recorder.finally(format!("server-{id}"), revision, entries),
-                None => self
-                    .recorder
-                    .found(format!("server {id} cannot be read in the end")),
-            }
-        }
-        // As above, for what came by itself meanwhile.
-        sleep(Duration::from_secs(2)).await;
-    }
-
-    fn has_reached(&self, id: ServerId, goal: Revision) -> bool {
-        self.net
-            .store(id)
-            .is_some_and(|(store, _)| store.revision() >= goal)
     }
 }
 

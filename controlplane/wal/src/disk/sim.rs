@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile};
 
-/// What a crash leaves whole.
-const SECTOR: usize = 512;
+mod content;
+mod random;
+
+use content::{Content, Renaming, SECTOR, apply};
+use random::Random;
 
 /// A disk in memory that behaves as badly as a real one may: what was not synced is lost at a [`crash`](SimDisk::crash),
 /// in whole or sector by sector, names as well as bytes. Everything it does follows from its seed. Clones are
@@ -49,40 +52,6 @@ struct Inner {
     powered: bool,
     lies: bool,
     struck: bool,
-}
-
-/// What the system shows, and what is on the disk.
-#[derive(Debug, Default)]
-struct Content {
-    shown: Vec<u8>,
-    durable: Vec<u8>,
-    /// Sectors of `shown` that may differ from `durable`.
-    dirty: BTreeSet<usize>,
-}
-
-/// A change of names that was not synced yet.
-#[derive(Debug, Clone)]
-enum Renaming {
-    Create { name: String, id: u64 },
-    Rename { from: String, to: String, id: u64 },
-    Remove { name: String },
-}
-
-/// `SplitMix64`: the same numbers for a seed in every version of every library.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
 }
 
 impl SimDisk {
@@ -332,55 +301,6 @@ impl Inner {
         self.durable_names.clone_from(&self.names);
         self.unsynced_names.clear();
         Ok(())
-    }
-}
-
-impl Content {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let end = offset + bytes.len();
-        let first = offset.min(self.shown.len()) / SECTOR;
-        if self.shown.len() < end {
-            self.shown.resize(end, 0);
-        }
-        if let Some(place) = self.shown.get_mut(offset..end) {
-            place.copy_from_slice(bytes);
-        }
-        self.dirty.extend(first..=(end - 1) / SECTOR);
-    }
-
-    /// Brings those dirty sectors to the disk that `keep` says.
-    fn persist(&mut self, mut keep: impl FnMut() -> bool) {
-        for sector in &self.dirty {
-            if !keep() {
-                continue;
-            }
-            let start = sector * SECTOR;
-            let end = (start + SECTOR).min(self.shown.len());
-            if self.durable.len() < end {
-                self.durable.resize(end, 0);
-            }
-            if let (Some(from), Some(to)) = (self.shown.get(start..end), self.durable.get_mut(start..end)) {
-                to.copy_from_slice(from);
-            }
-        }
-    }
-}
-
-fn apply(names: &mut BTreeMap<String, u64>, renaming: &Renaming) {
-    match renaming {
-        Renaming::Create { name, id } => {
-            names.insert(name.clone(), *id);
-        }
-        Renaming::Rename { from, to, id } => {
-            names.remove(from);
-            names.insert(to.clone(), *id);
-        }
-        Renaming::Remove { name } => {
-            names.remove(name);
-        }
     }
 }
 
