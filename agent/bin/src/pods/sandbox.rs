@@ -52,17 +52,11 @@ impl<U: UnitManager + 'static> Worker<U> {
         self.netns = (!on_host).then(|| self.netns_path());
         // First of all, so that an agent that is killed on the way finds what it has to take away.
         self.checkpoint(&[])?;
-        let slice = pod_slice(&self.promised_pod())?;
-        self.context.units.start_slice(&slice).await?;
-        self.start_processes().await?;
-        let pod_ips = match self.netns.clone() {
-            None => vec![self.context.config.node_ip],
-            Some(netns) => {
-                let path = netns.clone();
-                tokio::task::spawn_blocking(move || agent_cni::netns::create(&path)).await??;
-                self.attach(netns).await?
-            }
-        };
+        // PID 1 and the network have nothing to do with each other. Both are brought to their end, whatever comes of
+        // the other: a plugin that is dropped half way is killed. Where both fail, the second is told at the next try.
+        let (units, network) = tokio::join!(self.start_units(), self.make_network());
+        units?;
+        let pod_ips = network?;
         let (hosts, resolv) = self.host_files(&pod_ips);
         let hostname = format!(
             "{}\n",
@@ -73,6 +67,23 @@ impl<U: UnitManager + 'static> Worker<U> {
         }
         self.checkpoint(&pod_ips)?;
         Ok(pod_ips)
+    }
+
+    /// The slice, then what runs in it whatever the containers do.
+    async fn start_units(&self) -> anyhow::Result<()> {
+        let slice = pod_slice(&self.promised_pod())?;
+        self.context.units.start_slice(&slice).await?;
+        self.start_processes().await
+    }
+
+    /// The network namespace with its addresses; the node's, where the pod lives on its network.
+    async fn make_network(&self) -> anyhow::Result<Vec<IpAddr>> {
+        let Some(netns) = self.netns.clone() else {
+            return Ok(vec![self.context.config.node_ip]);
+        };
+        let path = netns.clone();
+        tokio::task::spawn_blocking(move || agent_cni::netns::create(&path)).await??;
+        self.attach(netns).await
     }
 
     /// Starts the unit of the process namespace that the pod's containers share, where they share one.

@@ -340,6 +340,10 @@ impl<U: UnitManager + 'static> Worker<U> {
             // Cancel-safe: a dropped sleep loses nothing.
             () = sleep => {}
         }
+        // What has ended besides is taken in at once: each look at the pod costs PID 1 a question.
+        while let Some(done) = self.operations.try_join_next() {
+            self.done(done);
+        }
         false
     }
 
