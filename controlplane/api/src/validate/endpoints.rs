@@ -80,14 +80,6 @@ fn node(endpoint: &Value, path: &Path) -> Vec<FieldError> {
     naming::broken(names::dns_subdomain, name, &path.child("nodeName"))
 }
 
-/// An address that a service may send traffic to: never the node itself or its link.
-pub(crate) fn reachable(text: &str, path: &Path) -> Option<FieldError> {
-    if text.parse::<IpAddr>().is_err() {
-        return ip_error(text, path);
-    }
-    special(text, path)
-}
-
 /// What is wrong with an address that only stands for this node, its link, or none.
 pub(crate) fn special(text: &str, path: &Path) -> Option<FieldError> {
     let Some(address) = address::loose_ip(text) else {
@@ -258,25 +250,28 @@ fn slice_addresses(endpoint: &Value, kind: &str, path: &Path) -> Vec<FieldError>
         errors.push(path.too_many(addresses.len(), MAX_ADDRESSES));
     }
     for (index, address) in addresses.into_iter().enumerate() {
-        let path = path.index(index);
         match kind {
-            "IPv4" | "IPv6" => errors.extend(of_family(address, kind, &path)),
-            "FQDN" => errors.extend(qualified(address, &path)),
+            "IPv4" => errors.extend(of_family(address, kind, address::ip, path, index)),
+            "IPv6" => errors.extend(of_family(address, kind, address::canonical_ip, path, index)),
+            "FQDN" => errors.extend(qualified(address, &path.index(index))),
             _ => {}
         }
     }
     errors
 }
 
-/// What is wrong with an address that must be of one family.
-fn of_family(text: &str, family: &str, path: &Path) -> Vec<FieldError> {
-    let mut errors = naming::broken(address::ip, text, path);
-    if let Ok(address) = text.parse::<IpAddr>() {
-        if errors.is_empty() && address.is_ipv4() != (family == "IPv4") {
-            errors.push(path.invalid(text, format!("must be an {family} address")));
-        }
-        errors.extend(reachable(text, path));
+/// What is wrong with one of the addresses at `list`, which must be of one family.
+fn of_family(text: &str, family: &str, rule: NameCheck, list: &Path, index: usize) -> Vec<FieldError> {
+    let path = list.index(index);
+    let mut errors = naming::broken(rule, text, &path);
+    let Some(address) = text.parse::<IpAddr>().ok().filter(|_| errors.is_empty()) else {
+        return errors;
+    };
+    if address.is_ipv4() != (family == "IPv4") {
+        // Upstream names the list here, not the address in it.
+        errors.push(list.invalid(text, format!("must be an {family} address")));
     }
+    errors.extend(special(text, &path));
     errors
 }
 
@@ -335,9 +330,6 @@ fn slice_ports(object: &Value, path: &Path) -> Vec<FieldError> {
         }
         if !seen.insert(name) {
             errors.push(path.child("name").duplicate(name));
-        }
-        if read::present(port, "port") {
-            errors.extend(port_number_error(port, "port", &path));
         }
         errors.extend(protocol_error(port, &path));
         errors.extend(app_protocol_errors(port, &path));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use status::status_update;
 
 use super::workload::label_selector_errors;
-use super::{inner_form, metadata, naming, number, template};
+use super::{change, inner_form, metadata, naming, number, template};
 use crate::field::{FieldError, Path, quote};
 use crate::meta;
 use crate::names;
@@ -326,6 +326,11 @@ fn template_changed(after: &Value, before: &Value, old: &Value, path: &Path) -> 
             take(&mut kept, &wanted, "spec", field);
         }
         take_node_affinity(&mut kept, &wanted);
+        // Of what else there is, upstream looks at the pods' spec alone.
+        return change::differs(&wanted, &kept, "spec").then(|| {
+            let spec = wanted.get("spec").cloned().unwrap_or_default();
+            path.child("template.spec").invalid(spec, metadata::IMMUTABLE)
+        });
     }
     (kept != wanted).then(|| path.child("template").invalid(wanted, metadata::IMMUTABLE))
 }

@@ -173,18 +173,13 @@ fn ranges(object: &Value) -> Vec<&str> {
 pub(crate) fn warnings(object: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     for (path, block) in blocks(object) {
-        warnings.extend(unusual(read::text(block, "cidr"), &path.child("cidr")));
+        warnings.extend(address::cidr_warnings(
+            read::text(block, "cidr"),
+            &path.child("cidr"),
+        ));
         for (index, except) in read::texts(block, "except").into_iter().enumerate() {
-            warnings.extend(unusual(except, &path.child("except").index(index)));
+            warnings.extend(address::cidr_warnings(except, &path.child("except").index(index)));
         }
     }
     warnings
-}
-
-fn unusual(cidr: &str, path: &Path) -> Option<String> {
-    let network = cidr.parse::<IpNet>().ok()?;
-    let canonical = network.to_string();
-    (network.max_prefix_len() == 128 && canonical != cidr).then(|| {
-        format!("{path}: IPv6 CIDR value \"{cidr}\" should be in RFC 5952 canonical format (\"{canonical}\")")
-    })
 }

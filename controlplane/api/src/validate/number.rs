@@ -81,8 +81,15 @@ pub(crate) fn above_all(value: &Value, path: &Path) -> Option<FieldError> {
         .then(|| path.invalid(value.clone(), "must not be greater than 100%"))
 }
 
-/// Whether the number or percentage `field` of `object` comes to nothing; what is neither does.
+/// Whether the number or percentage `field` of `object` comes to nothing; what is neither does, but for a number
+/// in quotes, which is refused for its form and counts all the same.
 pub(crate) fn is_none(object: &Value, field: &str) -> bool {
-    let amount = object.get(field).and_then(amount);
-    matches!(amount, Some(Amount::Count(0) | Amount::Percent(0)) | None)
+    let value = object.get(field);
+    match value.and_then(amount) {
+        Some(Amount::Count(number) | Amount::Percent(number)) => number == 0,
+        None => {
+            let text = value.and_then(Value::as_str).unwrap_or_default();
+            text.parse::<i64>().unwrap_or(0) == 0
+        }
+    }
 }

@@ -46,24 +46,25 @@ pub(crate) fn range(object: &Value) -> Vec<FieldError> {
             return vec![path.invalid(shown, "may only hold up to 2 values")];
         }
     }
-    if cidrs.len() == 2 && !one_of_each_family(&cidrs) {
+    let mut errors: Vec<FieldError> = cidrs
+        .iter()
+        .enumerate()
+        .flat_map(|(index, cidr)| naming::broken(address::canonical_cidr, cidr, &path.index(index)))
+        .collect();
+    if let [first, second] = cidrs.as_slice()
+        && family(first).is_some_and(|first| Some(first) == family(second))
+    {
         let detail =
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
-        return vec![path.invalid(json!({"CIDRs": cidrs}), detail)];
+        errors.push(path.invalid(cidrs, detail));
     }
-    let cidrs = cidrs.iter().enumerate();
-    cidrs
-        .flat_map(|(index, cidr)| naming::broken(address::canonical_cidr, cidr, &path.index(index)))
-        .collect()
+    errors
 }
 
-/// Whether all are ranges of addresses, and they are of both families.
-fn one_of_each_family(cidrs: &[&str]) -> bool {
-    let lengths = cidrs
-        .iter()
-        .map(|cidr| cidr.parse::<IpNet>().map(|network| network.max_prefix_len()));
-    let lengths: Result<Vec<u8>, _> = lengths.collect();
-    lengths.is_ok_and(|lengths| lengths.contains(&32) && lengths.contains(&128))
+/// How long the addresses of a range are, where it is one.
+fn family(cidr: &str) -> Option<u8> {
+    let network = cidr.parse::<IpNet>().ok()?;
+    Some(network.max_prefix_len())
 }
 
 /// What is wrong with an update of a ServiceCIDR: a second family may come, nothing else.

@@ -71,7 +71,7 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
     let usages = read::texts(object, "spec.usages");
     let mut errors = Vec::new();
     if usages.is_empty() {
-        errors.push(path.required("usages must be provided"));
+        errors.push(path.required(""));
     }
     for (index, usage) in usages.iter().enumerate() {
         if !USAGES.contains(usage) {
@@ -89,7 +89,7 @@ fn usages(object: &Value, path: &Path) -> Vec<FieldError> {
 /// A signer is a DNS domain, a slash and a path of DNS labels.
 pub(crate) fn signer_errors(signer: &str, path: &Path) -> Vec<FieldError> {
     if signer.is_empty() {
-        return vec![path.required("signerName must be provided")];
+        return vec![path.required("")];
     }
     if signer == "kubernetes.io/legacy-unknown" {
         return vec![path.invalid(

@@ -16,12 +16,14 @@ use crate::meta;
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{condition, expression, naming, workload};
+use crate::validate::{change, condition, expression, naming, workload};
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION: usize = 5 * 1024;
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+/// What a MutatingAdmissionPolicy may be for.
+const CHANGEABLE: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
 const PATCHES: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
 
 /// What the expressions of a policy may refer to.
@@ -85,6 +87,7 @@ pub(crate) fn mutating(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let (spec, path) = (object.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
     let mut scope = Scope::of(spec);
     let mut errors = common(&mut scope, old, &path);
+    errors.extend(unchangeable(object, "matchConstraints"));
     let mutations = read::list(spec, "mutations");
     if mutations.is_empty() {
         let detail = "mutations must contain at least one item";
@@ -125,7 +128,7 @@ fn common(scope: &mut Scope<'_>, old: Option<&Value>, path: &Path) -> Vec<FieldE
     }
     let kept = old
         .and_then(|old| old.get("spec"))
-        .is_some_and(|old| keeps_conditions(spec, old));
+        .is_some_and(|old| keeps_conditions(spec, old) && !change::differs(spec, old, "paramKind"));
     if !kept {
         errors.extend(match_conditions(spec, &scope.authorized(), path));
     }
@@ -206,7 +209,7 @@ fn variable(variable: &Value, scope: &mut Scope<'_>, path: &Path) -> Vec<FieldEr
     if name.trim().is_empty() {
         errors.push(path.child("name").required("name is not specified"));
     } else if !is_identifier(name) {
-        let detail = "name is not a valid CEL identifier";
+        let detail = "must be a valid CEL identifier";
         errors.push(path.child("name").invalid(name, detail));
     }
     let (text, path) = (read::text(variable, "expression"), path.child("expression"));
@@ -243,10 +246,10 @@ fn validation(found: &Value, scope: &Scope<'_>, path: &Path) -> Vec<FieldError> 
     }
     let message = read::text(found, "message");
     if blank(message) {
-        let detail = "message must be non-empty if specified";
+        let detail = "must be non-empty if specified";
         errors.push(path.child("message").invalid(message, detail));
     } else if message.trim().contains(['\n', '\r']) {
-        let detail = "message must not contain line breaks";
+        let detail = "must not contain line breaks";
         errors.push(path.child("message").invalid(message, detail));
     }
     errors.extend(naming::choice(found, "reason", &REASONS, path));
@@ -316,19 +319,31 @@ fn mutation(mutation: &Value, scope: &Scope<'_>, path: &Path) -> Vec<FieldError>
         ),
         Some(patch) => {
             let environment = scope.authorized().with_patches();
-            errors.extend(needed_expression(
-                patch,
-                &environment,
-                &[wanted],
-                &path.child(own),
-            ));
+            let text = read::text(patch, "expression").trim();
+            let path = path.child(own).child("expression");
+            errors.extend(match text {
+                "" => Some(path.required("")),
+                text => expression::typed(text, &environment, &[wanted], &path).0,
+            });
         }
     }
     if read::present(mutation, other) {
         let detail = format!("must not be specified when patchType is {kind}");
-        errors.push(path.child(other).forbidden(detail));
+        errors.push(path.child(other).invalid(format!("{{{other}}}"), detail));
     }
     errors
+}
+
+/// Operations of the rules below `spec.<field>` in which nothing can be changed any more. Upstream's path names
+/// no rule.
+fn unchangeable(object: &Value, field: &str) -> Vec<FieldError> {
+    let path = Path::new("spec").child(field).child("resourceRules.operations");
+    let rules = read::list(object, &format!("spec.{field}.resourceRules")).iter();
+    let operations = rules.flat_map(|rule| read::texts(rule, "operations"));
+    let wrong = operations.filter(|operation| !CHANGEABLE.contains(operation));
+    wrong
+        .map(|operation| path.not_supported(operation, &CHANGEABLE))
+        .collect()
 }
 
 /// Whether a binding says what is done about a violation.
@@ -354,9 +369,10 @@ pub(crate) fn binding(object: &Value, actions: Actions) -> Vec<FieldError> {
     if let Some(found) = spec.get("matchResources").filter(|found| !found.is_null()) {
         errors.extend(match_resources(found, &path.child("matchResources")));
     }
-    if actions == Actions::Needed {
-        errors.extend(validation_actions(spec, &path.child("validationActions")));
-    }
+    errors.extend(match actions {
+        Actions::Needed => validation_actions(spec, &path.child("validationActions")),
+        Actions::None => unchangeable(object, "matchResources"),
+    });
     errors
 }
 

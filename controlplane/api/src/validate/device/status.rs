@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::claim::Requests;
-use super::{binding_conditions, configuration, items, pool_name, raw, repeated};
-use crate::field::{FieldError, Path};
+use super::{binding_conditions, configuration, items, pool_name, raw, repeated, text_of};
+use crate::field::{FieldError, Path, quote};
 use crate::meta;
 use crate::names;
 use crate::read;
-use crate::validate::{change, naming, pod};
+use crate::validate::{change, condition, naming, pod};
 
 const MAX_CONSUMERS: usize = 256;
 const MAX_RESULTS: usize = 32;
@@ -102,16 +102,41 @@ fn device_names(device: &Value, path: &Path) -> Vec<FieldError> {
 /// A UID in its one form.
 fn share(device: &Value, path: &Path) -> Option<FieldError> {
     let uid = device.get("shareID")?.as_str()?;
-    let plain = |byte: u8| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let groups: Vec<usize> = uid.split('-').map(str::len).collect();
-    let is_uid = groups == [8, 4, 4, 4, 12] && uid.bytes().all(plain);
-    (!is_uid).then(|| {
-        path.child("shareID").invalid(
+    let path = path.child("shareID");
+    if let Some(why) = no_uid(uid) {
+        return Some(path.invalid(uid, format!("error validating uid: {why}")));
+    }
+    (uid.len() != 36 || uid != uid.to_lowercase()).then(|| {
+        path.invalid(
             uid,
             "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal \
              characters",
         )
     })
+}
+
+/// Why a text is no UID in any of the forms that are in use: plain, as a URN, in braces, and without hyphens.
+fn no_uid(text: &str) -> Option<String> {
+    let hexadecimal = |text: &str| text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    let plain = match text.len() {
+        36 => text,
+        45 => match text.split_at_checked(9) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("urn:uuid:") => rest,
+            split => {
+                let prefix = quote(split.map_or("", |(prefix, _)| prefix));
+                return Some(format!("invalid urn prefix: {prefix}"));
+            }
+        },
+        38 => match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+            Some(inner) => inner,
+            None => return Some("invalid bracketed UUID format".to_owned()),
+        },
+        32 if !text.contains('-') && hexadecimal(text) => return None,
+        32 => return Some("invalid UUID format".to_owned()),
+        length => return Some(format!("invalid UUID length: {length}")),
+    };
+    let groups: Vec<usize> = plain.split('-').map(str::len).collect();
+    (groups != [8, 4, 4, 4, 12] || !hexadecimal(plain)).then(|| "invalid UUID format".to_owned())
 }
 
 /// What a driver reports of a device that was given.
@@ -126,6 +151,7 @@ fn reported(device: &Value, given: &BTreeSet<String>, path: &Path) -> Vec<FieldE
     if conditions > MAX_CONDITIONS {
         errors.push(path.child("conditions").too_many(conditions, MAX_CONDITIONS));
     }
+    errors.extend(condition::all(device, &path.child("conditions")));
     if let Some(data) = device.get("data").filter(|data| !data.is_null()) {
         errors.extend(raw(data, MAX_DATA, &path.child("data")));
     }
@@ -146,12 +172,24 @@ fn network_data(network: &Value, path: &Path) -> Vec<FieldError> {
         }
     }
     errors.extend(items(network, "ips", MAX_IPS, path, |item, path| {
-        let text = super::text(item);
-        let valid = text.contains('/') && text.parse::<ipnet::IpNet>().is_ok();
-        let rule = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
-        (!valid).then(|| path.invalid(text, rule)).into_iter().collect()
+        interface_address(super::text(item), path).into_iter().collect()
     }));
+    let addresses = read::list(network, "ips");
+    if addresses.len() <= MAX_IPS {
+        errors.extend(repeated(addresses, &path.child("ips"), text_of));
+    }
     errors
+}
+
+/// An address with the length of its network's prefix.
+fn interface_address(text: &str, path: &Path) -> Option<FieldError> {
+    let parsed = text.parse::<ipnet::IpNet>().ok();
+    let Some(address) = parsed.filter(|_| text.contains('/')) else {
+        let rule = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+        return Some(path.invalid(text, rule));
+    };
+    let canonical = address.to_string();
+    (canonical != text).then(|| path.invalid(text, format!("must be in canonical form (\"{canonical}\")")))
 }
 
 fn allocation(new: &Value, path: &Path) -> Vec<FieldError> {

@@ -25,7 +25,7 @@ pub(crate) fn level(object: &Value) -> Vec<FieldError> {
     };
     let mut errors = Vec::new();
     if (name == EXEMPT) != (kind == "Exempt") {
-        let detail = "type must be 'Exempt' if and only if name is 'exempt'";
+        let detail = "must be 'Exempt' if and only if `name` is 'exempt'";
         errors.push(path.child("type").invalid(kind, detail));
     }
     match (kind, part("exempt"), part("limited")) {

@@ -8,6 +8,7 @@ use super::indexes;
 use crate::field::{FieldError, Path};
 use crate::read;
 use crate::time;
+use crate::validate::metadata;
 use crate::validate::workload::counts;
 
 /// A write, from what is stored to what is to be.
@@ -321,7 +322,7 @@ fn history(write: Write<'_>, path: &Path) -> Vec<FieldError> {
     }
     let both = |field| write.value(field).is_some() && write.before(field).is_some();
     if both("completionTime") && write.changes("completionTime") {
-        let detail = "completionTime cannot be mutated";
+        let detail = metadata::IMMUTABLE;
         errors.push(
             path.child("completionTime")
                 .invalid(write.shown("completionTime"), detail),

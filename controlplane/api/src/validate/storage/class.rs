@@ -32,9 +32,10 @@ pub(crate) fn storage(object: &Value) -> Vec<FieldError> {
 
 /// What is wrong with an update of a StorageClass: what volumes were made by stays.
 pub(crate) fn storage_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    const FIXED: [&str; 4] = ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"];
     let mut errors = storage(new);
-    errors.extend(fixed(new, old, &["parameters", "provisioner", "reclaimPolicy"]));
-    errors.extend(change::immutable(new, old, "volumeBindingMode"));
+    let fixed = FIXED.iter();
+    errors.extend(fixed.filter_map(|field| change::immutable(new, old, field)));
     errors
 }
 
