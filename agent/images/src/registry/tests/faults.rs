@@ -41,7 +41,8 @@ async fn a_layer_that_breaks_off_goes_on_where_it_broke() {
     let big = big_layer();
     fake.image("app", "v1", std::slice::from_ref(&big));
     fake.fault(&blob_of(&big), [Fault::Cut(200_000), Fault::Stall(100_000)]);
-    let node = Node::new("");
+    // More than a busy machine takes for the rest.
+    let node = Node::impatient(Duration::from_secs(4));
     node.pull(&fake.name("app:v1")).await.unwrap();
     let asked: Vec<_> = fake
         .blobs()
@@ -69,13 +70,14 @@ async fn a_layer_that_always_breaks_off_is_an_error_and_leaves_nothing() {
 async fn a_stalled_layer_and_a_stalled_manifest_are_given_up() {
     let (fake, name) = registry().await;
     fake.fault(&blob_of(&layer("base")), std::iter::repeat_n(Fault::Stall(10), 9));
-    let said = Node::new("").refused(&name).await;
+    let node = Node::impatient(Duration::from_millis(300));
+    let said = node.refused(&name).await;
     assert!(said.contains("stalled") || said.contains("timed out"), "{said}");
     fake.fault(
         &manifest_path("app", "v1"),
         std::iter::repeat_n(Fault::Stall(10), 9),
     );
-    let said = Node::new("").refused(&name).await;
+    let said = node.refused(&name).await;
     assert!(said.contains("stalled") || said.contains("timed out"), "{said}");
 }
 

@@ -26,12 +26,27 @@ struct Node {
 
 impl Node {
     fn new(settings: &str) -> Self {
+        Self::with_patience(settings, patience())
+    }
+
+    /// One that gives a registry up which says nothing for so long.
+    fn impatient(stall: Duration) -> Self {
+        let patience = Patience {
+            stall,
+            document: 2 * stall,
+            window: 2 * stall,
+            ..patience()
+        };
+        Self::with_patience("", patience)
+    }
+
+    fn with_patience(settings: &str, patience: Patience) -> Self {
         let dir = folder();
         let store = ImageStore::open(dir.path().join("store")).unwrap();
         let file = dir.path().join("registries.toml");
         std::fs::write(&file, settings).unwrap();
         Self {
-            puller: Puller::with_patience(store.clone(), file, patience()),
+            puller: Puller::with_patience(store.clone(), file, patience),
             store,
             dir,
         }
@@ -61,12 +76,9 @@ impl Node {
     }
 }
 
+/// As long as ever with a registry that is slow, as everything on a busy machine is.
 fn patience() -> Patience {
     Patience {
-        connect: Duration::from_secs(1),
-        stall: Duration::from_millis(300),
-        document: Duration::from_secs(2),
-        window: Duration::from_millis(600),
         pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(50),
         ..Patience::DEFAULT

@@ -160,7 +160,7 @@ async fn layers_come_side_by_side_but_only_three_at_a_time() {
     fake.image("app", "v1", &layers);
     for layer in &layers {
         let path = blob_path("app", &crate::digest::of(&gzip(layer)));
-        fake.fault(&path, [Fault::Late(Duration::from_millis(50))]);
+        fake.fault(&path, [Fault::Late(Duration::from_millis(500))]);
     }
     let node = Node::new("");
     let image = node.pull(&fake.name("app:v1")).await.unwrap().image;
@@ -196,8 +196,16 @@ async fn a_pull_that_is_dropped_leaves_only_what_the_next_start_cleans() {
     fake.fault(&path, [Fault::Stall(1000)]);
     let node = Node::new("");
     let name = fake.name("app:v1");
-    let cut = tokio::time::timeout(Duration::from_millis(250), node.pull(&name)).await;
-    assert!(cut.is_err());
+    let asked = async {
+        while !fake.blobs().iter().any(|seen| seen.uri == path) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    tokio::select! {
+        pulled = node.pull(&name) => panic!("{pulled:?}"),
+        () = asked => {}
+    }
     assert_eq!(node.store.list().unwrap(), []);
     let again = ImageStore::open(node.dir.path().join("store")).unwrap();
     assert_eq!(node.scratch(), Vec::<PathBuf>::new());
