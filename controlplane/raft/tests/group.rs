@@ -7,13 +7,14 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use controlplane_raft::{Change, Log as _, Origin, Role, ServerId, Tuning};
 use controlplane_store::{
     ClusterId, MemoryState, Options, Range, Retention, Revision, Store, StoreError, WatchError,
 };
 use support::{Cluster, Disk, eventually, text, write};
+use tokio::time::Instant;
 
 /// Everything that a store shows, to be compared with another's.
 fn shown(store: &Store) -> (Revision, Revision, Vec<String>) {
@@ -65,7 +66,8 @@ async fn a_write_at_a_follower_is_read_there_at_once() {
     all_agree(&cluster).await;
 }
 
-#[tokio::test]
+/// In simulated time.
+#[tokio::test(start_paused = true)]
 async fn writes_go_on_within_two_seconds_of_losing_the_leader() {
     let mut cluster = Cluster::of(3, Options::default()).await;
     for round in 0..5 {
@@ -105,7 +107,7 @@ async fn writes_go_on_within_two_seconds_whoever_stands_first_lacks_a_write() {
         let text = round.to_string();
         write(&cluster.store(leader), "a", &text).await.unwrap();
         cluster.wires.cut(&[leader]);
-        let lost = tokio::time::Instant::now();
+        let lost = Instant::now();
         while write(&cluster.store(ahead), "b", &text).await.is_err() {}
         lost_for.push(lost.elapsed());
         cluster.wires.cut(&[]);
@@ -115,7 +117,8 @@ async fn writes_go_on_within_two_seconds_whoever_stands_first_lacks_a_write() {
     assert!(*worst < Duration::from_secs(2), "{lost_for:?}");
 }
 
-#[tokio::test]
+/// In simulated time.
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_was_cut_off_acknowledges_nothing_and_serves_no_stale_read() {
     let cluster = Cluster::of(3, Options::default()).await;
     let old = cluster.leader().await;
@@ -319,7 +322,8 @@ async fn state_from_before_there_was_a_log_is_taken_over_and_reaches_new_servers
     assert_eq!(text(&cluster.store(2), "new").as_deref(), Some("written"));
 }
 
-#[tokio::test]
+/// In simulated time.
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_hands_over_first() {
     let mut cluster = Cluster::of(3, Options::default()).await;
     let leader = cluster.leader().await;
