@@ -1,18 +1,9 @@
 //! Moving this process into another's cgroup.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the process could not be moved.
-#[derive(Debug, thiserror::Error)]
-#[error("{verb} {path}")]
-pub struct CgroupError {
-    verb: &'static str,
-    path: PathBuf,
-    #[source]
-    source: io::Error,
-}
+use crate::IoError;
 
 /// One membership: a line of `/proc/<pid>/cgroup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +18,7 @@ struct Membership {
 /// # Errors
 ///
 /// Where the process is gone, or systemd's hierarchy refuses.
-pub fn enter_cgroup(pid: u32) -> Result<(), CgroupError> {
+pub fn enter_cgroup(pid: u32) -> Result<(), IoError> {
     let root = Path::new("/sys/fs/cgroup");
     let own = memberships(Path::new("/proc/self/cgroup"))?;
     for target in memberships(&PathBuf::from(format!("/proc/{pid}/cgroup")))? {
@@ -40,11 +31,7 @@ pub fn enter_cgroup(pid: u32) -> Result<(), CgroupError> {
             && let Err(source) = moved
             && procs.exists()
         {
-            return Err(CgroupError {
-                verb: "enter",
-                path: procs,
-                source,
-            });
+            return Err(IoError::at("enter", &procs)(source));
         }
     }
     Ok(())
@@ -55,12 +42,8 @@ fn systemds(membership: &Membership) -> bool {
     matches!(membership.controllers.as_str(), "" | "name=systemd")
 }
 
-fn memberships(path: &Path) -> Result<Vec<Membership>, CgroupError> {
-    let text = fs::read_to_string(path).map_err(|source| CgroupError {
-        verb: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+fn memberships(path: &Path) -> Result<Vec<Membership>, IoError> {
+    let text = fs::read_to_string(path).map_err(IoError::at("read", path))?;
     Ok(text.lines().filter_map(membership).collect())
 }
 

@@ -15,7 +15,7 @@ use rustix::net::{
     sendmsg_addr, socket,
 };
 
-use crate::{CgroupError, enter_cgroup};
+use crate::{IoError, enter_cgroup};
 
 /// Where systemd listens for its services.
 const NOTIFY_SOCKET: &str = "/run/systemd/notify";
@@ -31,7 +31,7 @@ const BARRIER: Timespec = Timespec {
 pub enum ExtendError {
     /// The unit's cgroup could not be joined.
     #[error(transparent)]
-    Cgroup(#[from] CgroupError),
+    Cgroup(#[from] IoError),
     /// systemd could not be told.
     #[error("tell {NOTIFY_SOCKET} how much longer the stop may take")]
     Notify(#[source] io::Error),

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::IoError;
+
 /// Largest file accepted, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -15,16 +17,8 @@ const MAX_BYTES: u64 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The file system refused.
-    #[error("{verb} {path}")]
-    Io {
-        /// `read` or `write`.
-        verb: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The content is not what it should be.
     #[error("parse {path}")]
     Parse {
@@ -40,22 +34,18 @@ impl FormatError {
     /// Whether there is no space left for the file.
     pub(crate) fn is_full(&self) -> bool {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+        matches!(self, Self::Io(error) if full.contains(&error.kind()))
     }
 }
 
 /// Reads JSON; `None` where the file is absent.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FormatError> {
-    let failed = |source| FormatError::Io {
-        verb: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = IoError::at("read", path);
     let mut text = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(e)),
+        Err(e) => return Err(failed(e).into()),
     };
     serde_json::from_slice(&text)
         .map(Some)
@@ -71,11 +61,8 @@ pub(crate) fn replace<T: Serialize>(path: &Path, value: &T) -> Result<(), Format
         path: path.to_owned(),
         source,
     })?;
-    replace_bytes(path, &text).map_err(|source| FormatError::Io {
-        verb: "write",
-        path: path.to_owned(),
-        source,
-    })
+    replace_bytes(path, &text).map_err(IoError::at("write", path))?;
+    Ok(())
 }
 
 /// Writes `bytes` beside `path` with mode 0600 and renames them over it. No fsync: `/run` is memory.

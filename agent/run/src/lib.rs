@@ -13,6 +13,7 @@ mod extend;
 mod file;
 mod finish;
 mod hold;
+mod io_error;
 mod launch;
 mod lost;
 pub mod mount_namespace;
@@ -23,11 +24,12 @@ mod state;
 
 pub use back_off::BackOff;
 pub use by_name::copy;
-pub use cgroup::{CgroupError, enter_cgroup};
+pub use cgroup::enter_cgroup;
 pub use extend::{ExtendError, extend_stop};
 pub use file::FormatError;
 pub use finish::{FinishError, ServiceEnd, record, start_error};
 pub use hold::Held;
+pub use io_error::IoError;
 pub use launch::{
     BUNDLE_FILE, CONFIG_FILE, ERROR_FILE, EtcFile, Identity, LAUNCH_FILE, LAUNCH_VERSION, Launch, PID_FILE,
     PodShare, RECORDS_FILE, ROOTFS_DIR, Rootfs, STATE_FILE, SubPath, UserSpec, write_bundle,

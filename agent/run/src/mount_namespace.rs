@@ -1,7 +1,6 @@
 //! The pods' mount namespace: pinned once, entered by whoever mounts for a pod.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -9,6 +8,8 @@ use std::thread;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
 use nix::unistd::Pid;
+
+use crate::IoError;
 
 /// `f_type` of a namespace's file.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
@@ -20,16 +21,8 @@ const NETWORK_NAMESPACES: &str = "/run/netns";
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
     /// A file or folder of it.
-    #[error("{verb} {path}")]
-    Io {
-        /// What was attempted.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// It is not pinned.
     #[error("{0} is no mount namespace; start floe-mounts.service, which pins it")]
     NotPinned(PathBuf),
@@ -39,20 +32,6 @@ pub enum NamespaceError {
     /// The thread that makes it ended early.
     #[error("make the pods' mount namespace: its thread ended early")]
     Thread,
-}
-
-fn failed(verb: &'static str, path: &Path) -> impl FnOnce(nix::Error) -> NamespaceError {
-    let path = path.to_owned();
-    move |errno| NamespaceError::Io {
-        verb,
-        path,
-        source: errno.into(),
-    }
-}
-
-fn failed_io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NamespaceError {
-    let path = path.to_owned();
-    move |source| NamespaceError::Io { verb, path, source }
 }
 
 /// Whether `path` pins a namespace.
@@ -83,12 +62,12 @@ pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
         bind(&folder, &folder)?;
     }
     let none = None::<&Path>;
-    mount(none, &folder, none, MsFlags::MS_PRIVATE, none).map_err(failed("make private", &folder))?;
+    mount(none, &folder, none, MsFlags::MS_PRIVATE, none).map_err(IoError::at("make private", &folder))?;
     OpenOptions::new()
         .create(true)
         .append(true)
         .open(&pin)
-        .map_err(failed_io("create", &pin))?;
+        .map_err(IoError::at("create", &pin))?;
 
     share(Path::new(NETWORK_NAMESPACES))?;
     // From Linux 6.18 a new namespace may be numbered below the one this process lives in, and is then
@@ -101,7 +80,7 @@ pub fn pin(run_dir: &Path) -> Result<(), NamespaceError> {
 /// Makes `folder` a mount in a peer group of its own, which the pods' mount namespace then receives from:
 /// what is pinned in it later is seen there too, and as one line in the host's table.
 fn share(folder: &Path) -> Result<(), NamespaceError> {
-    fs::create_dir_all(folder).map_err(failed_io("create", folder))?;
+    fs::create_dir_all(folder).map_err(IoError::at("create", folder))?;
     if is_mount_point(folder) {
         return Ok(());
     }
@@ -109,7 +88,7 @@ fn share(folder: &Path) -> Result<(), NamespaceError> {
     let none = None::<&Path>;
     // Private first: a bind is a peer of the mount above it, and would pass everything on to it.
     for kind in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
-        mount(none, folder, none, kind, none).map_err(failed("share", folder))?;
+        mount(none, folder, none, kind, none).map_err(IoError::at("share", folder))?;
     }
     Ok(())
 }
@@ -142,7 +121,7 @@ fn pin_from(processor: usize, pods: &Path, pin: &Path) -> Result<(), NamespaceEr
     let pods = pods.to_owned();
     let maker = thread::spawn(move || make(processor, &pods, &made, &wait_pinned));
     let result = match wait_made.recv() {
-        Ok(Ok(thread_ns)) => bind(&thread_ns, pin),
+        Ok(Ok(thread_ns)) => bind(&thread_ns, pin).map_err(NamespaceError::from),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(NamespaceError::Thread),
     };
@@ -167,7 +146,7 @@ fn make(
     made: &SyncSender<Result<PathBuf, NamespaceError>>,
     pinned: &Receiver<()>,
 ) {
-    let result = move_to(processor).and_then(|()| separate(pods)).map(|()| {
+    let result = move_to(processor).and_then(|()| Ok(separate(pods)?)).map(|()| {
         let thread = rustix::thread::gettid().as_raw_nonzero();
         PathBuf::from(format!("/proc/self/task/{thread}/ns/mnt"))
     });
@@ -176,25 +155,26 @@ fn make(
     pinned.recv().ok();
 }
 
-fn separate(pods: &Path) -> Result<(), NamespaceError> {
+fn separate(pods: &Path) -> Result<(), IoError> {
     let root = Path::new("/");
     let none = None::<&Path>;
-    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).map_err(failed("unshare the mounts of", root))?;
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)
+        .map_err(IoError::at("unshare the mounts of", root))?;
     mount(none, root, none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
-        .map_err(failed("make a slave of", root))?;
+        .map_err(IoError::at("make a slave of", root))?;
     bind(pods, pods)?;
-    mount(none, pods, none, MsFlags::MS_PRIVATE, none).map_err(failed("make private", pods))
+    mount(none, pods, none, MsFlags::MS_PRIVATE, none).map_err(IoError::at("make private", pods))
 }
 
-fn bind(from: &Path, to: &Path) -> Result<(), NamespaceError> {
+fn bind(from: &Path, to: &Path) -> Result<(), IoError> {
     let none = None::<&Path>;
-    mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(failed("bind", to))
+    mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(IoError::at("bind", to))
 }
 
-fn make_private_dir(dir: &Path) -> Result<(), NamespaceError> {
+fn make_private_dir(dir: &Path) -> Result<(), IoError> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::create_dir_all(dir).map_err(failed_io("create", dir))?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed_io("close to others", dir))
+    fs::create_dir_all(dir).map_err(IoError::at("create", dir))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(IoError::at("close to others", dir))
 }
 
 /// Whether something is mounted at `path`.
@@ -214,7 +194,8 @@ pub fn enter(pin: &Path) -> Result<(), NamespaceError> {
     if !is_pinned(pin) {
         return Err(NamespaceError::NotPinned(pin.to_owned()));
     }
-    let file = File::open(pin).map_err(failed_io("open", pin))?;
-    unshare(CloneFlags::CLONE_FS).map_err(failed("unshare the working directory for", pin))?;
-    setns(file, CloneFlags::CLONE_NEWNS).map_err(failed("enter", pin))
+    let file = File::open(pin).map_err(IoError::at("open", pin))?;
+    unshare(CloneFlags::CLONE_FS).map_err(IoError::at("unshare the working directory for", pin))?;
+    setns(file, CloneFlags::CLONE_NEWNS).map_err(IoError::at("enter", pin))?;
+    Ok(())
 }

@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{CreateFlags, WatchFlags};
 use rustix::process::{DumpableBehavior, WaitOptions, set_dumpable_behavior, wait};
 
+use crate::IoError;
 use crate::file::replace_bytes;
 use crate::launch::{PID_FILE, PodShare};
 use crate::mount_namespace::{self, NamespaceError};
@@ -47,16 +48,8 @@ pub enum ProcessesError {
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// A step of the file system or the kernel.
-    #[error("{verb} {path}")]
-    Io {
-        /// What was attempted.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The first process did not come up.
     #[error("start the first process of the pod in {path}: {said}")]
     First {
@@ -72,15 +65,6 @@ pub enum ProcessesError {
     Ended(PathBuf),
 }
 
-fn failed<E: Into<io::Error>>(verb: &'static str, path: &Path) -> impl FnOnce(E) -> ProcessesError {
-    let path = path.to_owned();
-    move |source| ProcessesError::Io {
-        verb,
-        path,
-        source: source.into(),
-    }
-}
-
 /// Makes a process namespace for the pod whose folder is `dir`, starts its first process and pins it in the pods' mount
 /// namespace `mounts`. The namespace that was there before has ended.
 ///
@@ -92,43 +76,44 @@ pub fn share_processes(dir: &Path, mounts: &Path) -> Result<(), ProcessesError> 
     let pod = PodShare::of(dir);
     let (folder, pin) = (pod.processes(), pod.process_namespace());
     for path in [&folder, &folder.join("root"), &dir.join("_ns")] {
-        fs::create_dir_all(path).map_err(failed("create", path))?;
+        fs::create_dir_all(path).map_err(IoError::at("create", path))?;
     }
     // What a container could reach of the first process is not to be written by way of it.
     let program = read_only_program(&folder.join("pause"))?;
-    unshare(CloneFlags::CLONE_NEWPID).map_err(failed("make a process namespace for", dir))?;
+    unshare(CloneFlags::CLONE_NEWPID).map_err(IoError::at("make a process namespace for", dir))?;
     let begun = begin(&program, &folder.join("root"));
     // A process keeps the mount that its program came from.
-    umount2(&program, MntFlags::MNT_DETACH).map_err(failed("unmount", &program))?;
-    let (number, said) = begun.map_err(failed("run", &program))?;
+    umount2(&program, MntFlags::MNT_DETACH).map_err(IoError::at("unmount", &program))?;
+    let (number, said) = begun.map_err(IoError::at("run", &program))?;
     if said != READY {
         let path = dir.to_owned();
         return Err(ProcessesError::First { path, said });
     }
     if mount_namespace::is_pinned(&pin) {
-        umount2(&pin, MntFlags::MNT_DETACH).map_err(failed("unpin", &pin))?;
+        umount2(&pin, MntFlags::MNT_DETACH).map_err(IoError::at("unpin", &pin))?;
     }
-    File::create(&pin).map_err(failed("create", &pin))?;
+    File::create(&pin).map_err(IoError::at("create", &pin))?;
     let namespace = PathBuf::from(format!("/proc/{number}/ns/pid"));
     bind(&namespace, &pin)?;
     let file = folder.join(PID_FILE);
-    replace_bytes(&file, format!("{number}\n").as_bytes()).map_err(failed("write", &file))
+    replace_bytes(&file, format!("{number}\n").as_bytes()).map_err(IoError::at("write", &file))?;
+    Ok(())
 }
 
-fn bind(from: &Path, to: &Path) -> Result<(), ProcessesError> {
+fn bind(from: &Path, to: &Path) -> Result<(), IoError> {
     let none = None::<&Path>;
-    mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(failed("bind", to))
+    mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(IoError::at("bind", to))
 }
 
 /// This program at `at`, on a mount that refuses writes.
-fn read_only_program(at: &Path) -> Result<PathBuf, ProcessesError> {
-    let own = std::env::current_exe().map_err(failed("find", Path::new("/proc/self/exe")))?;
-    File::create(at).map_err(failed("create", at))?;
+fn read_only_program(at: &Path) -> Result<PathBuf, IoError> {
+    let own = std::env::current_exe().map_err(IoError::at("find", Path::new("/proc/self/exe")))?;
+    File::create(at).map_err(IoError::at("create", at))?;
     bind(&own, at)?;
     let none = None::<&Path>;
     let flags =
         MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(none, at, none, flags, none).map_err(failed("make read-only", at))?;
+    mount(none, at, none, flags, none).map_err(IoError::at("make read-only", at))?;
     Ok(at.to_owned())
 }
 
@@ -231,7 +216,7 @@ fn empty_root() -> io::Result<()> {
 /// Where it is not made anew in time.
 pub(crate) fn wait_for_processes(pod: &PodShare) -> Result<(), ProcessesError> {
     let folder = pod.processes();
-    let failed = |error: rustix::io::Errno| failed::<io::Error>("watch", &folder)(error.into());
+    let failed = |error: rustix::io::Errno| IoError::at("watch", &folder)(error);
     // Watched before it is looked at, so that nothing is missed.
     let changes = rustix::fs::inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?;
     rustix::fs::inotify::add_watch(&changes, &folder, WatchFlags::MOVED_TO).map_err(failed)?;
@@ -244,7 +229,7 @@ pub(crate) fn wait_for_processes(pod: &PodShare) -> Result<(), ProcessesError> {
         let timeout = Timespec::try_from(left).ok();
         match poll(&mut [PollFd::new(&changes, PollFlags::IN)], timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error).into()),
         }
         let mut events = [std::mem::MaybeUninit::uninit(); 1024];
         while rustix::io::read(&changes, &mut events).is_ok() {}

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use agent_run::mount_namespace;
+use agent_run::{IoError, mount_namespace};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tokio::sync::oneshot;
 
@@ -17,30 +17,11 @@ pub enum MountError {
     #[error(transparent)]
     Namespace(#[from] mount_namespace::NamespaceError),
     /// A step was refused.
-    #[error("{verb} {path}")]
-    Io {
-        /// What was attempted.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The thread that was to do it ended early: a bug.
     #[error("the mounting thread ended early")]
     Thread,
-}
-
-impl MountError {
-    fn io<E: Into<io::Error>>(verb: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            verb,
-            path,
-            source: source.into(),
-        }
-    }
 }
 
 /// Mounts a tmpfs of at most `bytes` at `path` in the pods' mount namespace, open to everybody and, where there is a
@@ -57,7 +38,7 @@ pub async fn tmpfs(
 ) -> Result<(), MountError> {
     let path = path.to_owned();
     inside(paths, move || {
-        fs::create_dir_all(&path).map_err(MountError::io("create", &path))?;
+        fs::create_dir_all(&path).map_err(IoError::at("create", &path))?;
         if mount_points_beneath(&path)?.contains(&path) {
             return Ok(());
         }
@@ -71,7 +52,8 @@ pub async fn tmpfs(
             MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
             Some(options.as_str()),
         )
-        .map_err(MountError::io("mount a tmpfs at", &path))
+        .map_err(IoError::at("mount a tmpfs at", &path))?;
+        Ok(())
     })
     .await
 }
@@ -87,14 +69,14 @@ pub async fn remove_pod(paths: &NodePaths, uid: &str) -> Result<(), MountError> 
     let state = paths.pod_state(uid);
     let crun = crun_states(&paths.crun_root(), uid);
     let mounted = run.clone();
-    let unmounted = inside(paths, move || unmount_beneath(&mounted)).await;
+    let unmounted = inside(paths, move || Ok(unmount_beneath(&mounted)?)).await;
     let removed = blocking(move || {
         // Links are removed, never followed; nothing is mounted here on the host's side.
         let results = [run, state]
             .into_iter()
             .chain(crun)
             .map(|dir| match fs::remove_dir_all(&dir) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(MountError::io("remove", &dir)(e)),
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(IoError::at("remove", &dir)(e).into()),
                 _ => Ok(()),
             });
         let results: Vec<Result<(), MountError>> = results.collect();
@@ -115,19 +97,19 @@ fn crun_states(root: &Path, uid: &str) -> Vec<PathBuf> {
     states.map(|entry| entry.path()).collect()
 }
 
-fn unmount_beneath(dir: &Path) -> Result<(), MountError> {
+fn unmount_beneath(dir: &Path) -> Result<(), IoError> {
     let mut result = Ok(());
     for point in mount_points_beneath(dir)?.into_iter().rev() {
-        let done = umount2(&point, MntFlags::MNT_DETACH).map_err(MountError::io("unmount", &point));
+        let done = umount2(&point, MntFlags::MNT_DETACH).map_err(IoError::at("unmount", &point));
         result = result.and(done);
     }
     result
 }
 
 /// Mount points at or under `dir` in this thread's mount namespace, parents first.
-fn mount_points_beneath(dir: &Path) -> Result<Vec<PathBuf>, MountError> {
+fn mount_points_beneath(dir: &Path) -> Result<Vec<PathBuf>, IoError> {
     let table = Path::new("/proc/thread-self/mountinfo");
-    let text = fs::read_to_string(table).map_err(MountError::io("read", table))?;
+    let text = fs::read_to_string(table).map_err(IoError::at("read", table))?;
     let point = |line: &str| line.split(' ').nth(4).map(PathBuf::from);
     Ok(text
         .lines()

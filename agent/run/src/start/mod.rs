@@ -27,7 +27,7 @@ use crate::file::replace_bytes;
 use crate::launch::{CONFIG_FILE, ERROR_FILE, LAUNCH_VERSION, Launch, PID_FILE, ROOTFS_DIR};
 use crate::mount_namespace::{self, NamespaceError};
 use crate::processes::{ProcessesError, wait_for_processes};
-use crate::{FormatError, Held, Phase, State, hold, recover};
+use crate::{FormatError, Held, IoError, Phase, State, hold, recover};
 
 /// Why a container was not handed to crun.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +53,8 @@ pub enum StartError {
     #[error(transparent)]
     Processes(#[from] ProcessesError),
     /// A step of the file system or the kernel.
-    #[error("{verb} {path}")]
-    Io {
-        /// What was attempted.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The image does not know the user.
     #[error("user {0:?} is not in the image's /etc/passwd")]
     NoUser(String),
@@ -77,12 +69,8 @@ pub enum StartError {
 impl StartError {
     /// A closure that wraps what the system said about `verb` on `path`.
     fn io<E: Into<io::Error>>(verb: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            verb,
-            path,
-            source: source.into(),
-        }
+        let failed = IoError::at(verb, path);
+        move |source| Self::Io(failed(source))
     }
 }
 
