@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-pub(crate) use api::sentence;
+pub(crate) use api::{Attempt, sentence};
 pub(crate) use moment::Moment;
 pub(crate) use output::Output;
 pub(crate) use table::{Printer as TablePrinter, Show};

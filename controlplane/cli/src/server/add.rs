@@ -39,7 +39,7 @@ pub(super) async fn run(client: &Client, args: &AddArgs, out: &mut Output) -> an
         return Ok(());
     }
     let patience = Duration::from_secs(args.timeout);
-    let joined = tokio::time::timeout(patience, joined(client, &servers)).await;
+    let joined = tokio::time::timeout(patience, group::wait_new(client, &servers)).await;
     let Ok(joined) = joined else {
         bail!(
             "no new server has joined within {} s; `journalctl -u floe-controlplane` on its machine tells why",
@@ -50,20 +50,6 @@ pub(super) async fn run(client: &Client, args: &AddArgs, out: &mut Output) -> an
     out.line(&format!("\nServer {name} has joined and copies the state."))?;
     group::wait_vote(client, &name, patience).await?;
     out.line(&format!("Server {name} votes."))
-}
-
-/// The name of a server that is not among `known`, once there is one.
-async fn joined(client: &Client, known: &[Known]) -> anyhow::Result<String> {
-    loop {
-        let now = group::all(client).await?;
-        let new = now
-            .into_iter()
-            .find(|server| known.iter().all(|old| old.name != server.name));
-        if let Some(new) = new {
-            return Ok(new.name);
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
 }
 
 fn steps(servers: &[Known], address: Option<IpAddr>) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use kube::runtime::wait::{await_condition, conditions::is_deleted};
 use serde_json::{Value, json};
 
 use super::group::{self, Known};
-use crate::verbs::{Output, sentence};
+use crate::verbs::{Attempt, Output};
 
 /// How long the servers may take to agree.
 const AGREED: Duration = Duration::from_secs(30);
@@ -25,10 +25,7 @@ async fn change(client: &Client, name: &str, change: &Value) -> anyhow::Result<(
     let patched = group::api(client)
         .patch(name, &PatchParams::default(), &Patch::Merge(change))
         .await;
-    patched
-        .map(drop)
-        .map_err(sentence)
-        .with_context(|| format!("change server {name}"))
+    patched.map(drop).attempt(|| format!("change server {name}"))
 }
 
 /// Removes the server `name`.
@@ -53,8 +50,8 @@ pub(super) async fn remove(client: &Client, name: &str, force: bool, out: &mut O
         hand_over(client, None, out).await?;
     }
     let api = group::api(client);
-    let deleted = api.delete(name, &DeleteParams::default()).await.map_err(sentence);
-    let left = deleted.with_context(|| format!("remove server {name}"))?.left();
+    let deleted = api.delete(name, &DeleteParams::default()).await;
+    let left = deleted.attempt(|| format!("remove server {name}"))?.left();
     let uid = left.and_then(|object| object.metadata.uid).unwrap_or_default();
     let gone = await_condition(api.clone(), name, is_deleted(&uid));
     if tokio::time::timeout(AGREED, gone).await.is_err() {

@@ -1,11 +1,14 @@
 //! The servers as the API shows them.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures::StreamExt as _;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::wait::await_condition;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 
 /// A server.
@@ -104,6 +107,25 @@ pub(crate) async fn wait_until(
     }
 }
 
+/// The name of the first server that is not among `known`, once there is one.
+pub(crate) async fn wait_new(client: &Client, known: &[Known]) -> anyhow::Result<String> {
+    let mut changes = pin!(watcher(api(client), watcher::Config::default()).default_backoff());
+    loop {
+        let change = changes
+            .next()
+            .await
+            .context("the watch of the servers has ended")?;
+        // A failure is none: the server that is asked may be away while another begins to lead, and is asked again.
+        let Ok(watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)) = change else {
+            continue;
+        };
+        let server = Known::of(&seen);
+        if known.iter().all(|old| old.name != server.name) {
+            return Ok(server.name);
+        }
+    }
+}
+
 /// Waits until the server called `name` votes.
 pub(crate) async fn wait_vote(client: &Client, name: &str, patience: Duration) -> anyhow::Result<()> {
     let voting = wait_until(client, name, patience, |server| {
@@ -117,5 +139,54 @@ pub(crate) async fn wait_vote(client: &Client, name: &str, patience: Duration) -
              floe-controlplane` on its machine why",
             patience.as_secs()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// An API that refuses the first question, then lists `a` and tells that `a` has changed and `b` come.
+    fn client() -> Client {
+        let asked = AtomicU32::new(0);
+        let server = |name: &str| json!({"apiVersion": "floe.dev/v1", "kind": "Server", "metadata": {"name": name, "resourceVersion": "2"}});
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let watched = request
+                .uri()
+                .query()
+                .is_some_and(|query| query.contains("watch=true"));
+            let (code, text) = match (asked.fetch_add(1, Ordering::Relaxed), watched) {
+                (0, _) => (503, String::new()),
+                (_, false) => {
+                    let list = json!({"apiVersion": "floe.dev/v1", "kind": "ServerList", "metadata": {"resourceVersion": "1"}, "items": [server("a")]});
+                    (200, list.to_string())
+                }
+                (_, true) => {
+                    let changes = [("MODIFIED", "a"), ("ADDED", "b")]
+                        .map(|(kind, name)| json!({"type": kind, "object": server(name)}).to_string());
+                    (200, format!("{}\n", changes.join("\n")))
+                }
+            };
+            let mut response = http::Response::new(Body::from(text.into_bytes()));
+            *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            async move { Ok::<_, Infallible>(response) }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_server_that_joins_is_heard_of_though_the_api_was_away() {
+        let known = [Known {
+            name: "a".to_owned(),
+            ..Known::default()
+        }];
+        let new = tokio::time::timeout(Duration::from_secs(30), wait_new(&client(), &known)).await;
+        assert_eq!(new.unwrap().unwrap(), "b");
     }
 }

@@ -1,6 +1,6 @@
 //! Raw requests: objects stay JSON, so that no field of a kind unknown here is lost.
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use http::{Method, Request, header};
@@ -125,6 +125,25 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     innermost.to_string()
 }
 
+/// What was attempted, in front of why it failed. The server's words begin with the object (`pods "web" not found`);
+/// where `what` ends with it (`get pod web`) it is named once.
+pub(crate) fn refused(what: String, error: kube::Error) -> anyhow::Error {
+    let said = sentence(error);
+    match about(&what, &said.to_string()) {
+        Some(why) => anyhow!("{why}").context(what),
+        None => said.context(what),
+    }
+}
+
+/// What `said` says about the object that `what` ends with, where it begins with that object.
+fn about(what: &str, said: &str) -> Option<String> {
+    let (kind, rest) = said.split_once(" \"")?;
+    let (name, why) = rest.split_once("\" ")?;
+    let named = what.rsplit([' ', '/']).next()?;
+    let same = named == name && !kind.contains(' ');
+    same.then(|| why.strip_prefix("is ").unwrap_or(why).to_owned())
+}
+
 /// Says what was attempted in front of why it failed.
 pub(crate) trait Attempt<T> {
     fn attempt(self, what: impl FnOnce() -> String) -> anyhow::Result<T>;
@@ -132,7 +151,7 @@ pub(crate) trait Attempt<T> {
 
 impl<T> Attempt<T> for Result<T, kube::Error> {
     fn attempt(self, what: impl FnOnce() -> String) -> anyhow::Result<T> {
-        self.map_err(sentence).with_context(what)
+        self.map_err(|error| refused(what(), error))
     }
 }
 
@@ -159,5 +178,45 @@ pub(crate) fn query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
         path.to_owned()
     } else {
         format!("{path}?{joined}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::about;
+
+    #[test]
+    fn an_object_is_named_once_whoever_names_it() {
+        for (what, said, why) in [
+            ("get pod web", "pods \"web\" not found", "not found"),
+            (
+                "apply deployment.apps a/web",
+                "deployments.apps \"web\" already exists",
+                "already exists",
+            ),
+            (
+                "apply pod web",
+                "Pod \"web\" is invalid: spec: Required value",
+                "invalid: spec: Required value",
+            ),
+            ("delete pod web", "pods \"web\" is forbidden: no", "forbidden: no"),
+        ] {
+            assert_eq!(about(what, said).as_deref(), Some(why), "{what}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_anything_else_is_left_as_it_is() {
+        for (what, said) in [
+            ("get pod web", "namespaces \"shop\" not found"),
+            ("list pods", "pods \"web\" not found"),
+            (
+                "update pod web",
+                "Operation cannot be fulfilled on pods \"web\" now",
+            ),
+            ("get pod web", "connection refused"),
+        ] {
+            assert_eq!(about(what, said), None, "{what}: {said}");
+        }
     }
 }

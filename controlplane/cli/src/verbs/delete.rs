@@ -7,7 +7,7 @@ use kube::core::WatchEvent;
 use serde_json::{Value, json};
 
 use super::DeleteArgs;
-use super::api::{Api, Attempt, code, query, sentence};
+use super::api::{Api, Attempt, code, query, refused};
 use super::get::list;
 use super::output::Output;
 use super::target::{Target, resolve};
@@ -86,7 +86,7 @@ async fn delete(api: &Api, target: &Target, args: &DeleteArgs) -> anyhow::Result
         .await
     {
         Err(error) if code(&error) == Some(404) && args.ignore_not_found => Ok(None),
-        Err(error) => Err(sentence(error).context(format!("delete {}", target.shown()))),
+        Err(error) => Err(refused(format!("delete {}", target.shown()), error)),
         Ok(_) => Ok(Some(uid(&found))),
     }
 }

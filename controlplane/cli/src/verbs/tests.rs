@@ -285,9 +285,10 @@ async fn errors_are_one_clear_sentence() {
         said("get podz").await,
         "the server has no kind podz: did you mean pods?"
     );
+    assert_eq!(said("get pod nope").await, "get pod nope: not found");
     assert_eq!(
-        said("get pod nope").await,
-        "get pod nope: pods \"nope\" not found"
+        said("update pod nope --set spec.a=1 -n other").await,
+        "update pod other/nope: not found"
     );
     assert_eq!(
         said("delete pods").await,
@@ -318,7 +319,7 @@ async fn delete_returns_when_the_object_is_gone() {
     );
     assert_eq!(
         user.types("delete pod web").await.unwrap_err(),
-        "delete pod web: pods \"web\" not found"
+        "delete pod web: not found"
     );
     assert_eq!(
         user.types("delete pod web --ignore-not-found").await.as_deref(),
