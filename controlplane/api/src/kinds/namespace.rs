@@ -9,6 +9,7 @@ use crate::names::{self, NameCheck};
 use crate::read;
 use crate::resource::{Resource, Role, SelectableField, Verb};
 use crate::strategy::{Context, Strategy, keep};
+use crate::validate::metadata;
 
 pub(super) fn resource() -> Resource {
     kind("", "v1", "Namespace", "namespaces")
@@ -102,9 +103,6 @@ impl Strategy for Rules {
     }
 }
 
-/// Finalizers that need no domain.
-const STANDARD: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
-
 /// `place` tells the path of the finalizer at an index: upstream names it in `finalize` only.
 fn finalizer_errors(object: &Value, place: fn(&Path, usize) -> Path) -> Vec<FieldError> {
     let path = Path::new("spec.finalizers");
@@ -113,10 +111,7 @@ fn finalizer_errors(object: &Value, place: fn(&Path, usize) -> Path) -> Vec<Fiel
         let path = place(&path, index);
         let rules = names::qualified_name(finalizer).into_iter();
         errors.extend(rules.map(|rule| path.invalid(finalizer, rule)));
-        if !STANDARD.contains(&finalizer) && !finalizer.contains('/') {
-            let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(path.invalid(finalizer, detail));
-        }
+        errors.extend(metadata::bare_finalizer(finalizer, &path));
     }
     errors
 }

@@ -1,11 +1,12 @@
 //! Pods.
 
-mod affinity;
 mod columns;
 mod defaults;
 mod parts;
 mod qos;
+mod selected;
 mod summary;
+mod whole;
 
 use serde_json::{Value, json};
 
@@ -85,6 +86,21 @@ fn selectable() -> Vec<SelectableField> {
     fields
 }
 
+/// Says of a pod with gates that it waits for them, so that nobody need ask the scheduler.
+fn hold_back(pod: &mut Value, context: &Context) {
+    if read::list(pod, "spec.schedulingGates").is_empty() {
+        return;
+    }
+    let condition = json!({
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastTransitionTime": crate::time::format(context.now),
+    });
+    meta::object_mut(meta::member_mut(pod, "status")).insert("conditions".to_owned(), json!([condition]));
+}
+
 #[derive(Debug)]
 struct Rules;
 
@@ -93,14 +109,15 @@ impl Strategy for Rules {
         true
     }
 
-    fn prepare_create(&self, object: &mut Value, _: &Context) {
+    fn prepare_create(&self, object: &mut Value, context: &Context) {
         defaults::fill(object);
-        affinity::narrow(object);
+        selected::narrow(object);
         let class = qos_class(object);
         meta::object_mut(object).insert(
             "status".to_owned(),
             json!({"phase": "Pending", "qosClass": class}),
         );
+        hold_back(object, context);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, _: &Context) {

@@ -143,7 +143,7 @@ struct Rules;
 
 impl Strategy for Rules {
     fn name_check(&self) -> NameCheck {
-        names::dns_1035_label
+        names::dns_label
     }
 
     fn prepare_create(&self, object: &mut Value, _: &crate::strategy::Context) {
@@ -158,13 +158,11 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        service::spec(object, None)
+        service::create(object)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = service::update(new, old);
-        errors.extend(service::spec(new, Some(old)));
-        errors
+        service::changed(new, old)
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

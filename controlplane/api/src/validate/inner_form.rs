@@ -1,9 +1,11 @@
 //! Structs as upstream's messages show them: members in the order of their declaration, under the names of its inner
 //! types, which differ from those in JSON.
 
+pub(crate) mod of_core;
+
 use serde_json::Value;
 
-use crate::field::quote;
+use crate::field::{FieldError, quote};
 
 /// A struct: its members in order.
 pub(crate) type Form = &'static [Member];
@@ -149,6 +151,12 @@ pub(crate) fn text(value: &Value, form: Form) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// The same error, whose value has this form.
+pub(crate) fn formed(error: FieldError, form: Form) -> FieldError {
+    let text = shown(Some(&error.bad_value), form);
+    error.shown_as(text)
 }
 
 fn in_form(value: &Value, member: &Member) -> Option<String> {

@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::meta::{self, OwnerReference};
 use crate::names;
+use crate::read;
 use crate::resource::{Resource, Scope};
+use crate::validate::inner_form;
 
 /// Most bytes that an object's annotations, keys and values together, may have.
 pub const ANNOTATIONS_MAX: usize = 256 * 1024;
@@ -22,13 +24,13 @@ pub fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = name_errors(resource, object, &path);
     errors.extend(namespace_errors(resource, object, &path));
     errors.extend(content_errors(object, &path));
+    errors.extend(bare_finalizers(resource, object, &path.child("finalizers")));
     errors
 }
 
 /// What is wrong with the metadata of `new`, which is to replace `old`.
 #[must_use]
 pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<FieldError> {
-    let _ = resource;
     let path = Path::new("metadata");
     let mut errors = Vec::new();
     if meta::deletion_timestamp(old).is_some() {
@@ -45,6 +47,7 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         errors.extend(immutable(new, old, "metadata", field));
     }
     errors.extend(content_errors(new, &path));
+    errors.extend(bare_finalizers(resource, new, &path.child("finalizers")));
     errors
 }
 
@@ -153,23 +156,37 @@ pub fn annotation_errors(annotations: &BTreeMap<String, String>, path: &Path) ->
 
 fn owner_errors(object: &Value, path: &Path) -> Vec<FieldError> {
     let owners = meta::owner_references(object);
-    let mut errors: Vec<FieldError> = owners.iter().flat_map(|owner| one_owner(owner, path)).collect();
-    let controllers: Vec<&OwnerReference<'_>> = owners.iter().filter(|owner| owner.controller).collect();
-    if let [first, second, ..] = controllers.as_slice() {
-        let value = object
-            .get("metadata")
-            .and_then(|meta| meta.get("ownerReferences"))
-            .cloned();
+    let given = read::list(object, "metadata.ownerReferences");
+    let mut errors: Vec<FieldError> = owners
+        .iter()
+        .zip(given)
+        .flat_map(|(owner, given)| one_owner(owner, given, path))
+        .collect();
+    let mut controllers = owners.iter().filter(|owner| owner.controller);
+    let Some(first) = controllers.next() else {
+        return errors;
+    };
+    for other in controllers {
         let detail = format!(
-            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
-            first.name, second.name
+            "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
+            first.kind, first.name, other.kind, other.name
         );
-        errors.push(path.invalid(value.unwrap_or_default(), detail));
+        errors.push(inner_form::formed(path.invalid(given.to_vec(), detail), OWNER));
     }
     errors
 }
 
-fn one_owner(owner: &OwnerReference<'_>, path: &Path) -> Vec<FieldError> {
+/// It is one type inside and outside.
+const OWNER: inner_form::Form = &[
+    inner_form::member("apiVersion", "apiVersion", inner_form::EMPTY),
+    inner_form::member("kind", "kind", inner_form::EMPTY),
+    inner_form::member("name", "name", inner_form::EMPTY),
+    inner_form::member("uid", "uid", inner_form::EMPTY),
+    inner_form::as_in_json("controller"),
+    inner_form::as_in_json("blockOwnerDeletion"),
+];
+
+fn one_owner(owner: &OwnerReference<'_>, given: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let version = owner.api_version.rsplit('/').next().unwrap_or_default();
     if version.is_empty() || owner.api_version.matches('/').count() > 1 {
@@ -184,7 +201,8 @@ fn one_owner(owner: &OwnerReference<'_>, path: &Path) -> Vec<FieldError> {
         }
     }
     if (owner.api_version, owner.kind) == ("v1", "Event") {
-        errors.push(path.invalid(owner.name, "/v1, Kind=Event is disallowed from being an owner"));
+        let detail = "/v1, Kind=Event is disallowed from being an owner";
+        errors.push(inner_form::formed(path.invalid(given.clone(), detail), OWNER));
     }
     errors
 }
@@ -206,14 +224,49 @@ fn finalizer_errors(object: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// Finalizers that need no domain.
+pub(crate) const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
+/// The groups whose kinds must have finalizers of a domain. Of all others clients are only warned.
+const STRICT_GROUPS: [&str; 14] = [
+    "",
+    "apps",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+fn bare_finalizers(resource: &Resource, object: &Value, path: &Path) -> Vec<FieldError> {
+    if !STRICT_GROUPS.contains(&&*resource.group) || resource.plural == "events" {
+        return Vec::new();
+    }
+    let all = meta::finalizers(object).into_iter().enumerate();
+    all.filter_map(|(index, name)| bare_finalizer(name, &path.index(index)))
+        .collect()
+}
+
+/// What is wrong with a finalizer without a domain.
+pub(crate) fn bare_finalizer(name: &str, path: &Path) -> Option<FieldError> {
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    (!STANDARD_FINALIZERS.contains(&name) && !name.contains('/')).then(|| path.invalid(name, detail))
+}
+
 /// Warnings about finalizers that `new` has and `old` has not.
 #[must_use]
 pub fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
-    const STANDARD: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
     let known = old.map(meta::finalizers).unwrap_or_default();
     meta::finalizers(new)
         .into_iter()
-        .filter(|name| !known.contains(name) && !STANDARD.contains(name) && !name.contains('/'))
+        .filter(|name| !known.contains(name) && !STANDARD_FINALIZERS.contains(name) && !name.contains('/'))
         .map(|name| {
             format!(
                 "metadata.finalizers: {}: prefer a domain-qualified finalizer name including a path (/) to avoid \

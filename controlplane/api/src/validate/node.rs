@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
+use crate::validate::inner_form::{self, of_core};
 use crate::validate::{address, resources};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -83,7 +84,7 @@ fn taints(taints: &[Value], path: &Path) -> Vec<FieldError> {
         }
         errors.extend(effect_error(effect, &path.child("effect")));
         if seen.contains(&(key, effect)) {
-            let mut twice = path.duplicate(taint.clone());
+            let mut twice = inner_form::formed(path.duplicate(taint.clone()), of_core::TAINT);
             twice.detail = "taints must be unique by key and effect pair".to_owned();
             errors.push(twice);
         }
@@ -111,7 +112,10 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     for (index, address) in addresses.iter().enumerate() {
         if addresses.iter().take(index).any(|before| before == address) {
             let path = Path::new("status.addresses").index(index);
-            errors.push(path.duplicate(address.clone()));
+            errors.push(inner_form::formed(
+                path.duplicate(address.clone()),
+                of_core::NODE_ADDRESS,
+            ));
         }
     }
     errors.extend(networks_changed(new, old, &path.child("podCIDRs")));
@@ -120,6 +124,7 @@ pub(crate) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         let detail = "node updates may not change providerID except from \"\" to valid";
         errors.push(path.child("providerID").forbidden(detail));
     }
+    errors.extend(reported::told(new));
     errors.extend(reported::configuration(new));
     errors.extend(taints(
         read::list(new, "spec.taints"),

@@ -5,7 +5,8 @@ mod sources;
 use serde_json::Value;
 
 use super::difference::differences;
-use super::{metadata, pod, volume_claim};
+use super::inner_form::of_core::VOLUME_AFFINITY;
+use super::{inner_form, metadata, pod, volume_claim};
 use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
@@ -62,7 +63,7 @@ fn rules(object: &Value) -> Vec<FieldError> {
         );
     }
     errors.extend(node_affinity(spec, &path.child("nodeAffinity")));
-    errors.extend(source(spec, &path));
+    errors.extend(source(spec, meta::name(object), &path));
     if policy == "Recycle" && read::text(spec, "hostPath.path").trim_end_matches('/').is_empty() {
         let detail = "may not be 'recycle' for a hostPath mount of '/'";
         if read::present(spec, "hostPath") {
@@ -107,7 +108,7 @@ pub(crate) fn inline(spec: &Value, path: &Path) -> Vec<FieldError> {
         "may only be Retain in the context of inline volumes",
     );
     refuse(given("nodeAffinity"), "nodeAffinity", NOT_INLINE);
-    errors.extend(source(spec, path));
+    errors.extend(source(spec, "", path));
     let mut refuse = |applies: bool, field: &str, detail: &str| {
         errors.extend(applies.then(|| path.child(field).forbidden(detail)));
     };
@@ -155,7 +156,7 @@ fn node_affinity(spec: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// A volume is of exactly one kind.
-fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
+fn source(spec: &Value, name: &str, path: &Path) -> Vec<FieldError> {
     let found = SOURCES
         .iter()
         .filter_map(|kind| Some((*kind, spec.get(*kind).filter(|value| !value.is_null())?)));
@@ -170,8 +171,8 @@ fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
             );
             continue;
         }
-        errors.extend(sources::one(kind, value, path));
-        if kind == "local" && !read::present(spec, "nodeAffinity.required") {
+        errors.extend(sources::one(kind, value, name, path));
+        if kind == "local" && !read::present(spec, "nodeAffinity") {
             let detail = "Local volume requires node affinity";
             errors.push(path.child("nodeAffinity").required(detail));
         }
@@ -269,7 +270,11 @@ fn moved(after: &Value, before: &Value) -> Option<FieldError> {
         metadata::IMMUTABLE
     );
     let same = is.as_ref() == Some(&was) || is.as_ref() == Some(&renamed);
-    (!same).then(|| Path::new("nodeAffinity").invalid(is.unwrap_or_default(), detail))
+    (!same).then(|| {
+        let shown = inner_form::shown(is.as_ref(), VOLUME_AFFINITY);
+        let error = Path::new("nodeAffinity").invalid(is.unwrap_or_default(), detail);
+        error.shown_as(shown)
+    })
 }
 
 /// Gives each `key` in `old` its new name where the same place in `new` has it.

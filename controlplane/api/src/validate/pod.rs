@@ -21,7 +21,7 @@ pub(crate) use resize::{ephemeral, resize};
 pub(crate) use scheduling::{node_selector, tolerations};
 pub(crate) use status::status_update;
 pub(crate) use update::update;
-pub(crate) use volume::{host_path, legacy_source, no_backsteps};
+pub(crate) use volume::{host_path, iscsi_volume, legacy_source, no_backsteps};
 
 use crate::field::{FieldError, Path};
 use crate::meta;
@@ -126,6 +126,7 @@ pub(crate) fn spec(spec: &Value, owner: Owner<'_>, path: &Path) -> Vec<FieldErro
     errors.extend(scheduling::spread(spec, &path.child("topologySpreadConstraints")));
     errors.extend(platform::host_process(spec, path));
     errors.extend(security::user_namespace(spec, path));
+    errors.extend(own_host_name(spec, path));
     for field in ["serviceAccountName", "nodeName"] {
         errors.extend(naming::optional(names::dns_subdomain, spec, field, path));
     }
@@ -133,20 +134,25 @@ pub(crate) fn spec(spec: &Value, owner: Owner<'_>, path: &Path) -> Vec<FieldErro
     for field in ["hostname", "subdomain"] {
         errors.extend(naming::optional(names::dns_label, spec, field, path));
     }
-    errors.extend(own_host_name(spec, path));
     errors.extend(scheduling::tolerations(spec, &path.child("tolerations")));
     errors.extend(host_aliases(spec, &path.child("hostAliases")));
-    for field in ["priorityClassName", "runtimeClassName"] {
-        errors.extend(naming::optional(names::dns_subdomain, spec, field, path));
-    }
-    errors.extend(naming::choice(
-        spec,
-        "preemptionPolicy",
-        &["PreemptLowerPriority", "Never"],
-        path,
-    ));
+    errors.extend(classes(spec, path));
     errors.extend(own_resources::overhead(spec, path));
     errors.extend(platform::check(spec, path));
+    errors
+}
+
+/// What is wrong with the classes that a pod names, and with whom it may take the place of.
+fn classes(spec: &Value, path: &Path) -> Vec<FieldError> {
+    const PREEMPTION: [&str; 2] = ["PreemptLowerPriority", "Never"];
+    let mut errors = naming::optional(names::dns_subdomain, spec, "priorityClassName", path);
+    if let Some(class) = spec.get("runtimeClassName").and_then(Value::as_str) {
+        let path = path.child("runtimeClassName");
+        errors.extend(naming::broken(names::dns_subdomain, class, &path));
+    }
+    if read::present(spec, "preemptionPolicy") {
+        errors.extend(one_of(spec, "preemptionPolicy", &PREEMPTION, path));
+    }
     errors
 }
 
@@ -176,16 +182,16 @@ fn own_host_name(spec: &Value, path: &Path) -> Vec<FieldError> {
         return Vec::new();
     }
     let at = path.child("hostnameOverride");
-    let mut errors = naming::broken(names::dns_subdomain, name, &at);
+    let mut errors = Vec::new();
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if read::flag(spec, field) {
+            errors.push(at.forbidden(format!("may not be specified when {field} is true")));
+        }
+    }
     if name.len() > MAX_HOST_NAME {
         errors.push(at.too_long(MAX_HOST_NAME));
     }
-    for field in ["setHostnameAsFQDN", "hostNetwork"] {
-        if read::flag(spec, field) {
-            let detail = "must not be true when `hostnameOverride` is set";
-            errors.push(path.child(field).invalid(true, detail));
-        }
-    }
+    errors.extend(naming::broken(names::dns_subdomain, name, &at));
     errors
 }
 

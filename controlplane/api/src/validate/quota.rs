@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{metadata, resource_names, resources};
+use super::inner_form::of_core::SCOPE_SELECTOR;
+use super::{inner_form, metadata, resource_names, resources};
 use crate::field::{FieldError, Path};
 use crate::read;
 
@@ -123,9 +124,10 @@ fn selector(spec: &Value, path: &Path) -> Vec<FieldError> {
             errors.push(path.child("scopeName").invalid(scope, "unsupported scope"));
         }
         let whole = spec.get("scopeSelector").cloned().unwrap_or_default();
-        errors.extend(
-            unfit(spec, scope).map(|()| path.invalid(whole.clone(), "unsupported scope applied to resource")),
-        );
+        errors.extend(unfit(spec, scope).map(|()| {
+            let error = path.invalid(whole.clone(), "unsupported scope applied to resource");
+            inner_form::formed(error, SCOPE_SELECTOR)
+        }));
         errors.extend(operator(expression, scope, path));
     }
     let scopes: Vec<&str> = expressions

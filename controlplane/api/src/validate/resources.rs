@@ -100,11 +100,13 @@ fn pages(resources: &Value, bound: &str, path: &Path) -> Vec<FieldError> {
     let path = path.child(bound);
     let mut errors = Vec::new();
     for (name, value) in read::map(resources, bound) {
-        let page: Option<Quantity> = name.strip_prefix("hugepages-").and_then(|size| size.parse().ok());
-        let Some(page) = page.map(Quantity::bytes).filter(|page| *page > 0) else {
+        let Some(size) = name.strip_prefix("hugepages-") else {
             continue;
         };
-        if let Some(amount) = quantity(value).filter(|amount| amount.bytes() % page != 0) {
+        let page = size.parse::<Quantity>().ok().filter(|page| page.is_whole());
+        let page = page.map(Quantity::bytes).filter(|page| *page > 0);
+        let divides = |amount: &Quantity| page.is_some_and(|page| amount.bytes() % page == 0);
+        if let Some(amount) = quantity(value).filter(|amount| !divides(amount)) {
             let detail = format!("{amount} is not positive integer multiple of {name}");
             errors.push(path.key(name).invalid(amount.to_string(), detail));
         }

@@ -19,7 +19,7 @@ use crate::validate::{address, endpoints, metadata};
 pub(crate) use cluster::{CONFIGURED, family_of};
 pub(crate) use policies::{is_external, is_health_checked};
 pub(crate) use status::status;
-pub(crate) use update::update;
+use update::update;
 pub(crate) use warnings::warnings;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -28,8 +28,36 @@ const OLD_TOPOLOGY: &str = "service.kubernetes.io/topology-aware-hints";
 const TOPOLOGY: &str = "service.kubernetes.io/topology-mode";
 const MAX_STICKY_SECONDS: i64 = 86_400;
 
-/// What is wrong with a Service; addresses that `old` has may stay as they are written.
-pub(crate) fn spec(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+/// What is wrong with a new Service.
+pub(crate) fn create(object: &Value) -> Vec<FieldError> {
+    match asked(object, None) {
+        alone if alone.is_empty() => spec(object, None),
+        alone => alone,
+    }
+}
+
+/// What is wrong with an update of a Service; addresses that `old` has may stay as they are written.
+pub(crate) fn changed(new: &Value, old: &Value) -> Vec<FieldError> {
+    let alone = asked(new, Some(old));
+    if !alone.is_empty() {
+        return alone;
+    }
+    let mut errors = update(new, old);
+    errors.extend(spec(new, Some(old)));
+    errors
+}
+
+/// What is wrong with the addresses that a Service asks for. They are given before the rest is looked at, so this comes
+/// alone.
+fn asked(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    match addresses::related(object, old) {
+        related if related.is_empty() => cluster::errors(object),
+        related => related,
+    }
+}
+
+/// What is wrong with a Service that asks for addresses rightly; those that `old` has may stay as they are written.
+fn spec(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let path = Path::new("spec");
     let mut errors: Vec<FieldError> = topology(object).into_iter().collect();
     errors.extend(ports::any(object, &path));
@@ -41,8 +69,6 @@ pub(crate) fn spec(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors.extend(metadata::label_errors(&selector, &path.child("selector")));
     errors.extend(choice(object, "sessionAffinity", &AFFINITIES, Need::Required));
     errors.extend(sticky(object, &path.child("sessionAffinityConfig")));
-    errors.extend(addresses::related(object, old));
-    errors.extend(cluster::errors(object));
     errors.extend(external(object, old, &path.child("externalIPs")));
     errors.extend(choice(object, "type", &TYPES, Need::Required));
     errors.extend(ports::unique(object, &path.child("ports")));

@@ -90,6 +90,43 @@ pub(crate) fn labels(template: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// What is wrong with metadata that may have labels and annotations only.
+pub(crate) fn only_labels(template: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = metadata::annotation_errors(&meta::annotations(template), &path.child("annotations"));
+    errors.extend(metadata::label_errors(
+        &meta::labels(template),
+        &path.child("labels"),
+    ));
+    for field in OTHER_METADATA {
+        let set = match template.pointer(&format!("/metadata/{field}")) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(list)) => !list.is_empty(),
+            Some(_) => true,
+        };
+        if set {
+            errors.push(path.child(field).forbidden("cannot be set"));
+        }
+    }
+    errors
+}
+
+/// What metadata has beside labels and annotations, in upstream's order.
+const OTHER_METADATA: [&str; 12] = [
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+
 /// What a workload that keeps its pods running does not allow in their template.
 pub(crate) fn runs_on(spec: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();

@@ -269,7 +269,7 @@ fn mistakes_in_nodes_are_named() {
         (
             "/spec/taints/1",
             json!({"key": "a", "effect": "NoSchedule"}),
-            "metadata.taints[1]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key \
+            "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: taints must be unique by key \
              and effect pair",
         ),
         (
@@ -293,7 +293,7 @@ fn a_node_keeps_its_pod_network_and_provider_for_life() {
     ]}});
     assert_eq!(
         lines(node::update(&twice, &json!({}))),
-        ["status.addresses[1]: Duplicate value: {\"address\":\"10.0.0.1\",\"type\":\"InternalIP\"}"]
+        ["status.addresses[1]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"10.0.0.1\"}"]
     );
     let old =
         json!({"spec": {"podCIDR": "10.42.0.0/24", "podCIDRs": ["10.42.0.0/24"], "providerID": "x://1"}});

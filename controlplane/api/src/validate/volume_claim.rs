@@ -334,7 +334,7 @@ fn old_class(new: &Value, old: &Value) -> Option<FieldError> {
     let moved = before.is_some() && after.is_none() && class_given(new, old);
     (after != before && !moved).then(|| {
         Path::new("metadata.annotations")
-            .key(OLD_CLASS)
+            .child(OLD_CLASS)
             .invalid(after.unwrap_or_default(), metadata::IMMUTABLE)
     })
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::whole;
 use crate::meta;
 use crate::read;
 
@@ -27,6 +28,7 @@ pub fn complete(pod: &mut Value) {
     if map.get("hostNetwork").and_then(Value::as_bool) == Some(true) {
         each_container(map, open_host_ports);
     }
+    whole::complete(pod);
 }
 
 /// Fills an update: what an old client leaves out of what [`fill`] added comes from the stored pod.

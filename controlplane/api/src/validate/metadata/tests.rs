@@ -92,7 +92,7 @@ fn an_object_has_one_controller() {
         json!({"name": "a", "ownerReferences": [owner("p"), owner("q")]}),
     );
     assert!(found[0].ends_with(
-        "Only one reference can have Controller set to true. Found \"true\" in references for p and q"
+        "Only one reference can have Controller set to true. Found \"true\" in references for Pod/p and Pod/q"
     ));
 }
 
@@ -137,4 +137,25 @@ fn a_finalizer_of_no_domain_is_warned_of_once() {
         ]
     );
     assert!(warnings(&object, Some(&object)).is_empty());
+}
+
+#[test]
+fn a_finalizer_of_a_built_in_kind_has_a_domain_or_is_known() {
+    let registry = crate::builtin();
+    let object =
+        json!({"metadata": {"name": "a", "namespace": "b", "finalizers": ["orphan", "mine", "x.y/z"]}});
+    let refused = "metadata.finalizers[1]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified";
+    for (group, version, plural, expected) in [
+        ("", "v1", "pods", &[refused][..]),
+        ("apps", "v1", "deployments", &[refused]),
+        ("coordination.k8s.io", "v1", "leases", &[]),
+    ] {
+        let resource = registry.find(group, version, plural).unwrap();
+        assert_eq!(lines(validate(resource, &object)), expected, "{plural}");
+        assert_eq!(
+            lines(validate_update(resource, &object, &object)),
+            expected,
+            "{plural}"
+        );
+    }
 }

@@ -7,7 +7,9 @@ use crate::field::{FieldError, Path, quote};
 use crate::meta;
 use crate::names;
 use crate::read;
-use crate::validate::{json, naming};
+use crate::resource::at;
+use crate::validate::inner_form::of_core::CONFIG_SOURCE;
+use crate::validate::{inner_form, json, naming};
 
 const TAINTS: &str = "scheduler.alpha.kubernetes.io/taints";
 const AVOID_PODS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
@@ -112,25 +114,60 @@ pub(super) fn configuration(node: &Value) -> Vec<FieldError> {
 fn configured(source: &Value, path: &Path) -> Vec<FieldError> {
     let Some(map) = source.get("configMap").filter(|map| !map.is_null()) else {
         let detail = "exactly one reference subfield must be non-nil";
-        return vec![path.invalid(source.clone(), detail)];
+        let error = path.invalid(source.clone(), detail);
+        return vec![inner_form::formed(error, CONFIG_SOURCE)];
     };
     let path = path.child("configMap");
     let mut errors: Vec<FieldError> = ["uid", "resourceVersion"]
         .into_iter()
         .filter(|field| read::text(map, field).is_empty())
-        .map(|field| path.child(field).required(""))
+        .map(|field| {
+            path.child(field)
+                .required(format!("{field} must be set in status"))
+        })
         .collect();
+    errors.extend(config_map(map, &path));
+    errors
+}
+
+fn config_map(map: &Value, path: &Path) -> Vec<FieldError> {
     let checks: [(&str, names::NameCheck); 3] = [
         ("namespace", names::dns_label),
         ("name", names::dns_subdomain),
         ("kubeletConfigKey", names::config_key),
     ];
+    let mut errors = Vec::new();
     for (field, check) in checks {
-        errors.extend(naming::required(
-            check,
-            read::text(map, field),
-            &path.child(field),
-        ));
+        let at = path.child(field);
+        match read::text(map, field) {
+            "" => errors.push(at.required(format!("{field} must be set"))),
+            text => errors.extend(naming::broken(check, text, &at)),
+        }
     }
+    errors
+}
+
+/// What is wrong with the configuration that a node is told to take, where an old one still is.
+pub(super) fn told(node: &Value) -> Vec<FieldError> {
+    let path = Path::new("spec.configSource");
+    let Some(source) = at(node, path.as_str()).filter(|source| !source.is_null()) else {
+        return Vec::new();
+    };
+    let Some(map) = source.get("configMap").filter(|map| !map.is_null()) else {
+        let detail = "exactly one reference subfield must be non-nil";
+        let error = path.invalid(source.clone(), detail);
+        return vec![inner_form::formed(error, CONFIG_SOURCE)];
+    };
+    let path = path.child("configMap");
+    let set = ["uid", "resourceVersion"]
+        .into_iter()
+        .filter(|field| !read::text(map, field).is_empty());
+    let mut errors: Vec<FieldError> = set
+        .map(|field| {
+            path.child(field)
+                .forbidden(format!("{field} must not be set in spec"))
+        })
+        .collect();
+    errors.extend(config_map(map, &path));
     errors
 }

@@ -7,8 +7,8 @@ use crate::names;
 use crate::read;
 use crate::validate::{naming, pod};
 
-/// What is wrong with a volume of one kind, which is the member `kind` at `path`.
-pub(super) fn one(kind: &str, value: &Value, path: &Path) -> Vec<FieldError> {
+/// What is wrong with a volume of this name and of one kind, which is the member `kind` at `path`.
+pub(super) fn one(kind: &str, value: &Value, name: &str, path: &Path) -> Vec<FieldError> {
     let path = match kind {
         // Upstream's path.
         "gcePersistentDisk" => path.child("persistentDisk"),
@@ -18,6 +18,7 @@ pub(super) fn one(kind: &str, value: &Value, path: &Path) -> Vec<FieldError> {
         "hostPath" => pod::host_path(value, &path),
         "local" => local(value, &path),
         "csi" => csi(value, &path),
+        "iscsi" => pod::iscsi_volume(value, name, &path),
         kind => {
             // Pods have the same kinds, but without namespaces.
             let mut errors = pod::legacy_source(kind, value, &path);

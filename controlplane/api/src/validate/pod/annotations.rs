@@ -24,48 +24,56 @@ fn containers<'a>(pod: &'a Value, spec: &'a Path) -> impl Iterator<Item = (Path,
 
 /// What is wrong with the annotations, at `path`, of a pod or a template.
 pub(crate) fn check(pod: &Value, path: &Path) -> Vec<FieldError> {
+    let annotations = meta::annotations(pod);
     let mut errors = Vec::new();
-    for (key, value) in meta::annotations(pod) {
-        let at = path.key(&key);
-        let detail = match key.as_str() {
-            MIRROR if read::text(pod, "spec.nodeName").is_empty() => {
-                "must set spec.nodeName if mirror pod annotation is set"
-            }
-            DELETION_COST if !is_cost(&value) => "must be a 32bit integer",
-            _ => {
-                errors.extend(profile(pod, &key, &value, path));
-                continue;
-            }
-        };
-        errors.push(at.invalid(value, detail));
+    if let Some(value) = annotations.get(MIRROR)
+        && read::text(pod, "spec.nodeName").is_empty()
+    {
+        let detail = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(path.key(MIRROR).invalid(value.as_str(), detail));
+    }
+    if let Some(cost) = annotations.get(DELETION_COST).filter(|cost| !is_cost(cost)) {
+        errors.push(
+            path.key(DELETION_COST)
+                .invalid(cost.as_str(), "must be a 32bit integer"),
+        );
+    }
+    let own = annotations.get_key_value(SECCOMP_POD);
+    let of_containers = annotations.iter().filter(|(key, _)| key.starts_with(SECCOMP));
+    for (key, value) in own.into_iter().chain(of_containers) {
+        errors.extend(seccomp(value, &path.child(key)));
+    }
+    for (key, value) in &annotations {
+        if let Some(name) = key.strip_prefix(APP_ARMOR) {
+            errors.extend(app_armor(pod, name, value, &path.key(key)));
+        }
     }
     errors
 }
 
-/// A cost has no leading zeros and no plus.
+/// A cost begins with no plus, and with a zero only where it is none.
 fn is_cost(value: &str) -> bool {
-    value.parse::<i32>().is_ok_and(|cost| cost.to_string() == value)
+    let plain = value == "0" || !value.starts_with(['0', '+']);
+    plain && value.parse::<i32>().is_ok()
 }
 
-fn profile(pod: &Value, key: &str, value: &str, path: &Path) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    if let Some(name) = key.strip_prefix(APP_ARMOR) {
-        if !containers(pod, path).any(|(_, container)| read::text(container, "name") == name) {
-            errors.push(path.key(key).invalid(name, "container not found"));
-        }
-        let known = matches!(value, "" | "runtime/default" | "unconfined") || value.starts_with("localhost/");
-        if !known {
-            let detail = format!("invalid AppArmor profile name: {}", crate::field::quote(value));
-            errors.push(path.key(key).invalid(value, detail));
-        }
+fn seccomp(value: &str, path: &Path) -> Vec<FieldError> {
+    match value.strip_prefix("localhost/") {
+        _ if matches!(value, "runtime/default" | "docker/default" | "unconfined") => Vec::new(),
+        Some(file) => super::security::descending(file, path),
+        None => vec![path.invalid(value, "must be a valid seccomp profile")],
     }
-    if key == SECCOMP_POD || key.starts_with(SECCOMP) {
-        let known = matches!(value, "runtime/default" | "docker/default" | "unconfined");
-        match value.strip_prefix("localhost/") {
-            _ if known => {}
-            Some(file) => errors.extend(super::security::descending(file, &path.child(key))),
-            None => errors.push(path.child(key).invalid(value, "must be a valid seccomp profile")),
-        }
+}
+
+fn app_armor(pod: &Value, name: &str, value: &str, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !containers(pod, path).any(|(_, container)| read::text(container, "name") == name) {
+        errors.push(path.invalid(name, "container not found"));
+    }
+    let known = matches!(value, "" | "runtime/default" | "unconfined") || value.starts_with("localhost/");
+    if !known {
+        let detail = format!("invalid AppArmor profile name: {}", crate::field::quote(value));
+        errors.push(path.invalid(value, detail));
     }
     errors
 }
@@ -80,18 +88,22 @@ pub(crate) fn agree(pod: &Value, path: &Path) -> Vec<FieldError> {
         errors.extend(differs(said, profile, "seccomp", &spec.child("seccompProfile")));
     }
     for (path, container) in containers(pod, path) {
-        let name = read::text(container, "name");
-        let path = path.child("securityContext");
-        let set = |field: &str| container.pointer(&format!("/securityContext/{field}"));
-        if let (Some(said), Some(profile)) = (
-            annotations.get(&format!("{SECCOMP}{name}")),
-            set("seccompProfile"),
-        ) {
-            errors.extend(differs(said, profile, "seccomp", &path.child("seccompProfile")));
+        let key = format!("{SECCOMP}{}", read::text(container, "name"));
+        let set = container.pointer("/securityContext/seccompProfile");
+        if let (Some(said), Some(profile)) = (annotations.get(&key), set) {
+            let path = path.child("securityContext.seccompProfile");
+            errors.extend(differs(said, profile, "seccomp", &path));
         }
-        let profile = set("appArmorProfile").or_else(|| own("appArmorProfile"));
-        if let (Some(said), Some(profile)) = (annotations.get(&format!("{APP_ARMOR}{name}")), profile) {
-            errors.extend(differs(said, profile, "apparmor", &path.child("appArmorProfile")));
+    }
+    if read::text(pod, "spec.os.name") == "windows" {
+        return errors;
+    }
+    for (path, container) in containers(pod, path) {
+        let key = format!("{APP_ARMOR}{}", read::text(container, "name"));
+        let set = container.pointer("/securityContext/appArmorProfile");
+        if let (Some(said), Some(profile)) = (annotations.get(&key), set.or_else(|| own("appArmorProfile"))) {
+            let path = path.child("securityContext.appArmorProfile");
+            errors.extend(differs(said, profile, "apparmor", &path));
         }
     }
     errors

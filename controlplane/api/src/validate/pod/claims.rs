@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
+use crate::validate::inner_form::formed;
+use crate::validate::inner_form::of_core::RESOURCE_CLAIM;
 use crate::validate::naming;
 
 const KINDS: [&str; 2] = ["resourceClaimName", "resourceClaimTemplateName"];
@@ -33,7 +35,7 @@ pub(super) fn all(spec: &Value, path: &Path) -> Vec<FieldError> {
             1 => None,
             _ => Some("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"),
         };
-        errors.extend(detail.map(|detail| path.invalid(claim.clone(), detail)));
+        errors.extend(detail.map(|detail| formed(path.invalid(claim.clone(), detail), RESOURCE_CLAIM)));
         for kind in given {
             errors.extend(naming::broken(
                 names::dns_subdomain,
@@ -51,7 +53,9 @@ pub(super) fn used(container: &Value, spec: &Value, path: &Path) -> Vec<FieldErr
         .iter()
         .map(|claim| read::text(claim, "name"))
         .collect();
+    known.retain(|name| !name.is_empty());
     known.sort_unstable();
+    known.dedup();
     let used = read::list(container, "resources.claims");
     let mut errors = Vec::new();
     for (index, claim) in used.iter().enumerate() {

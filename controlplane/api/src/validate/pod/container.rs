@@ -37,10 +37,13 @@ pub(super) fn all(spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Vec<Field
             let role = role(list, container);
             errors.extend(one(container, spec, volumes, &at));
             let name = read::text(container, "name");
-            if !name.is_empty() && names.contains(&name) {
+            if names.contains(&name) {
                 errors.push(at.child("name").duplicate(name));
             }
-            names.push(name);
+            // Upstream forgets that an init container had none.
+            if !name.is_empty() || list != "initContainers" {
+                names.push(name);
+            }
             match role {
                 // Init containers run one after the other; upstream's paths begin with the first.
                 Role::Init | Role::Sidecar => {
@@ -119,7 +122,7 @@ fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Vec<FieldErr
         errors.extend(word(resource, &RESOURCES));
         errors.extend(word(restart, &POLICIES));
         if never && restart != "NotRequired" {
-            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            let detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
             errors.push(path.invalid(restart, detail));
         }
     }
@@ -244,11 +247,12 @@ fn banned(container: &Value, fields: &[&str], detail: &str, path: &Path) -> Vec<
 /// What may not be asked for a container that joins a running pod.
 fn ephemeral(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
     const DETAIL: &str = "cannot be set for an Ephemeral Container";
-    const BANNED: [&str; 8] = [
+    const BANNED: [&str; 9] = [
         "ports",
         "resources",
         "resizePolicy",
         "restartPolicy",
+        "restartPolicyRules",
         "livenessProbe",
         "readinessProbe",
         "startupProbe",

@@ -93,8 +93,12 @@ pub(super) fn field_ref(reference: &Value, known: &[&str], path: &Path) -> Vec<F
     let whole = path;
     let path = path.child("fieldPath");
     let field = read::text(reference, "fieldPath");
-    let unknown =
-        |detail: &str| vec![path.invalid(field, format!("error converting fieldPath: {detail}: {field}"))];
+    let version = read::text(reference, "apiVersion");
+    let fault = |detail: String| vec![path.invalid(field, format!("error converting fieldPath: {detail}"))];
+    if !field.is_empty() && !matches!(version, "" | "v1") {
+        return fault(format!("unsupported pod version: {version}"));
+    }
+    let unknown = |detail: &str| fault(format!("{detail}: {field}"));
     match (field, subscript(field)) {
         ("", _) => vec![path.required("")],
         (_, Some(("metadata.annotations", key))) => {
@@ -166,11 +170,7 @@ fn divisor(reference: &Value, resource: &str, path: &Path) -> Option<FieldError>
 
 fn key_ref(reference: &Value, path: &Path) -> Vec<FieldError> {
     let name = read::text(reference, "name");
-    let mut errors = match name {
-        // Not refused: it was once left out in what is stored.
-        "" => Vec::new(),
-        name => naming::broken(names::dns_subdomain, name, &path.child("name")),
-    };
+    let mut errors = naming::broken(names::dns_subdomain, name, &path.child("name"));
     match read::text(reference, "key") {
         "" => errors.push(path.child("key").required("")),
         key => errors.extend(

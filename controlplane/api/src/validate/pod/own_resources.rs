@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::admit::pod_resources::{amounts, of_containers};
 use crate::field::{FieldError, Path};
-use crate::quantity::Quantity;
 use crate::read;
 use crate::validate::{resource_names, resources};
 
@@ -13,9 +12,12 @@ pub(super) fn check(spec: &Value, path: &Path) -> Vec<FieldError> {
     let Some(own) = spec.get("resources").filter(|own| !own.is_null()) else {
         return Vec::new();
     };
+    if read::text(spec, "os.name") == "windows" {
+        return vec![path.forbidden("may not be set for a windows pod")];
+    }
     let mut errors = Vec::new();
     if read::present(own, "claims") {
-        let detail = "claims cannot be set for Resources at pod-level";
+        let detail = "claims may not be set for Resources at pod-level";
         errors.push(path.child("claims").forbidden(detail));
     }
     errors.extend(resources::requirements_of(own, pod_level, path));
@@ -35,20 +37,9 @@ fn pod_level(name: &str, path: &Path) -> Vec<FieldError> {
 
 /// The containers together ask for no more, and none may use more, than the pod.
 fn consistency(spec: &Value, own: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let asked = amounts(own, "requests");
-    for (name, together) in of_containers(&json!({"spec": spec}), "requests") {
-        let asked = asked.get(&name).copied().unwrap_or(Quantity::ZERO);
-        if together > asked {
-            let detail =
-                format!("must be greater than or equal to aggregate container requests of {together}");
-            errors.push(
-                path.child("requests")
-                    .key(&name)
-                    .invalid(asked.to_string(), detail),
-            );
-        }
-    }
+    let mut errors = covering(spec, own, path, "requests", |_| true);
+    let huge = |name: &str| name.starts_with("hugepages-");
+    errors.extend(covering(spec, own, path, "limits", huge));
     let limits = amounts(own, "limits");
     for (index, container) in read::list(spec, "containers").iter().enumerate() {
         for (name, limit) in amounts(container, "resources.limits") {
@@ -58,6 +49,27 @@ fn consistency(spec: &Value, own: &Value, path: &Path) -> Vec<FieldError> {
                 errors.push(path.invalid(limit.to_string(), detail));
             }
         }
+    }
+    errors
+}
+
+/// What a pod states of `which` resources, and its containers exceed together.
+fn covering(
+    spec: &Value,
+    own: &Value,
+    path: &Path,
+    which: &str,
+    counts: impl Fn(&str) -> bool,
+) -> Vec<FieldError> {
+    let stated = amounts(own, which);
+    let mut errors = Vec::new();
+    for (name, together) in of_containers(&json!({"spec": spec}), which) {
+        let Some(own) = stated.get(&name).filter(|own| counts(&name) && together > **own) else {
+            continue;
+        };
+        let detail = format!("must be greater than or equal to aggregate container {which} of {together}");
+        let path = path.child(which).key(&name);
+        errors.push(path.invalid(own.to_string(), detail));
     }
     errors
 }

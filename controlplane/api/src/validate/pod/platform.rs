@@ -56,7 +56,7 @@ pub(super) fn check(spec: &Value, path: &Path) -> Vec<FieldError> {
     }
     let os = path.child("os");
     match read::text(spec, "os.name") {
-        "" => vec![os.child("name").required("cannot be empty")],
+        "" => vec![os.child("name").required("")],
         "linux" => linux(spec, path),
         "windows" => windows(spec, path),
         other => vec![os.not_supported(other, &["linux", "windows"])],

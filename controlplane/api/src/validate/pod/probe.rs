@@ -47,14 +47,11 @@ fn one(probe: &Value, kind: &str, path: &Path) -> Vec<FieldError> {
     }
     let grace = read::integer(probe, "terminationGracePeriodSeconds");
     let grace_path = path.child("terminationGracePeriodSeconds");
-    match (kind, grace) {
-        ("readinessProbe", Some(seconds)) => {
-            errors.push(grace_path.invalid(seconds, "must not be set for readinessProbes"));
-        }
-        (_, Some(seconds)) if seconds <= 0 => {
-            errors.push(grace_path.invalid(seconds, "must be greater than 0"))
-        }
-        _ => {}
+    if let Some(seconds) = grace.filter(|seconds| *seconds <= 0) {
+        errors.push(grace_path.invalid(seconds, "must be greater than 0"));
+    }
+    if let Some(seconds) = grace.filter(|_| kind == "readinessProbe") {
+        errors.push(grace_path.invalid(seconds, "must not be set for readinessProbes"));
     }
     let successes = read::integer(probe, "successThreshold").unwrap_or(1);
     if kind != "readinessProbe" && successes != 1 {

@@ -80,7 +80,13 @@ fn one_toleration(toleration: &Value, path: &Path) -> Vec<FieldError> {
             errors.push(path.child("operator").invalid(value, detail));
         }
         "Exists" => {}
-        other => errors.push(path.child("operator").not_supported(other, &["Equal", "Exists"])),
+        other => {
+            let known: &[&str] = match other {
+                "Lt" | "Gt" => &["Equal", "Exists", "Lt", "Gt"],
+                _ => &["Equal", "Exists"],
+            };
+            errors.push(path.child("operator").not_supported(other, known));
+        }
     }
     if !effect.is_empty() {
         errors.extend(node::effect_error(effect, &path.child("effect")));
@@ -245,13 +251,25 @@ fn pod_term(term: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-/// The keys that a selector speaks of.
-fn selector_keys(selector: &Value) -> Vec<&str> {
-    let labels = read::map(selector, "matchLabels").map(|(key, _)| key.as_str());
-    let expressions = read::list(selector, "matchExpressions").iter();
-    labels
-        .chain(expressions.map(|expression| read::text(expression, "key")))
-        .collect()
+/// Keys of which the pod's own values are to be selected, and other values too: by the time at which upstream looks, each
+/// of them has become one condition. The path leaves the member out, as upstream's does.
+fn selected_twice(term: &Value, path: &Path) -> Vec<FieldError> {
+    let keys = read::texts(term, "matchLabelKeys");
+    let selector = term.get("labelSelector").unwrap_or(&Value::Null);
+    let mut seen: Vec<&str> = read::map(selector, "matchLabels")
+        .map(|(key, _)| key.as_str())
+        .collect();
+    let mut errors = Vec::new();
+    for expression in read::list(selector, "matchExpressions") {
+        let key = read::text(expression, "key");
+        let at = keys.iter().rposition(|wanted| *wanted == key);
+        if let Some(index) = at.filter(|_| seen.contains(&key)) {
+            let detail = "exists in both matchLabelKeys and labelSelector";
+            errors.push(path.index(index).invalid(key, detail));
+        }
+        seen.push(key);
+    }
+    errors
 }
 
 /// What is wrong with keys whose values are the pod's own.
@@ -269,6 +287,7 @@ fn label_keys(term: &Value, path: &Path) -> Vec<FieldError> {
             errors.extend(naming::broken(names::qualified_name, key, &path.index(index)));
         }
     }
+    errors.extend(selected_twice(term, path));
     let other = read::texts(term, "mismatchLabelKeys");
     for (index, key) in read::texts(term, "matchLabelKeys").into_iter().enumerate() {
         if other.contains(&key) {
@@ -333,32 +352,12 @@ fn one_spread(constraint: &Value, rest: &[Value], path: &Path) -> Vec<FieldError
     for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
         errors.extend(naming::choice(constraint, field, &["Honor", "Ignore"], path));
     }
-    errors.extend(spread_keys(constraint, &path.child("matchLabelKeys")));
+    errors.extend(label_keys(constraint, path));
     if let Some(selector) = constraint.get("labelSelector") {
         errors.extend(workload::label_selector_errors(
             selector,
             &path.child("labelSelector"),
         ));
-    }
-    errors
-}
-
-fn spread_keys(constraint: &Value, path: &Path) -> Vec<FieldError> {
-    let keys = read::texts(constraint, "matchLabelKeys");
-    let selector = constraint
-        .get("labelSelector")
-        .filter(|selector| !selector.is_null());
-    let mut errors = Vec::new();
-    if !keys.is_empty() && selector.is_none() {
-        errors.push(path.forbidden("must not be specified when labelSelector is not set"));
-    }
-    let selected = selector.map(selector_keys).unwrap_or_default();
-    for (index, key) in keys.into_iter().enumerate() {
-        let path = path.index(index);
-        errors.extend(naming::broken(names::qualified_name, key, &path));
-        if selected.contains(&key) {
-            errors.push(path.invalid(key, "exists in both matchLabelKeys and labelSelector"));
-        }
     }
     errors
 }

@@ -6,6 +6,8 @@ use super::platform;
 use crate::field::{FieldError, Path};
 use crate::read;
 use crate::resource::at;
+use crate::validate::inner_form::formed;
+use crate::validate::inner_form::of_core::{PROFILE, SECURITY_CONTEXT};
 use crate::validate::naming;
 
 const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
@@ -111,11 +113,12 @@ fn escalation(context: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if read::flag(context, "privileged") {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(path.invalid(context.clone(), detail));
+        errors.push(formed(path.invalid(context.clone(), detail), SECURITY_CONTEXT));
     }
-    if read::texts(context, "capabilities.add").contains(&"CAP_SYS_ADMIN") {
+    let all = read::texts(context, "capabilities.add").into_iter();
+    for _ in all.filter(|capability| *capability == "CAP_SYS_ADMIN") {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        errors.push(path.invalid(context.clone(), detail));
+        errors.push(formed(path.invalid(context.clone(), detail), SECURITY_CONTEXT));
     }
     errors
 }
@@ -160,12 +163,13 @@ fn profile(context: &Value, field: &str, name: &str, path: &Path) -> Vec<FieldEr
         ("Localhost", Some(file)) if field == "seccompProfile" => errors.extend(descending(file, &local)),
         ("Localhost", Some(file)) => errors.extend(loaded(file, &local)),
         (_, Some(file)) if field == "seccompProfile" || PROFILES.contains(&kind) => {
-            let shown = if field == "seccompProfile" {
-                profile.clone()
+            let detail = format!("can only be set when {name} type is Localhost");
+            // Upstream shows the whole profile of seccomp, and of AppArmor its file.
+            errors.push(if field == "seccompProfile" {
+                formed(local.invalid(profile.clone(), detail), PROFILE)
             } else {
-                file.into()
-            };
-            errors.push(local.invalid(shown, format!("can only be set when {name} type is Localhost")));
+                local.invalid(file, detail)
+            });
         }
         (_, _) => {}
     }

@@ -9,6 +9,8 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
+use crate::validate::inner_form::formed;
+use crate::validate::inner_form::of_core::IP;
 use crate::validate::metadata::IMMUTABLE;
 use crate::validate::{endpoints, naming};
 
@@ -104,14 +106,12 @@ fn addresses(pod: &Value, field: &str, path: &Path) -> Vec<FieldError> {
     let dual = matches!(parsed.as_slice(), [one, other] if one.is_ipv4() != other.is_ipv4());
     if list.len() > 1 && !dual {
         let detail = "may specify no more than one IP for each IP family";
-        errors.push(path.invalid(list.to_vec(), detail));
+        errors.push(formed(path.invalid(list.to_vec(), detail), IP));
     }
     for (index, text) in texts.iter().enumerate() {
         if texts.iter().take(index).any(|other| other == text) {
-            errors.push(
-                path.index(index)
-                    .duplicate(list.get(index).cloned().unwrap_or_default()),
-            );
+            let twice = list.get(index).cloned().unwrap_or_default();
+            errors.push(formed(path.index(index).duplicate(twice), IP));
         }
     }
     errors

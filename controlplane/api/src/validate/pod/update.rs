@@ -7,6 +7,8 @@ use crate::field::{FieldError, Path};
 use crate::meta;
 use crate::read;
 use crate::validate::difference::differences;
+use crate::validate::inner_form::formed;
+use crate::validate::inner_form::of_core::NODE_TERM;
 
 const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
     `spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to \
@@ -64,7 +66,7 @@ fn place(fixed: &mut Value, before: &Value, path: &Path) -> Vec<FieldError> {
     let (now, was) = (read::list(fixed, &terms).to_vec(), read::list(before, &terms));
     if !was.is_empty() && now.len() != was.len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        errors.push(at.invalid(now, detail));
+        errors.push(formed(at.invalid(now, detail), NODE_TERM));
     } else {
         for (index, (now, _)) in now
             .iter()
@@ -73,7 +75,7 @@ fn place(fixed: &mut Value, before: &Value, path: &Path) -> Vec<FieldError> {
             .filter(|(_, (now, was))| !narrows(now, was))
         {
             let detail = "only additions are allowed (no mutations or deletions)";
-            errors.push(at.index(index).invalid((*now).clone(), detail));
+            errors.push(formed(at.index(index).invalid((*now).clone(), detail), NODE_TERM));
         }
     }
     restore_node_affinity(fixed, before);

@@ -14,7 +14,7 @@ use crate::names;
 use crate::read;
 use crate::validate::{naming, resources, template, volume_claim};
 
-pub(crate) use legacy::source as legacy_source;
+pub(crate) use legacy::{iscsi_volume, source as legacy_source};
 
 const HOST_PATH_TYPES: [&str; 8] = [
     "",
@@ -160,7 +160,7 @@ fn named(kind: &str, volume: &Value, owner: Owner<'_>, path: &Path) -> Vec<Field
     match (kind, owner.pod_name()) {
         ("iscsi", _) if read::present(volume, "iscsi.initiatorName") => {
             let portal = read::text(volume, "iscsi.targetPortal");
-            let long = name.len() + 1 + portal.len() > 64;
+            let long = name.len() + 1 + portal.len() > legacy::MAX_PORTAL;
             long.then(|| path.invalid(name, legacy::LONG_PORTAL))
                 .into_iter()
                 .collect()
@@ -223,7 +223,7 @@ fn ephemeral(value: &Value, path: &Path) -> Vec<FieldError> {
     let Some(claim) = value.get("volumeClaimTemplate").filter(|claim| !claim.is_null()) else {
         return vec![path.required("")];
     };
-    let mut errors = template::labels(claim, &path.child("metadata"));
+    let mut errors = template::only_labels(claim, &path.child("metadata"));
     let spec = claim.get("spec").unwrap_or(&Value::Null);
     errors.extend(volume_claim::spec(spec, &path.child("spec")));
     errors

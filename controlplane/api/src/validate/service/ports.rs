@@ -8,7 +8,8 @@ use super::{is_headless, kind};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
-use crate::validate::endpoints;
+use crate::validate::inner_form::of_core::SERVICE_PORT;
+use crate::validate::{endpoints, inner_form};
 
 /// Only a headless Service and a mere name may do without ports.
 pub(super) fn any(object: &Value, path: &Path) -> Vec<FieldError> {
@@ -90,7 +91,8 @@ pub(super) fn unique(object: &Value, path: &Path) -> Vec<FieldError> {
     }
     for (port, path) in repeated(ports, "port", path) {
         let (number, protocol) = (read::count(port, "port"), read::text(port, "protocol"));
-        errors.push(path.duplicate(json!({"port": number, "protocol": protocol, "targetPort": 0})));
+        let key = path.duplicate(json!({"port": number, "protocol": protocol}));
+        errors.push(inner_form::formed(key, SERVICE_PORT));
     }
     errors
 }

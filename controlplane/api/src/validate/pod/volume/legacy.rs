@@ -12,6 +12,9 @@ use crate::validate::naming;
 pub(super) const LONG_PORTAL: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
     iscsi.initiatorName is specified.";
 
+/// Most characters of a volume's name and its portal, with a colon between.
+pub(super) const MAX_PORTAL: usize = 64;
+
 /// The members that must be there.
 const NEEDED: [(&str, &[&str]); 19] = [
     ("gitRepo", &["repository"]),
@@ -94,31 +97,63 @@ fn secret(value: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 fn iscsi(value: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = match read::text(value, "iqn") {
-        "" => vec![path.child("iqn").required("")],
-        name => qualified(name, &path.child("iqn")),
-    };
-    errors.extend(range(value, "lun", (0, 255), (0, 255), path));
+    const FORM: &str = "must be valid format starting with iqn, eui, or naa";
+    let mut errors: Vec<FieldError> = node_name(value, FORM, path);
+    errors.extend(lun_and_secret(value, path));
+    if let Some(name) = value.get("initiatorName").and_then(Value::as_str) {
+        errors.extend(qualified(name, FORM, &path.child("initiatorname")));
+    }
+    errors
+}
+
+/// The same of a volume of this name, of which upstream's words are others.
+pub(crate) fn iscsi_volume(value: &Value, volume: &str, path: &Path) -> Vec<FieldError> {
+    const FORM: &str = "must be valid format";
+    let portal = read::text(value, "targetPortal");
+    let initiator = value.get("initiatorName").and_then(Value::as_str);
+    let mut errors: Vec<FieldError> = needed(value, "targetPortal", path).into_iter().collect();
+    if initiator.is_some() && volume.len() + 1 + portal.len() > MAX_PORTAL {
+        errors.push(path.child("targetportal").invalid(portal, LONG_PORTAL));
+    }
+    errors.extend(node_name(value, FORM, path));
+    errors.extend(lun_and_secret(value, path));
+    errors.extend(secret(value, path));
+    errors.extend(
+        initiator
+            .into_iter()
+            .flat_map(|name| qualified(name, FORM, &path.child("initiatorname"))),
+    );
+    errors
+}
+
+fn node_name(value: &Value, form: &str, path: &Path) -> Vec<FieldError> {
+    let path = path.child("iqn");
+    match read::text(value, "iqn") {
+        "" => vec![path.required("")],
+        name => qualified(name, form, &path),
+    }
+}
+
+fn lun_and_secret(value: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = range(value, "lun", (0, 255), (0, 255), path);
     let asks = ["chapAuthDiscovery", "chapAuthSession"]
         .iter()
         .any(|field| read::flag(value, field));
     if asks && !read::present(value, "secretRef") {
         errors.push(path.child("secretRef").required(""));
     }
-    if let Some(name) = value.get("initiatorName").and_then(Value::as_str) {
-        errors.extend(qualified(name, &path.child("initiatorname")));
-    }
     errors
 }
 
-/// A name of an iSCSI node: `iqn.` with a month and a domain, or `eui.` or `naa.` with a number.
-fn qualified(name: &str, path: &Path) -> Vec<FieldError> {
+/// A name of an iSCSI node: `iqn.` with a month and a domain, or `eui.` or `naa.` with a number. `form` says that it is
+/// none of these.
+fn qualified(name: &str, form: &str, path: &Path) -> Vec<FieldError> {
     let detail = match name.get(..3) {
         Some("iqn") if is_iqn(name) => return Vec::new(),
         Some("eui") if is_number(name, 16) => return Vec::new(),
         Some("naa") if is_number(name, 32) => return Vec::new(),
         Some("iqn" | "eui" | "naa") => "must be valid format",
-        _ => "must be valid format starting with iqn, eui, or naa",
+        _ => form,
     };
     vec![path.invalid(name, detail)]
 }

@@ -8,6 +8,8 @@ use super::super::env;
 use super::{needed, relative};
 use crate::field::{FieldError, Path};
 use crate::read;
+use crate::validate::inner_form::formed;
+use crate::validate::inner_form::of_core::TRUST_BUNDLE;
 use crate::validate::signing;
 use crate::validate::workload::label_selector_errors;
 
@@ -198,7 +200,8 @@ fn trust_bundle(value: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match (text("name"), text("signerName")) {
         (Some(_), Some(_)) => {
-            errors.push(path.invalid(value.clone(), "only one of name and signerName may be used"));
+            let error = path.invalid(value.clone(), "only one of name and signerName may be used");
+            errors.push(formed(error, TRUST_BUNDLE));
         }
         (Some(name), None) => {
             if name.is_empty() {

@@ -1,4 +1,4 @@
-//! What keys of labels whose values are the pod's own mean in its affinity: conditions of the selectors.
+//! What keys of labels whose values are the pod's own mean where pods are selected: conditions of the selectors.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,9 @@ pub(super) fn narrow(pod: &mut Value) {
             .filter_map(|term| term.get_mut("podAffinityTerm"));
         terms.for_each(|term| narrow_term(term, &labels));
     }
+    let spread = pod.pointer_mut("/spec/topologySpreadConstraints");
+    let constraints = spread.and_then(Value::as_array_mut).into_iter().flatten();
+    constraints.for_each(|constraint| narrow_term(constraint, &labels));
 }
 
 fn narrow_term(term: &mut Value, labels: &BTreeMap<String, String>) {
@@ -55,6 +58,20 @@ fn narrow_term(term: &mut Value, labels: &BTreeMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_they_do_where_pods_are_spread() {
+        let constraint = json!({"labelSelector": {}, "matchLabelKeys": ["version"], "topologyKey": "zone"});
+        let mut pod = json!({
+            "metadata": {"labels": {"version": "2"}},
+            "spec": {"topologySpreadConstraints": [constraint, {"matchLabelKeys": ["version"]}]},
+        });
+        narrow(&mut pod);
+        let found = &pod["spec"]["topologySpreadConstraints"];
+        let wanted = json!([{"key": "version", "operator": "In", "values": ["2"]}]);
+        assert_eq!(found[0]["labelSelector"]["matchExpressions"], wanted);
+        assert_eq!(found[1].get("labelSelector"), None);
+    }
 
     #[test]
     fn the_pods_own_values_become_conditions() {
