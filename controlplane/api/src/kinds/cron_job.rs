@@ -126,17 +126,27 @@ impl Strategy for Rules {
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         let made = |object| at(object, "spec.jobTemplate.spec");
-        if old.is_some_and(|old| made(old) == made(new)) {
-            return Vec::new();
+        let kept = old.is_some_and(|old| made(old) == made(new));
+        let mut warnings = if kept { Vec::new() } else { of_jobs(new, old) };
+        if old.is_some() && read::text(new, "spec.schedule").contains("TZ") {
+            warnings.push(ZONE_IN_SCHEDULE.to_owned());
         }
-        let spec = made(new).unwrap_or(&Value::Null);
-        let mut warnings: Vec<String> = pod::warnings::of_name(new, old).into_iter().collect();
-        warnings.extend(job::warnings(spec, &Path::new("spec.jobTemplate.spec")));
-        warnings.extend(pod::warnings::of_template_at(
-            "spec.jobTemplate.spec.template",
-            new,
-            old,
-        ));
         warnings
     }
 }
+
+/// What is warned of in the jobs that are made.
+fn of_jobs(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let spec = at(new, "spec.jobTemplate.spec").unwrap_or(&Value::Null);
+    let mut warnings: Vec<String> = pod::warnings::of_name(new, old).into_iter().collect();
+    warnings.extend(job::warnings(spec, &Path::new("spec.jobTemplate.spec")));
+    warnings.extend(pod::warnings::of_template_at(
+        "spec.jobTemplate.spec.template",
+        new,
+        old,
+    ));
+    warnings
+}
+
+/// Of an old schedule that is kept; upstream says "spec" twice as well.
+const ZONE_IN_SCHEDULE: &str = "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";

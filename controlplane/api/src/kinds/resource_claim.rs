@@ -1,5 +1,7 @@
 //! ResourceClaims and ResourceClaimTemplates.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -70,7 +72,36 @@ impl Strategy for Rules {
         claim::changed(new, old).into_iter().collect()
     }
 
+    fn prepare_status_update(&self, new: &mut Value, old: &Value, _: &Context) {
+        if matches!(self, Self::Claim) {
+            forget_given_back(new, old);
+        }
+    }
+
     fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         status::update(new, old)
     }
+}
+
+/// What was said of a device goes when the device is given back.
+fn forget_given_back(new: &mut Value, old: &Value) {
+    let given = |claim: &Value| -> HashSet<[String; 3]> {
+        let results = read::list(claim, "status.allocation.devices.results");
+        results.iter().map(device).collect()
+    };
+    let now = given(new);
+    let gone: HashSet<_> = given(old).difference(&now).cloned().collect();
+    let status = new.get_mut("status").and_then(Value::as_object_mut);
+    let Some(status) = status else { return };
+    let Some(Value::Array(devices)) = status.get_mut("devices") else {
+        return;
+    };
+    devices.retain(|of| !gone.contains(&device(of)));
+    if devices.is_empty() {
+        status.remove("devices");
+    }
+}
+
+fn device(of: &Value) -> [String; 3] {
+    ["driver", "pool", "device"].map(|part| read::text(of, part).to_owned())
 }

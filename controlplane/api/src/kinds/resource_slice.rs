@@ -4,9 +4,11 @@ use serde_json::Value;
 
 use super::define::{age, field, kind, name};
 use super::device_class::GROUP;
-use crate::field::FieldError;
+use crate::field::{FieldError, quote};
+use crate::read;
 use crate::resource::{Resource, SelectableField};
-use crate::strategy::Strategy;
+use crate::strategy::{Context, Strategy};
+use crate::time;
 use crate::validate::device::slice;
 
 // Upstream's descriptions of columns, to the letter.
@@ -50,11 +52,43 @@ impl Strategy for Rules {
         true
     }
 
+    fn prepare_create(&self, object: &mut Value, context: &Context) {
+        stamp_taints(object, context);
+    }
+
+    fn prepare_update(&self, new: &mut Value, _: &Value, context: &Context) {
+        stamp_taints(new, context);
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         slice::slice(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         slice::slice(new, Some(old))
+    }
+
+    fn warnings(&self, new: &Value, _: Option<&Value>) -> Vec<String> {
+        let driver = read::text(new, "spec.driver");
+        let upper = driver.to_lowercase() != driver;
+        let warning = upper.then(|| {
+            let driver = quote(driver);
+            format!("spec.driver: driver names should be lowercase; {driver} contains uppercase characters")
+        });
+        warning.into_iter().collect()
+    }
+}
+
+/// A taint that does not say since when it is there is so from now on.
+fn stamp_taints(object: &mut Value, context: &Context) {
+    let devices = object.pointer_mut("/spec/devices").and_then(Value::as_array_mut);
+    let taints = devices.into_iter().flatten().filter_map(|device| {
+        let taints = device.get_mut("taints")?;
+        taints.as_array_mut()
+    });
+    for taint in taints.flatten().filter_map(Value::as_object_mut) {
+        if taint.get("timeAdded").is_none_or(Value::is_null) {
+            taint.insert("timeAdded".to_owned(), time::format(context.now).into());
+        }
     }
 }

@@ -121,6 +121,15 @@ const FAILURE_RULE: Form = &[
 /// When a job has failed.
 pub(crate) const FAILURE_POLICY: Form = &[holding("rules", "Rules", FAILURE_RULE)];
 
+/// Of pods and of RuntimeClasses.
+pub(crate) const TOLERATION: Form = &[
+    member("key", "Key", EMPTY),
+    member("operator", "Operator", EMPTY),
+    member("value", "Value", EMPTY),
+    member("effect", "Effect", EMPTY),
+    member("tolerationSeconds", "TolerationSeconds", NULL),
+];
+
 /// Whose an IPAddress is.
 pub(crate) const PARENT: Form = &[
     member("group", "Group", EMPTY),

@@ -1,12 +1,14 @@
 //! Rules for RuntimeClasses.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::read;
 use crate::resource::at;
-use crate::validate::{change, naming, pod, resources};
+use crate::validate::{change, inner_form, naming, pod, resources};
 
 /// What is wrong with a RuntimeClass.
 pub(crate) fn class(object: &Value) -> Vec<FieldError> {
@@ -20,8 +22,27 @@ pub(crate) fn class(object: &Value) -> Vec<FieldError> {
         let path = Path::new("scheduling");
         errors.extend(pod::label_map(scheduling, "nodeSelector", &path));
         errors.extend(pod::tolerations(scheduling, &path.child("tolerations")));
+        errors.extend(repeated(scheduling, &path.child("tolerations")));
     }
     errors
+}
+
+/// Tolerations of the same taints as one before.
+fn repeated(scheduling: &Value, path: &Path) -> Vec<FieldError> {
+    const TAINTS: [&str; 4] = ["key", "operator", "value", "effect"];
+    let tolerations = read::list(scheduling, "tolerations");
+    let taints = |toleration: &Value| TAINTS.map(|field| read::text(toleration, field).to_owned());
+    let mut seen = BTreeSet::new();
+    let again = tolerations
+        .iter()
+        .enumerate()
+        .filter(|(_, found)| !seen.insert(taints(found)));
+    again
+        .map(|(index, found)| {
+            let form = inner_form::shown(Some(found), inner_form::TOLERATION);
+            path.index(index).duplicate(found.clone()).shown_as(form)
+        })
+        .collect()
 }
 
 /// What is wrong with an update of a RuntimeClass: pods run by its handler.
