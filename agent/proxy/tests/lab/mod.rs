@@ -14,7 +14,7 @@ use cni_plugins_nft::{KernelFlows, KernelRuleset};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// How long a connection may take to be made.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Who is where. `node` has 10.88.0.2 and 10.88.1.2; `p1` 10.42.0.2 and `p2` 10.42.0.3 are its pods;
 /// `far` 10.42.1.2 is another node's; `out` 10.88.0.9 is no part of the cluster.

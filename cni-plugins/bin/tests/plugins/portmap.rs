@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::node::{Netns, Node};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The node's addresses towards `Site::out`, and the address there.
 const NODE: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
