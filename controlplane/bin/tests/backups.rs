@@ -4,12 +4,15 @@
 #[path = "../../bucket/tests/support/mod.rs"]
 mod support;
 
-use std::net::TcpListener;
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use controlplane_bucket::Bucket;
 use controlplane_store_sqlite::inspect;
+use ports::Port;
 use support::Server;
 
 struct Daemon(Child);
@@ -19,11 +22,6 @@ impl Drop for Daemon {
         self.0.kill().ok();
         self.0.wait().ok();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[tokio::test]
@@ -41,14 +39,15 @@ async fn a_daemon_fills_a_bucket_and_keeps_as_many_as_it_is_told() {
         bucket.put(name, server.file(10), &unfinished).await.unwrap();
     }
     let folder = server.folder.path();
+    let (port, peer_port) = (Port::reserve(), Port::reserve());
     // As systemd hands it to a unit.
     let text = format!(
         "state_dir = {:?}\nlisten = \"127.0.0.1:{}\"\npeer_listen = \"127.0.0.1:{}\"\n\
          [backup]\nkeep = 2\n[backup.s3]\nbucket = \"floe-backups\"\nprefix = \"clusters/one-\"\n\
          endpoint = {:?}\ncredentials_file = \"credentials\"\nca_file = {:?}\n",
         folder.join("state"),
-        free_port(),
-        free_port(),
+        port.number(),
+        peer_port.number(),
         settings.endpoint.as_ref().unwrap(),
         folder.join("ca.pem"),
     );

@@ -1,6 +1,10 @@
 //! The daemon as a process: how it starts, refuses to start, stops, and what a kill leaves.
 
 #[cfg(test)]
+#[path = "support/ports.rs"]
+mod ports;
+
+#[cfg(test)]
 mod daemon {
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -14,23 +18,13 @@ mod daemon {
     use kube::{Api, Client, Config};
     use tempfile::TempDir;
 
-    fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port()
-    }
-
-    fn config(state: &Path, port: u16) -> String {
-        let peers = free_port();
-        format!("state_dir = {state:?}\nlisten = \"127.0.0.1:{port}\"\npeer_listen = \"127.0.0.1:{peers}\"\n")
-    }
+    use crate::ports::Port;
 
     /// A daemon with a state folder of its own; killed at the end.
     struct Daemon {
         dir: TempDir,
-        port: u16,
+        port: Port,
+        peer_port: Port,
         child: Option<Child>,
     }
 
@@ -42,16 +36,23 @@ mod daemon {
 
     impl Daemon {
         fn new() -> Self {
-            let port = free_port();
-            let dir = tempfile::tempdir().unwrap();
-            let state = dir.path().join("state");
-            let config = config(&state, port);
-            std::fs::write(dir.path().join("config.toml"), config).unwrap();
-            Self {
-                dir,
-                port,
+            let daemon = Self {
+                dir: tempfile::tempdir().unwrap(),
+                port: Port::reserve(),
+                peer_port: Port::reserve(),
                 child: None,
-            }
+            };
+            daemon.configure(&daemon.dir.path().join("state"));
+            daemon
+        }
+
+        /// Has it keep its state in `state`.
+        fn configure(&self, state: &Path) {
+            let (port, peers) = (self.port.number(), self.peer_port.number());
+            let config = format!(
+                "state_dir = {state:?}\nlisten = \"127.0.0.1:{port}\"\npeer_listen = \"127.0.0.1:{peers}\"\n"
+            );
+            std::fs::write(self.dir.path().join("config.toml"), config).unwrap();
         }
 
         fn command(&self) -> Command {
@@ -77,7 +78,7 @@ mod daemon {
                     return client;
                 }
                 assert!(
-                    begun.elapsed() < Duration::from_secs(30),
+                    begun.elapsed() < Duration::from_secs(60),
                     "the daemon does not answer"
                 );
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -123,10 +124,10 @@ mod daemon {
     #[test]
     fn a_busy_port_is_said_in_one_sentence() {
         let daemon = Daemon::new();
-        let _holder = TcpListener::bind(("127.0.0.1", daemon.port)).unwrap();
+        let _holder = TcpListener::bind(("127.0.0.1", daemon.port.number())).unwrap();
         let said = daemon.refusal();
         assert!(
-            said.contains(&format!("cannot listen on 127.0.0.1:{}", daemon.port)),
+            said.contains(&format!("cannot listen on 127.0.0.1:{}", daemon.port.number())),
             "{said}"
         );
         assert_eq!(said.trim().lines().count(), 1, "{said}");
@@ -149,9 +150,7 @@ mod daemon {
         let mut first = Daemon::new();
         first.start().await;
         let mut second = Daemon::new();
-        let state = first.dir.path().join("state");
-        let config = config(&state, second.port);
-        std::fs::write(second.dir.path().join("config.toml"), config).unwrap();
+        second.configure(&first.dir.path().join("state"));
         let said = second.refusal();
         assert!(said.contains("in use by another process"), "{said}");
         second.kill();
@@ -213,26 +212,24 @@ mod daemon {
             let list = api.list(&ListParams::default()).await.unwrap();
             list.metadata.resource_version.unwrap()
         };
-        let (mut revision, begun) = (now().await, Instant::now());
-        loop {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let later = now().await;
-            if later == revision {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(30), "still writing");
-            revision = later;
-        }
         // The daemon's own time, so that other processes do not matter; a look every few milliseconds takes more.
         let process =
             procfs::process::Process::new(daemon.child.as_ref().unwrap().id().cast_signed()).unwrap();
         let ticks = || process.stat().map(|stat| stat.utime + stat.stime).unwrap();
-        let before = ticks();
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        let used = ticks() - before;
-        let all = 5 * procfs::ticks_per_second();
-        assert!(used * 20 < all, "{used} ticks of {all}");
-        assert_eq!(now().await, revision);
+        let (all, begun) = (5 * procfs::ticks_per_second(), Instant::now());
+        // What it has to do at its start takes as long as the machine is slow.
+        loop {
+            let (revision, before) = (now().await, ticks());
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let (later, used) = (now().await, ticks() - before);
+            if later == revision && used * 20 < all {
+                break;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{used} ticks of {all}, revisions {revision} to {later}"
+            );
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -121,7 +121,7 @@ impl Clients {
             "hardly anything was written: {told:?}"
         );
         for server in cluster.servers.values() {
-            told.agrees(server).await;
+            told.agrees(cluster, server).await;
         }
         let (acknowledged, refused) = (told.acknowledged.len(), told.refused.len());
         println!(
@@ -133,14 +133,21 @@ impl Clients {
 
 impl Told {
     /// Everything acknowledged is there, nothing refused is, and no count was lost or counted twice.
-    async fn agrees(&self, server: &Server) {
+    async fn agrees(&self, cluster: &Cluster, server: &Server) {
         let maps = maps(server.client());
-        let list = maps.list(&ListParams::default()).await.unwrap();
-        let names: BTreeSet<String> = list
-            .items
-            .into_iter()
-            .filter_map(|map| map.metadata.name)
-            .collect();
+        let shown = Mutex::new(Vec::new());
+        eventually("a server shows what it has", cluster, || async {
+            let listed = maps.list(&ListParams::default()).await;
+            listed.is_ok_and(|list| {
+                *shown.lock().unwrap() = list.items;
+                true
+            })
+        })
+        .await;
+        let shown = shown.into_inner().unwrap();
+        let counter = |map: &&ConfigMap| map.metadata.name.as_deref() == Some(COUNTER);
+        let count = count_of(shown.iter().find(counter).unwrap());
+        let names: BTreeSet<String> = shown.into_iter().filter_map(|map| map.metadata.name).collect();
         let who = server.place.name();
         let lost: Vec<_> = self.acknowledged.difference(&names).collect();
         assert!(lost.is_empty(), "{who} lost {lost:?}");
@@ -150,7 +157,6 @@ impl Told {
             .filter(|(name, _)| names.contains(*name))
             .collect();
         assert!(there.is_empty(), "{who} has what was refused: {there:?}");
-        let count = count_of(&maps.get(COUNTER).await.unwrap());
         let most = self.counted + self.maybe_counted;
         assert!(
             (self.counted..=most).contains(&count),

@@ -123,8 +123,15 @@ impl Cluster {
     pub(crate) async fn remove(&mut self, number: u8) {
         let through = self.server(self.others(number)[0]);
         let name = self.server(number).place.name();
-        let removed = through.objects().delete(&name, &DeleteParams::default()).await;
-        assert!(removed.is_ok(), "{removed:?}\n{}", self.logs());
+        // Who leads may change meanwhile, and an answer be lost.
+        eventually("a server is removed", self, || async {
+            match through.objects().delete(&name, &DeleteParams::default()).await {
+                Ok(_) => true,
+                Err(kube::Error::Api(status)) => status.code == 404,
+                Err(_) => false,
+            }
+        })
+        .await;
         eventually("the removed server is gone", self, || async {
             through
                 .roles()

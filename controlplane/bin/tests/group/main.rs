@@ -1,6 +1,9 @@
 //! Daemons as one cluster: joining, kill -9, SIGSTOP, leaving; and as another's successor.
 
 #[cfg(test)]
+#[path = "../support/ports.rs"]
+mod ports;
+#[cfg(test)]
 mod restored;
 #[cfg(test)]
 mod server;
@@ -131,16 +134,15 @@ mod group {
         }
     }
 
-    #[test]
-    fn a_wrong_join_token_is_refused_in_one_sentence() {
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_wrong_join_token_is_refused_in_one_sentence() {
         let mut first = Server::new("one", None);
         first.start();
+        eventually("the first serves", &[&first], || async {
+            first.servers().await.is_some()
+        })
+        .await;
         let token = first.dir.path().join("state/join-token");
-        let begun = Instant::now();
-        while !token.exists() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{}", first.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
         let own = std::fs::read_to_string(&token).unwrap();
         let (authority, secret) = own.trim().rsplit_once('.').unwrap();
         let other = format!("floe-join.{}.{secret}", "0".repeat(64));

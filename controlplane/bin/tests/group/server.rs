@@ -1,7 +1,6 @@
 //! A daemon with a state folder of its own, and what is asked of it.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,16 +13,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use tempfile::TempDir;
 
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+use crate::ports::Port;
 
 /// A daemon with a state folder of its own; killed at the end.
 pub(crate) struct Server {
     pub(crate) dir: TempDir,
     pub(crate) name: &'static str,
-    pub(crate) peer_port: u16,
+    /// Of the API and of its peers, for as long as it is started and stopped.
+    ports: [Port; 2],
     pub(crate) child: Option<Child>,
 }
 
@@ -35,7 +32,8 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) fn new(name: &'static str, join: Option<&Self>) -> Self {
-        let (port, peer_port, dir) = (free_port(), free_port(), tempfile::tempdir().unwrap());
+        let (ports, dir) = ([Port::reserve(), Port::reserve()], tempfile::tempdir().unwrap());
+        let [port, peer_port] = [0, 1].map(|which: usize| ports[which].number());
         let state = dir.path().join("state");
         let mut config = format!(
             "state_dir = {state:?}\nserver_name = {name:?}\nlisten = \"127.0.0.1:{port}\"\n\
@@ -45,16 +43,20 @@ impl Server {
             let token = other.dir.path().join("state/join-token");
             config += &format!(
                 "join = \"127.0.0.1:{}\"\njoin_token_file = {token:?}\n",
-                other.peer_port
+                other.peer_port()
             );
         }
         std::fs::write(dir.path().join("config.toml"), config).unwrap();
         Self {
             dir,
             name,
-            peer_port,
+            ports,
             child: None,
         }
+    }
+
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.ports[1].number()
     }
 
     pub(crate) fn start(&mut self) {
@@ -135,6 +137,7 @@ impl Server {
         api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
+    /// Creates an object, or finds that an attempt did whose answer was lost.
     pub(crate) async fn create(&self, name: &str) -> bool {
         let Some(client) = self.client().await else {
             return false;
@@ -147,7 +150,11 @@ impl Server {
             ..ConfigMap::default()
         };
         let api: Api<ConfigMap> = Api::namespaced(client, "default");
-        api.create(&PostParams::default(), &object).await.is_ok()
+        match api.create(&PostParams::default(), &object).await {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) => status.code == 409,
+            Err(_) => false,
+        }
     }
 
     /// The config map `name` as this server shows it.

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 /// Longest wait for a condition; never reached when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An API server with controllers and scheduler.
 pub(crate) struct Cluster {

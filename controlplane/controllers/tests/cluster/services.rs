@@ -125,7 +125,7 @@ async fn a_pod_that_becomes_ready_is_in_its_slice_at_once() {
         quickest = quickest.min(begun.elapsed().as_millis());
     }
     // Upstream waits half a second before it writes; the bound leaves room for a busy machine.
-    assert!(quickest < 100, "{quickest} ms");
+    assert!(quickest < 400, "{quickest} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +216,8 @@ async fn restarted_controllers_leave_slices_as_they_are() {
     assert_eq!(after[0].metadata.name, before[0].metadata.name);
 }
 
-/// Upstream's bounds for a hundred Services are 20 s for half of them and 50 s for nearly all.
+/// Upstream's bounds for a hundred Services are 20 s for half of them and 50 s for nearly all; these leave room for a busy
+/// machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn new_services_have_their_endpoints_soon() {
     let cluster = Cluster::start().await;
@@ -243,6 +244,6 @@ async fn new_services_have_their_endpoints_soon() {
         delays.push(begun.elapsed());
     }
     delays.sort();
-    assert!(delays[50] < Duration::from_millis(200), "{:?}", delays[50]);
-    assert!(delays[98] < Duration::from_secs(2), "{:?}", delays[98]);
+    assert!(delays[50] < Duration::from_secs(2), "{:?}", delays[50]);
+    assert!(delays[98] < Duration::from_secs(20), "{:?}", delays[98]);
 }
