@@ -97,6 +97,11 @@ async fn exchange(client: &NodeClient, port: u16, request: &str, enough: &str) -
     let failed = |error: crate::NodeClientError| std::io::Error::other(error);
     let mut stream = client.connect(HERE, port).await.map_err(failed)?;
     stream.write_all(request.as_bytes()).await?;
+    until(&mut stream, enough).await
+}
+
+/// Reads until `enough` is there, or to the end.
+async fn until(stream: &mut (impl AsyncReadExt + Unpin), enough: &str) -> std::io::Result<String> {
     let mut answer = Vec::new();
     while !String::from_utf8_lossy(&answer).contains(enough) {
         let mut piece = [0; 4096];
@@ -168,14 +173,14 @@ async fn stopping_ends_watches_and_returns() {
     let pki = Pki::new();
     let mut served = serve(&pki).await;
     let admin = pki.client(&pki, "admin", "system:masters");
+    let mut stream = admin.connect(HERE, served.port).await.unwrap();
     let path = get("/api/v1/namespaces?watch=true");
-    let port = served.port;
-    let (answer, ()) = tokio::join!(exchange(&admin, port, &path, "never"), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        served.stop.cancel();
-    });
-    assert!(answer.unwrap().contains("kube-system"));
-    tokio::time::timeout(Duration::from_secs(5), served.tasks.join_next())
+    stream.write_all(path.as_bytes()).await.unwrap();
+    let begun = until(&mut stream, "kube-system").await.unwrap();
+    assert!(begun.contains("kube-system"), "{begun}");
+    served.stop.cancel();
+    until(&mut stream, "never").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), served.tasks.join_next())
         .await
         .unwrap();
 }
