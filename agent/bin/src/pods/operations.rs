@@ -173,11 +173,20 @@ impl<U: UnitManager + 'static> Stop<'_, U> {
         }
     }
 
-    /// Waits for the end of the grace. systemd's own limit is the pod's: a longer one is asked for.
+    /// Whether systemd has to be told of a `rest` that is longer than its own limit, which is the pod's: where the
+    /// deletion grants more, and where a hook has left the least there is. (That every short grace is taken for that
+    /// least would make a process for each pod that is deleted, in a unit that is about to be gone.)
+    fn is_longer(&self, order: StopOrder, rest: Duration) -> bool {
+        let own = agent_core::pod_grace(&self.target.pod);
+        let lifecycle = self.target.container.lifecycle.as_ref();
+        let hooked = lifecycle.is_some_and(|lifecycle| lifecycle.pre_stop.is_some());
+        order.mode == StopMode::Remove && rest > own && (order.grace > own || hooked)
+    }
+
+    /// Waits for the end of the grace, and asks for a longer one than systemd's own where there is one.
     async fn grant(&self, order: StopOrder, deadline: Instant) {
         let rest = deadline.saturating_duration_since(Instant::now());
-        if order.mode == StopMode::Remove
-            && rest > agent_core::pod_grace(&self.target.pod)
+        if self.is_longer(order, rest)
             && let Err(error) = self.extend(deadline).await
         {
             warn!(error = format!("{error:#}"), unit = %self.unit, "the stop ends with the pod's own grace");
