@@ -50,6 +50,12 @@ impl<U: UnitManager + 'static> Worker<U> {
             Step::ResizeContainers { containers } => self.resize(containers),
             Step::EnsureImage { container } => self.ensure_image(&container).await,
             Step::StartContainer { container } => self.start(&container),
+            // Its unit wakes the worker, and so does a start that comes to nothing.
+            Step::StopContainer { container, .. } | Step::KillContainer { container }
+                if self.local(&container).unmade =>
+            {
+                Flow::Begun
+            }
             Step::StopContainer {
                 container,
                 grace,

@@ -133,7 +133,8 @@ impl<U: UnitManager + 'static> Worker<U> {
                 .last()
                 .is_some_and(|last| local.forgiven.as_ref() != Some(&last.invocation_id));
         let mut unit = of_unit(unit, state.as_ref(), &records, || start_error(&dir).is_some());
-        if local.starting && unit == Unit::Absent {
+        local.unmade = local.starting && unit == Unit::Absent;
+        if local.unmade {
             unit = Unit::Starting;
         }
         if unit == Unit::Absent

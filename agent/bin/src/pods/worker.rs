@@ -78,6 +78,8 @@ pub(super) struct Local {
     pub(super) bundle_hash: Option<String>,
     pub(super) failure: Option<Failure>,
     pub(super) starting: bool,
+    /// Whether systemd has no unit of it yet though it is starting: there is nothing to stop.
+    pub(super) unmade: bool,
     pub(super) stop: Option<StopProgress>,
     /// Whether it was stopped to run anew, whatever its policy says of how it ended.
     pub(super) comes_back: bool,

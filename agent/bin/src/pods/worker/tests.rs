@@ -108,6 +108,27 @@ async fn a_deleted_pod_is_stopped_then_deleted_by_uid_and_leaves_no_folder() {
 }
 
 #[tokio::test]
+async fn a_pod_deleted_before_its_unit_is_made_is_stopped_once() {
+    let (mut node, answers) = Node::to_be_answered(pod());
+    // With a sandbox all that is left to do is the start, which waits to hear of services.
+    let begun = |status: &Value| {
+        let all = status["conditions"].as_array().into_iter().flatten();
+        let mut ready = all.filter(|condition| condition["type"] == "PodReadyToStartContainers");
+        ready.any(|condition| condition["status"] == "True")
+    };
+    node.told(begun).await;
+    node.goal.send_replace(Goal::from_api(leaving(30)));
+    // Time for the worker to ask again and again for what cannot be done yet.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    answers.notify_one();
+    node.asked("DELETE", "/api/v1/namespaces/default/pods/p", |_| true)
+        .await;
+    assert_eq!(node.killings(), 1);
+}
+
+#[tokio::test]
 async fn a_pod_that_gets_no_token_hears_why_and_leaves_when_it_is_deleted() {
     let of_account = |mut pod: Pod| {
         let sources = serde_json::json!([{"serviceAccountToken": {"path": "token"}}]);

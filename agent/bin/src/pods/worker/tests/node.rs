@@ -14,7 +14,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::super::*;
 use crate::config::Config;
@@ -160,13 +160,40 @@ impl Node {
     }
 
     pub(super) fn on(dir: tempfile::TempDir, pod: Pod, rejection: Option<Rejection>) -> Self {
+        Self::asking(dir, pod, rejection, None)
+    }
+
+    /// A node that hears of the objects that its pods refer to once it is told to, which is that there are none.
+    pub(super) fn to_be_answered(pod: Pod) -> (Self, Arc<Notify>) {
+        let answers = Arc::new(Notify::new());
+        let waits = Arc::clone(&answers);
+        let silent = tower::service_fn(move |_: Request<Body>| {
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.notified().await;
+                let none = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+                Ok::<_, Infallible>(Response::new(Body::from(none.to_string().into_bytes())))
+            }
+        });
+        let silent = kube::Client::new(silent, "default");
+        let node = Self::asking(tempfile::tempdir().unwrap(), pod, None, Some(silent));
+        (node, answers)
+    }
+
+    fn asking(
+        dir: tempfile::TempDir,
+        pod: Pod,
+        rejection: Option<Rejection>,
+        of_objects: Option<kube::Client>,
+    ) -> Self {
         let config = config(dir.path());
         let images = ImageStore::open(config.image_dir()).unwrap();
         image(&images, &dir.path().join("layout"));
         let (client, asked) = api();
         let (events, told) = Events::channel();
         let unit = unit_name(&pod, "c").unwrap();
-        let objects = Objects::new(client.clone(), Arc::new(agent_cache::PodCache::in_memory()));
+        let of_objects = of_objects.unwrap_or_else(|| client.clone());
+        let objects = Objects::new(of_objects, Arc::new(agent_cache::PodCache::in_memory()));
         let context = Arc::new(Context {
             pulls: Pulls::new(
                 images.clone(),
@@ -226,7 +253,7 @@ impl Node {
                 }
             }
         };
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(120);
         tokio::time::timeout(limit, search)
             .await
             .expect("the worker asks for it in time")
@@ -242,10 +269,16 @@ impl Node {
                 }
             }
         };
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(120);
         tokio::time::timeout(limit, search)
             .await
             .expect("it is told in time")
+    }
+
+    /// How many events since this was last asked say that a container is stopped.
+    pub(super) fn killings(&mut self) -> usize {
+        let told = std::iter::from_fn(|| self.events.try_recv().ok());
+        told.filter(|report| report.draft().reason == "Killing").count()
     }
 
     pub(super) async fn started(&self) {
@@ -273,7 +306,7 @@ impl Node {
                 changes.next().await;
             }
         };
-        let limit = Duration::from_secs(10);
+        let limit = Duration::from_secs(120);
         tokio::time::timeout(limit, killed).await.expect("it is killed");
         self.wake.stir();
     }
