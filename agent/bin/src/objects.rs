@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// it, and the first one may be sooner than it.
 const PUBLISHED: &str = "kube-root-ca.crt";
 
-/// How long a pod waits for [`PUBLISHED`] to be there.
-const PUBLISHING: Duration = Duration::from_secs(2);
+/// How long a pod waits for [`PUBLISHED`] to be there; a control plane that is busy takes its time.
+const PUBLISHING: Duration = PATIENCE;
 
 /// What a pod may refer to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
