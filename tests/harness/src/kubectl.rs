@@ -1,6 +1,6 @@
 //! The real kubectl.
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -172,6 +172,44 @@ impl Namespace {
         self.feed(&["apply", "--server-side=false", "-f", "-"], manifest)
     }
 
+    /// Runs kubectl with `input` on its standard input, which stays open until `wanted` has been printed: who takes the
+    /// end of the input for the end of the session may not hear all that is said after it. It must succeed; returns what
+    /// it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, or ends before it has printed that, with what it printed.
+    pub fn talk(&self, words: &[&str], input: &str, wanted: &str) -> Result<String> {
+        let mut command = self.command(words);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        let mut stdout = child.stdout.take().context("no standard output")?;
+        stdin.write_all(input.as_bytes())?;
+        let (mut said, mut piece) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&said).contains(wanted) {
+            match stdout.read(&mut piece)? {
+                0 => break,
+                count => said.extend(piece.get(..count).unwrap_or_default()),
+            }
+        }
+        drop(stdin);
+        stdout.read_to_end(&mut said)?;
+        let done = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if done.status.success() && said.contains(wanted) {
+            return Ok(said);
+        }
+        bail!(
+            "kubectl {words:?} ended with {} and without {wanted:?}: {said}{}",
+            done.status,
+            String::from_utf8_lossy(&done.stderr)
+        )
+    }
+
     /// Starts kubectl in the background with its output kept; the caller ends it.
     ///
     /// # Errors
@@ -201,7 +239,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// When it does not within two minutes, with the object's status.
+    /// When it does not within four minutes, with the object's status.
     pub fn wait_for(&self, kind: &str, name: &str, accept: impl Fn(&Value) -> bool) -> Result<Value> {
         eventually(&format!("{kind} {name} in {}", self.name), || {
             let object = self.get(kind, name)?;

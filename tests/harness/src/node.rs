@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// How long the waiting calls wait before the test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -84,7 +84,7 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// When it does not within two minutes, with what it printed last.
+    /// When it does not within four minutes, with what it printed last.
     fn wait_until_succeeds(&self, command: &str) -> Result<String> {
         eventually(&format!("`{command}` on {}", self.name()), || {
             self.succeed(command)
@@ -95,7 +95,7 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// When it does not within two minutes.
+    /// When it does not within four minutes.
     fn wait_until_fails(&self, command: &str) -> Result<String> {
         eventually(&format!("failure of `{command}` on {}", self.name()), || {
             self.fail(command)
@@ -106,7 +106,7 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// When it is not within two minutes.
+    /// When it is not within four minutes.
     fn wait_for_unit(&self, unit: &str) -> Result<()> {
         self.wait_until_succeeds(&format!("systemctl is-active {unit}"))
             .map(drop)
@@ -116,7 +116,7 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// When nothing does within two minutes.
+    /// When nothing does within four minutes.
     fn wait_for_open_port(&self, port: u16) -> Result<()> {
         self.wait_until_succeeds(&format!("ss -Hltn 'sport = :{port}' | grep -q ."))
             .map(drop)
@@ -126,7 +126,7 @@ pub trait Node {
     ///
     /// # Errors
     ///
-    /// When it is not within two minutes.
+    /// When it is not within four minutes.
     fn wait_for_file(&self, path: &str) -> Result<()> {
         self.wait_until_succeeds(&format!("test -e {path}")).map(drop)
     }
@@ -136,7 +136,7 @@ pub trait Node {
 ///
 /// # Errors
 ///
-/// Its last error, when it has not answered within two minutes.
+/// Its last error, when it has not answered within four minutes.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {

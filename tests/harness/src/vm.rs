@@ -48,7 +48,7 @@ done
 
 const BACKDOOR_UNIT: &str = "[Unit]\nDescription=The test driver's shell\nDefaultDependencies=no\nAfter=basic.target\n\n[Service]\nExecStart=/usr/local/sbin/test-shell\nRestart=always\nKillMode=process\n\n[Install]\nWantedBy=multi-user.target\n";
 
-const COMMAND_PATIENCE: Duration = Duration::from_secs(300);
+const COMMAND_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a virtual machine boots from.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// When a tool is missing, or it does not come up within two minutes; the end of its console is in
+    /// When a tool is missing, or it does not come up within ten minutes; the end of its console is in
     /// the message.
     pub fn boot(name: &str, spec: &VmSpec) -> Result<Self> {
         let folder = tempfile::tempdir().context("create a folder for the machine")?;

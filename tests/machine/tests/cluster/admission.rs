@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tests_harness::{BUSYBOX, Cluster, Namespace, Node};
+use tests_harness::{BUSYBOX, Cluster, Namespace, Node, eventually};
 
 fn bound(cluster: &Cluster, ns: &Namespace, name: &str, more: &Value) -> Result<()> {
     let mut spec = json!({
@@ -21,7 +21,7 @@ fn bound(cluster: &Cluster, ns: &Namespace, name: &str, more: &Value) -> Result<
 pub(crate) fn by_hand(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("byhand")?;
     bound(cluster, &ns, "fits", &json!({}))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/fits", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/fits", "--timeout=240s"])?;
     let greedy = json!([{
         "name": "main", "image": BUSYBOX, "resources": { "requests": { "cpu": "900" } },
     }]);
@@ -49,8 +49,11 @@ pub(crate) fn by_hand(cluster: &Cluster) -> Result<()> {
             message.starts_with("Pod was rejected: ") && message.contains(words),
             "{message}"
         );
-        let shown = ns.succeed(&["describe", "pod", name])?;
-        ensure!(shown.contains(&format!("Warning  {reason}")), "{shown}");
+        eventually("the event that says so", || {
+            let shown = ns.succeed(&["describe", "pod", name])?;
+            ensure!(shown.contains(&format!("Warning  {reason}")), "{shown}");
+            Ok(())
+        })?;
     }
     // A label that comes in time lets the next one in; the one that was refused stays so.
     let node = cluster.node().name().to_owned();
@@ -61,7 +64,7 @@ pub(crate) fn by_hand(cluster: &Cluster) -> Result<()> {
         "content",
         &json!({ "nodeSelector": { "disk": "tape" } }),
     )?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/content", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/content", "--timeout=240s"])?;
     ns.succeed(&["label", "node", &node, "disk-"])?;
     let refused = ns.get("pod", "picky")?;
     ensure!(refused["status"]["phase"] == "Failed", "{refused}");

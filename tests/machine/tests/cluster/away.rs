@@ -53,7 +53,7 @@ pub(crate) fn remembered(cluster: &Cluster) -> Result<()> {
         "--for=condition=Ready",
         "pod/keeper",
         "pod/stale",
-        "--timeout=60s",
+        "--timeout=240s",
     ])?;
     ns.wait_for("pod", "done", |found| found["status"]["phase"] == "Succeeded")?;
     let said = "journalctl --no-pager -o cat FLOE_NAMESPACE=remembered";

@@ -35,7 +35,7 @@ pub(crate) fn into_a_pod(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("debug")?;
     let image = format!("--image={BUSYBOX}");
     ns.apply(&pod("app", "Always", "while true; do sleep 4242; done"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=240s"])?;
     // On a terminal, in the pod's name and among its container's processes.
     let words: Vec<&str> = debug("first", &image)
         .into_iter()
@@ -44,7 +44,7 @@ pub(crate) fn into_a_pod(cluster: &Cluster) -> Result<()> {
     let mut shell = on_a_terminal(cluster, ns.name(), &words)?;
     types(
         &mut shell,
-        "echo on-$(hostname)-$((40 + 2)); ps | grep 'sleep 424[2]'\n",
+        "echo on-$(hostname)-$((40 + 2)); until ps | grep 'sleep 424[2]'; do sleep 0.1; done\n",
     )?;
     let seen = shows(&mut shell, "sleep 4242")?;
     ensure!(seen.contains("on-app-42"), "{seen:?}");
@@ -61,16 +61,18 @@ pub(crate) fn into_a_pod(cluster: &Cluster) -> Result<()> {
         found["status"]["phase"] == "Running" && found["status"]["containerStatuses"][0]["restartCount"] == 0,
         "{found}"
     );
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=1s"])?;
-    let failed = cluster
-        .node()
-        .execute("systemctl list-units --failed --no-legend 'floe-debug:app:*'")?;
+    let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
     ensure!(
-        failed.output.is_empty(),
-        "a shell's code is a failed unit: {}",
-        failed.output
+        ns.succeed(&["get", "pod", "app", "-o", ready])? == "True",
+        "{found}"
     );
-    Ok(())
+    eventually("no failed unit for a shell's code", || {
+        let failed = cluster
+            .node()
+            .execute("systemctl list-units --failed --no-legend 'floe-debug:app:*'")?;
+        ensure!(failed.output.is_empty(), "{}", failed.output);
+        Ok(())
+    })
 }
 
 /// An image that nobody has is the debugger's own trouble.
@@ -95,7 +97,7 @@ pub(crate) fn outlives_the_agent(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("debug-agent")?;
     let image = format!("--image={BUSYBOX}");
     ns.apply(&pod("app", "Always", "sleep 100000"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=240s"])?;
     let script = ["--", "sh", "-c", "echo once; exec sleep 100000"];
     let words: Vec<&str> = debug("tool", &image).into_iter().chain(script).collect();
     ns.succeed(&words)?;
@@ -117,7 +119,7 @@ pub(crate) fn outlives_the_agent(cluster: &Cluster) -> Result<()> {
         "it ran twice"
     );
     // It goes with its pod.
-    ns.succeed(&["delete", "pod", "app", "--timeout=60s"])?;
+    ns.succeed(&["delete", "pod", "app", "--timeout=240s"])?;
     eventually("no unit is left of the pod", || {
         let left = node.execute("systemctl list-units --all --no-legend 'floe-debug-agent:*'")?;
         ensure!(left.output.is_empty(), "{}", left.output);
@@ -140,7 +142,7 @@ pub(crate) fn copy_and_node(cluster: &Cluster) -> Result<()> {
     ];
     let words: Vec<&str> = copy.into_iter().chain(["--", "sleep", "100000"]).collect();
     ns.succeed(&words)?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/copy", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/copy", "--timeout=240s"])?;
     let names = ns.get("pod", "copy")?;
     ensure!(
         names["status"]["containerStatuses"][1]["name"] == "tool",
@@ -154,10 +156,15 @@ pub(crate) fn copy_and_node(cluster: &Cluster) -> Result<()> {
     // On a node: its processes, and its files under /host.
     let node = format!("node/{}", cluster.node().name());
     let on_node = ["debug", &node, "--profile=sysadmin", &image, "-i", "--", "sh"];
-    let said = ns.feed(
+    ns.talk(
         &on_node,
-        "chroot /host systemctl is-active floe-agent; ps | grep -c system[d]\n",
+        "chroot /host systemctl is-active floe-agent; exit\n",
+        "active\n",
     )?;
-    ensure!(said.contains("active\n"), "{said:?}");
-    Ok(())
+    ns.talk(
+        &on_node,
+        "ps | grep -q system[d] && echo sees-$((40 + 2)); exit\n",
+        "sees-42\n",
+    )
+    .map(drop)
 }

@@ -1,7 +1,5 @@
 //! How long a pod that is deleted may take.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, ensure};
 use tests_harness::{Cluster, Namespace, Node, eventually};
 use tests_machine::pod;
@@ -28,22 +26,27 @@ fn units(cluster: &Cluster, namespace: &str, name: &str) -> Result<String> {
 
 pub(crate) fn longer(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("patient")?;
-    let slow = "trap 'sleep 5; echo done; exit 0' TERM; echo ready; while :; do sleep 0.1; done";
-    run(&ns, "slow", 1, slow)?;
-    ns.succeed(&["delete", "pod", "slow", "--grace-period=30"])?;
-    let said = cluster
-        .node()
-        .succeed("journalctl --no-pager -o cat FLOE_POD=slow FLOE_NAMESPACE=patient")?;
-    ensure!(said.contains("done"), "killed before its time: {said}");
+    // The pod's own grace is what there is to ask for more, however slow the node is; what is granted is far longer.
+    let slow = "trap 'sleep 12; echo done; exit 0' TERM; echo ready; while :; do sleep 0.1; done";
+    run(&ns, "slow", 5, slow)?;
+    ns.succeed(&["delete", "pod", "slow", "--grace-period=240"])?;
+    let said = |name: &str| {
+        let lines = format!("journalctl --no-pager -o cat FLOE_POD={name} FLOE_NAMESPACE=patient");
+        cluster.node().succeed(&lines)
+    };
+    ensure!(
+        said("slow")?.contains("done"),
+        "killed before its time: {}",
+        said("slow")?
+    );
     run(&ns, "stopped", 1, slow)?;
     let unit = units(cluster, "patient", "stopped")?;
     let unit = unit.split_whitespace().next().context("no unit")?;
-    let began = Instant::now();
     cluster.node().succeed(&format!("systemctl stop '{unit}'"))?;
     ensure!(
-        began.elapsed() < Duration::from_secs(4),
-        "without a deletion the pod's own grace counts: {:?}",
-        began.elapsed()
+        !said("stopped")?.contains("done"),
+        "without a deletion the pod's own grace counts: {}",
+        said("stopped")?
     );
     ns.succeed(&["delete", "pod", "stopped"]).map(drop)
 }
@@ -55,23 +58,18 @@ pub(crate) fn shorter(cluster: &Cluster) -> Result<()> {
         ("cut-short", ["--grace-period=1", "--wait=true"]),
         ("forced", ["--grace-period=0", "--force"]),
     ] {
-        run(&ns, name, 600, deaf)?;
+        run(&ns, name, 3600, deaf)?;
         ns.succeed(&["delete", "pod", name, "--wait=false"])?;
         ns.wait_for("pod", name, |found| {
             !found["metadata"]["deletionTimestamp"].is_null()
         })?;
-        let began = Instant::now();
-        ns.succeed(&[&["delete", "pod", name], second.as_slice()].concat())?;
+        // The first grace is longer than anybody waits here.
+        ns.succeed(&[&["delete", "pod", name], second.as_slice(), &["--timeout=240s"]].concat())?;
         eventually("the container to be gone", || {
             let left = units(cluster, "hasty", name)?;
             ensure!(left.trim().is_empty(), "{left}");
             Ok(())
         })?;
-        ensure!(
-            began.elapsed() < Duration::from_secs(20),
-            "{name} took {:?}",
-            began.elapsed()
-        );
     }
     Ok(())
 }

@@ -17,12 +17,12 @@ pub(crate) fn full(cluster: &Cluster) -> Result<()> {
         "Never",
         "until test -e /tmp/go; do sleep 0.1; done; exit 3",
     ))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/early", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/early", "--timeout=240s"])?;
     node.succeed(FILL)?;
     let seen = crowded(cluster, &ns);
     node.succeed(FREE)?;
     seen?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/late", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/late", "--timeout=240s"])?;
     ns.succeed(&["delete", "pods", "--all"]).map(drop)
 }
 

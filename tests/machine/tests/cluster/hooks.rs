@@ -30,7 +30,7 @@ pub(crate) fn hooks(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("hooks")?;
     let serve = "mkdir /tmp/w; cd /tmp/w; touch index.html post-exec post-http pre-exec pre-http; exec httpd -f -vv -p 8080 -h /tmp/w";
     ns.apply(&pod("handler", "Always", serve))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/handler", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/handler", "--timeout=240s"])?;
     listens(&ns, "handler")?;
     let host = ns.succeed(&["get", "pod", "handler", "-o", "jsonpath={.status.podIP}"])?;
     let exec = |path: &str| json!({ "exec": { "command": ["wget", "-q", "-O", "-", format!("http://{host}:8080/{path}")] } });
@@ -39,10 +39,10 @@ pub(crate) fn hooks(cluster: &Cluster) -> Result<()> {
         let mut pod = with(
             name,
             "Always",
-            "sleep 3600",
+            "trap 'exit 0' TERM; while :; do sleep 0.1; done",
             &json!({ "lifecycle": { hook: action } }),
         )?;
-        pod["spec"]["terminationGracePeriodSeconds"] = 15.into();
+        pod["spec"]["terminationGracePeriodSeconds"] = 200.into();
         Ok(pod)
     };
     apply(
@@ -64,23 +64,36 @@ pub(crate) fn hooks(cluster: &Cluster) -> Result<()> {
     let names = ["post-exec", "post-http", "pre-exec", "pre-http"];
     for name in names {
         let name = format!("pod/{name}");
-        ns.succeed(&["wait", "--for=condition=Ready", &name, "--timeout=60s"])?;
+        ns.succeed(&["wait", "--for=condition=Ready", &name, "--timeout=240s"])?;
     }
     asked("post-exec")?;
     asked("post-http")?;
     let said = ns.succeed(&["logs", "handler"])?;
     ensure!(!said.contains("url:/pre-"), "asked before its time: {said}");
-    ns.succeed(&[&["delete", "pod", "--grace-period=3"], names.as_slice()].concat())?;
+    ns.succeed(&[&["delete", "pod", "--grace-period=100"], names.as_slice()].concat())?;
     asked("pre-exec")?;
     asked("pre-http")
 }
 
 fn probed(name: &str, script: &str, kind: &str, probe: &Value) -> Result<Value> {
     let mut probe = probe.clone();
-    for (field, value) in [("periodSeconds", 1), ("failureThreshold", 1)] {
+    // Fails by its answer alone, not by the time that a busy node takes for it.
+    for (field, value) in [
+        ("periodSeconds", 1),
+        ("failureThreshold", 1),
+        ("timeoutSeconds", 60),
+    ] {
         probe[field] = value.into();
     }
     with(name, "Always", script, &json!({ kind: probe }))
+}
+
+/// Has the container's life probed only once the probe has succeeded, however long its program takes to begin.
+fn once_up(mut pod: Value) -> Value {
+    let container = &mut pod["spec"]["containers"][0];
+    container["startupProbe"] = container["livenessProbe"].clone();
+    container["startupProbe"]["failureThreshold"] = 200.into();
+    pod
 }
 
 /// A page that is there, and one that is for five seconds; a file, a port; a health service that serves and one that stops.
@@ -97,18 +110,18 @@ pub(crate) fn probes(cluster: &Cluster) -> Result<()> {
     apply(
         &ns,
         &[
-            probed("page", &stays, "livenessProbe", &healthz)?,
-            probed("file", &stays, "livenessProbe", &file)?,
-            probed("port", &stays, "livenessProbe", &port)?,
+            once_up(probed("page", &stays, "livenessProbe", &healthz)?),
+            once_up(probed("file", &stays, "livenessProbe", &file)?),
+            once_up(probed("port", &stays, "livenessProbe", &port)?),
             probed("page-goes", &goes, "livenessProbe", &healthz)?,
             probed("late", &stays, "readinessProbe", &late)?,
-            health(cluster, "rpc", "3600", &[])?,
+            once_up(health(cluster, "rpc", "3600", &[])?),
             health(cluster, "rpc-goes", "5", &[])?,
         ],
     )?;
     for name in lasting {
         let name = format!("pod/{name}");
-        ns.succeed(&["wait", "--for=condition=Ready", &name, "--timeout=60s"])?;
+        ns.succeed(&["wait", "--for=condition=Ready", &name, "--timeout=240s"])?;
     }
     for name in ["page-goes", "rpc-goes"] {
         ns.wait_for("pod", name, |pod| status(pod, "restartCount").as_u64() >= Some(1))?;
@@ -188,7 +201,7 @@ pub(crate) fn restarts(cluster: &Cluster) -> Result<()> {
             found["status"]
         );
         if runs {
-            ns.succeed(&["wait", "--for=condition=Ready", "pod/always", "--timeout=60s"])?;
+            ns.succeed(&["wait", "--for=condition=Ready", "pod/always", "--timeout=240s"])?;
         } else {
             ensure!(status(&found, "ready") == false, "{name}: {}", found["status"]);
         }
@@ -200,7 +213,8 @@ pub(crate) fn restarts(cluster: &Cluster) -> Result<()> {
     let last = &status(&found, "lastState")["terminated"];
     ensure!(last["reason"] == "Error" && last["exitCode"] == 1, "{last}");
     stays_uninitialised(&ns)?;
-    ns.succeed(&["delete", "pod", "--all", "--timeout=60s"]).map(drop)
+    ns.succeed(&["delete", "pod", "--all", "--timeout=240s"])
+        .map(drop)
 }
 
 fn stays_uninitialised(ns: &Namespace) -> Result<()> {

@@ -44,8 +44,11 @@ pub(crate) fn side_by_side(cluster: &Cluster) -> Result<()> {
         );
         ensure!(!traces(name)?.is_empty(), "this test would not see what is left");
     }
-    ensure!(traces(name)?.is_empty(), "left behind: {}", traces(name)?);
-    Ok(())
+    eventually("nothing left behind", || {
+        let left = traces(name)?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(())
+    })
 }
 
 pub(crate) fn killed_up(cluster: &Cluster) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::kubectl::listens;
 pub(crate) fn units(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("units")?;
     ns.apply(&pod("shown", "Always", "echo said; sleep 3600"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/shown", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/shown", "--timeout=240s"])?;
     let node = cluster.node();
     let listed =
         node.succeed("systemctl list-units --plain --no-legend 'floe-units:shown:*:main.service'")?;
@@ -34,7 +34,7 @@ pub(crate) fn addresses(cluster: &Cluster) -> Result<()> {
         "--for=condition=Ready",
         "pod/left",
         "pod/right",
-        "--timeout=60s",
+        "--timeout=240s",
     ])?;
     listens(&ns, "left")?;
     listens(&ns, "right")?;
@@ -73,7 +73,7 @@ pub(crate) fn secrets(cluster: &Cluster) -> Result<()> {
         },
     });
     ns.apply(&manifest.to_string())?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/keeper", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/keeper", "--timeout=240s"])?;
     let inside = ns.succeed(&[
         "exec",
         "keeper",
@@ -104,7 +104,7 @@ pub(crate) fn secrets(cluster: &Cluster) -> Result<()> {
 pub(crate) fn descriptors(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("descriptors")?;
     ns.apply(&pod("bare", "Always", "exec sleep 3600"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/bare", "--timeout=240s"])?;
     let held = ns.succeed(&["exec", "bare", "--", "ls", "/proc/1/fd"])?;
     ensure!(
         held.split_whitespace().collect::<Vec<_>>() == ["0", "1", "2"],

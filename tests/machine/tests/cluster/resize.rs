@@ -28,7 +28,7 @@ fn pod(name: &str, cpu: &str, policy: &str) -> String {
 fn run(ns: &Namespace, name: &str, cpu: &str, policy: &str) -> Result<()> {
     ns.apply(&pod(name, cpu, policy))?;
     let pod = format!("pod/{name}");
-    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=60s"])
+    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=240s"])
         .map(drop)
 }
 
@@ -96,11 +96,14 @@ pub(crate) fn up_and_down(cluster: &Cluster) -> Result<()> {
             );
         }
     }
-    let told = ns.succeed(&["get", "events", "-o", "jsonpath={.items[*].reason}"])?;
-    ensure!(
-        told.contains("ResizeStarted") && told.contains("ResizeCompleted"),
-        "{told}"
-    );
+    eventually("the events of the resize", || {
+        let told = ns.succeed(&["get", "events", "-o", "jsonpath={.items[*].reason}"])?;
+        ensure!(
+            told.contains("ResizeStarted") && told.contains("ResizeCompleted"),
+            "{told}"
+        );
+        Ok(())
+    })?;
     // systemd restarts the container with what it was given last, and its pod leaves nothing of it.
     cluster
         .node()
@@ -112,7 +115,7 @@ pub(crate) fn up_and_down(cluster: &Cluster) -> Result<()> {
         property(cluster, &ns, service, "MemoryMax")? == (24 << 20).to_string(),
         "it was lost"
     );
-    ns.succeed(&["delete", "pod", "app", "--timeout=60s"])?;
+    ns.succeed(&["delete", "pod", "app", "--timeout=240s"])?;
     eventually("systemd keeps no file of the unit", || {
         let left = cluster
             .node()
@@ -213,7 +216,7 @@ pub(crate) fn that_does_not_fit(cluster: &Cluster) -> Result<()> {
     );
     // An agent that starts meanwhile knows both sizes, and gives the larger one once the other pod has gone.
     cluster.node().execute("systemctl restart floe-agent")?;
-    ns.succeed(&["delete", "pod", "other", "--timeout=60s"])?;
+    ns.succeed(&["delete", "pod", "other", "--timeout=240s"])?;
     let grown = ns.wait_for("pod", "app", |pod| {
         condition(pod, "PodResizePending").is_null() && condition(pod, "PodResizeInProgress").is_null()
     })?;
@@ -249,7 +252,7 @@ pub(crate) fn many_containers(cluster: &Cluster) -> Result<()> {
     let spec = json!({"terminationGracePeriodSeconds": 1, "containers": all});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app"}, "spec": spec});
     ns.apply(&pod.to_string())?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/app", "--timeout=240s"])?;
     // More in all, less in all, so little that the kernel knows no difference, and back.
     let (more, less) = ([(40, 32), (50, 40), (30, 16)], [(30, 24), (10, 16), (10, 16)]);
     for wanted in [more, less, [(5, 16), (2, 16), (1, 16)], first] {

@@ -11,7 +11,7 @@ const NUMBERS: [u8; 3] = [1, 2, 3];
 /// Starts a cluster of its own, beside the shared one.
 pub(crate) fn three(_: &Cluster) -> Result<()> {
     let cluster = Cluster::up("t-servers", &["--servers", "3", "--no-demo"])?;
-    ensure!(roles(&cluster)?.len() == 3, "{:?}", roles(&cluster)?);
+    shown(&cluster, "three servers", |shown| shown.len() == 3)?;
     leads_to(&cluster, &NUMBERS)?;
     kubectl(&cluster)?.succeed(&["create", "configmap", "before"])?;
     let lost = leader(&cluster)?;
@@ -39,6 +39,15 @@ fn roles(cluster: &Cluster) -> Result<Vec<[String; 3]>> {
     Ok(table.lines().skip(1).filter_map(row).collect())
 }
 
+/// Waits until `floe server list` shows what `accept` takes: each server answers as far as it knows.
+fn shown(cluster: &Cluster, what: &str, accept: impl Fn(&[[String; 3]]) -> bool) -> Result<()> {
+    eventually(what, || {
+        let shown = roles(cluster)?;
+        ensure!(accept(&shown), "{shown:?}");
+        Ok(())
+    })
+}
+
 fn number(cluster: &Cluster, name: &str) -> Result<u8> {
     let number = name.strip_prefix(&format!("{}-", cluster.name()));
     let number = number.with_context(|| format!("{name} is no machine of this cluster"))?;
@@ -46,10 +55,12 @@ fn number(cluster: &Cluster, name: &str) -> Result<u8> {
 }
 
 fn leader(cluster: &Cluster) -> Result<u8> {
-    let shown = roles(cluster)?;
-    let leads = shown.iter().find(|[_, role, _]| role == "Leader");
-    let [name, ..] = leads.with_context(|| format!("nobody leads: {shown:?}"))?;
-    number(cluster, name)
+    eventually("a leader", || {
+        let shown = roles(cluster)?;
+        let leads = shown.iter().find(|[_, role, _]| role == "Leader");
+        let [name, ..] = leads.with_context(|| format!("nobody leads: {shown:?}"))?;
+        number(cluster, name)
+    })
 }
 
 fn name(cluster: &Cluster, number: u8) -> String {
@@ -62,7 +73,9 @@ fn others(of: u8) -> Vec<u8> {
 
 /// The Service `kubernetes` leads to the servers `numbers` and to no other, from every machine.
 fn leads_to(cluster: &Cluster, numbers: &[u8]) -> Result<()> {
-    let objects = kubectl(cluster)?.succeed(&["get", "nodes", "-o", "json"])?;
+    let objects = eventually("a server that tells of the nodes", || {
+        kubectl(cluster)?.succeed(&["get", "nodes", "-o", "json"])
+    })?;
     let nodes: Value = serde_json::from_str(&objects)?;
     let address = |node: &Value| {
         let name = node["metadata"]["name"].as_str()?;
@@ -86,7 +99,7 @@ fn leads_to(cluster: &Cluster, numbers: &[u8]) -> Result<()> {
         // Every new connection: a server that is gone would take its share of them.
         for number in numbers {
             cluster.numbered(*number).succeed(
-                "for try in 1 2 3 4 5 6 7 8 9; do timeout 2 bash -c ': < /dev/tcp/10.43.0.1/443' || exit 1; done",
+                "for try in 1 2 3 4 5 6 7 8 9; do timeout 5 bash -c ': < /dev/tcp/10.43.0.1/443' || exit 1; done",
             )?;
         }
         Ok(())
@@ -96,16 +109,24 @@ fn leads_to(cluster: &Cluster, numbers: &[u8]) -> Result<()> {
 /// Its power is cut: kubectl, nodes and Service go on with the other two.
 fn leader_lost(cluster: &Cluster, lost: u8) -> Result<()> {
     cluster.succeed(&["node", "stop", &name(cluster, lost), "--force"])?;
-    let kubectl = kubectl(cluster)?;
-    kubectl.succeed(&["create", "configmap", "after"])?;
-    kubectl.succeed(&["get", "configmap", "before"])?;
-    ensure!(leader(cluster)? != lost, "the lost server leads");
+    // One that is not answered while the others choose may have been done all the same.
+    eventually("a write without the lost server", || {
+        let kubectl = kubectl(cluster)?;
+        let known = kubectl.succeed(&["get", "configmap", "after"]);
+        known.or_else(|_| kubectl.succeed(&["create", "configmap", "after"]))
+    })?;
+    eventually("what was written before", || {
+        kubectl(cluster)?.succeed(&["get", "configmap", "before"])
+    })?;
+    let gone = name(cluster, lost);
+    shown(cluster, "another leader", |shown| {
+        let mut leaders = shown.iter().filter(|[_, role, _]| role == "Leader");
+        leaders.next().is_some_and(|[server, ..]| *server != gone)
+    })?;
     leads_to(cluster, &others(lost))?;
-    eventually("the lost server to be shown as lost", || {
-        let shown = roles(cluster)?;
-        let state = shown.iter().find(|[server, ..]| *server == name(cluster, lost));
-        ensure!(state.is_some_and(|[.., state]| state == "NotReady"), "{shown:?}");
-        Ok(())
+    shown(cluster, "the lost server to be shown as lost", |shown| {
+        let state = shown.iter().find(|[server, ..]| *server == gone);
+        state.is_some_and(|[.., state]| state == "NotReady")
     })?;
     // Another one away would leave none to decide.
     let stays = *others(lost).first().context("a server that is left")?;
@@ -122,19 +143,24 @@ fn leader_lost(cluster: &Cluster, lost: u8) -> Result<()> {
 fn replaced(cluster: &Cluster, lost: u8) -> Result<()> {
     let gone = name(cluster, lost);
     cluster.succeed(&["server", "remove", &gone])?;
-    ensure!(roles(cluster)?.len() == 2, "{:?}", roles(cluster)?);
+    shown(cluster, "two servers", |shown| shown.len() == 2)?;
     cluster.succeed(&["node", "rm", &gone, "--force"])?;
     cluster.succeed(&["node", "add", "--server"])?;
-    let shown = roles(cluster)?;
     let votes = |[_, role, state]: &[String; 3]| role != "Learner" && state == "Ready";
-    ensure!(shown.len() == 3 && shown.iter().all(votes), "{shown:?}");
+    shown(cluster, "three servers that vote", |shown| {
+        shown.len() == 3 && shown.iter().all(votes)
+    })?;
     leads_to(cluster, &NUMBERS)
 }
 
 fn handed_over(cluster: &Cluster) -> Result<()> {
     let next = *others(leader(cluster)?).first().context("another server")?;
     cluster.succeed(&["server", "handover", &name(cluster, next)])?;
-    ensure!(leader(cluster)? == next, "{:?}", roles(cluster)?);
+    let wanted = name(cluster, next);
+    shown(cluster, "the leader that was asked for", |shown| {
+        let leads = shown.iter().find(|[_, role, _]| role == "Leader");
+        leads.is_some_and(|[server, ..]| *server == wanted)
+    })?;
     let promoted = cluster.succeed(&["server", "promote", &name(cluster, next)])?;
     ensure!(promoted.contains("votes already"), "{promoted}");
     let unknown = cluster.run(&["server", "remove", "nosuch"])?;
@@ -156,7 +182,7 @@ fn server_stopped(cluster: &Cluster) -> Result<()> {
         let node = name(cluster, stopped);
         kubectl(cluster)?.succeed(&["get", "lease", &node, "-n", "kube-node-lease", "-o", output])
     };
-    let before = renewed()?;
+    let before = eventually("a server that tells of the lease", renewed)?;
     eventually("its agent to renew its lease through another server", || {
         ensure!(renewed()? != before, "not renewed since {before}");
         Ok(())

@@ -39,7 +39,7 @@ fn deploy(cluster: &Cluster, name: &str, services: &[(&str, Value)]) -> Result<N
     let objects = [server("one"), server("two")].into_iter().chain(services);
     let documents: Vec<String> = objects.map(|object| object.to_string()).collect();
     ns.apply(&documents.join("\n---\n"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=240s"])?;
     Ok(ns)
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn partial_names(cluster: &Cluster) -> Result<()> {
     ];
     mount_of_node(&mut pod, &mounts);
     ns.apply(&pod.to_string())?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/asks", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/asks", "--timeout=240s"])?;
     let ip = |pod: &str| ns.succeed(&["get", "pod", pod, "-o", "jsonpath={.status.podIP}"]);
     let pods = BTreeSet::from([ip("one")?, ip("two")?]);
     let plain = BTreeSet::from([field(&ns, "plain", ".spec.clusterIP")?]);
@@ -199,15 +199,14 @@ pub(crate) fn partial_names(cluster: &Cluster) -> Result<()> {
                 Ok(())
             })?;
         }
-        let srv = resolved(
-            &ns,
-            "srv",
-            &format!("_http._tcp.{service}.partial.svc.cluster.local"),
-        )?;
-        ensure!(
-            srv.contains(&format!("{service}.partial.svc.cluster.local")),
-            "{srv}"
-        );
+        let asked = format!("_http._tcp.{service}.partial.svc.cluster.local");
+        eventually(&asked, || {
+            let srv = resolved(&ns, "srv", &asked)?;
+            let target = format!("{service}.partial.svc.cluster.local");
+            let mut targets = srv.lines().filter_map(|line| line.split_once("service = "));
+            ensure!(targets.any(|(_, said)| said.contains(&target)), "{srv}");
+            Ok(())
+        })?;
     }
     Ok(())
 }
@@ -235,7 +234,7 @@ pub(crate) fn datagrams(cluster: &Cluster) -> Result<()> {
         "--for=condition=Ready",
         "pod/answers",
         "pod/asks",
-        "--timeout=60s",
+        "--timeout=240s",
     ])?;
     let field_of = |path: &str| ns.succeed(&["get", "pod", "answers", "-o", &format!("jsonpath={{{path}}}")]);
     let node_port = field(&ns, "both", ".spec.ports[?(@.name==\"text\")].nodePort")?;
@@ -272,6 +271,6 @@ pub(crate) fn datagrams(cluster: &Cluster) -> Result<()> {
         })?;
     }
     // The same address and port by TCP: a server that speaks HTTP/2 alone closes what is no preface.
-    let opened = format!("timeout 5 bash -c 'exec 3<>/dev/tcp/{ip}/80'");
+    let opened = format!("timeout 60 bash -c 'exec 3<>/dev/tcp/{ip}/80'");
     cluster.node().succeed(&opened).map(drop)
 }

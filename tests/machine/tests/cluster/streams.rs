@@ -16,7 +16,7 @@ const WEB: &str =
 
 fn ready(ns: &Namespace, name: &str) -> Result<()> {
     let pod = format!("pod/{name}");
-    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=60s"])
+    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=240s"])
         .map(drop)
 }
 
@@ -46,7 +46,7 @@ fn exec(old: &Kubectl, ns: &Namespace) -> Result<()> {
         ns.feed(&["exec", "-i", "web", "--", "cat"], text)? == text,
         "stdin was lost"
     );
-    let typed = "n=0; until [ \"$(stty size 2>&1)\" = \"33 77\" ] || [ $n -gt 100 ]; do n=$((n+1)); sleep 0.1; done; \
+    let typed = "n=0; until [ \"$(stty size 2>&1)\" = \"33 77\" ] || [ $n -gt 600 ]; do n=$((n+1)); sleep 0.1; done; \
                  stty size; tty";
     let command = old.command(&["-n", "spdy", "exec", "-it", "web", "--", "sh", "-c", typed]);
     sees_a_terminal(&command)?;
@@ -79,9 +79,8 @@ fn attach(ns: &Namespace) -> Result<()> {
     listener["spec"]["containers"][0]["stdin"] = true.into();
     ns.apply(&listener.to_string())?;
     ready(ns, "echo")?;
-    let said = ns.feed(&["attach", "-i", "echo"], "word\n")?;
-    ensure!(said.contains("got word"), "{said:?}");
-    Ok(())
+    ns.talk(&["attach", "-i", "echo"], "word\n", "got word\n")
+        .map(drop)
 }
 
 /// A Service's pods, a pod and a node, through the API server.

@@ -68,7 +68,7 @@ pub(crate) fn types(child: &mut Child, text: &str) -> Result<()> {
 
 fn ready(ns: &Namespace, name: &str) -> Result<()> {
     let pod = format!("pod/{name}");
-    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=60s"])
+    ns.succeed(&["wait", "--for=condition=Ready", &pod, "--timeout=240s"])
         .map(drop)
 }
 
@@ -115,16 +115,30 @@ pub(crate) fn attach_by_a_pipe(cluster: &Cluster) -> Result<()> {
     ))?;
     ready(&ns, "echo")?;
     for word in ["one", "two"] {
-        let said = ns.feed(&["attach", "-i", "echo"], &format!("{word}\n"))?;
-        ensure!(said == format!("got {word}\n"), "{said:?}");
+        let answer = format!("got {word}\n");
+        let said = ns.talk(&["attach", "-i", "echo"], &format!("{word}\n"), &answer)?;
+        ensure!(said == answer, "{said:?}");
     }
     let logs = ns.succeed(&["logs", "echo"])?;
     ensure!(logs == "got one\ngot two\n", "{logs:?}");
-    // A container without stdin is only listened to.
-    ns.apply(&pod("talker", "Never", "sleep 3; echo hello; echo oops >&2"))?;
-    ready(&ns, "talker")?;
-    let heard = ns.succeed(&["attach", "talker"])?;
-    ensure!(heard.contains("hello") && heard.contains("oops"), "{heard:?}");
+    only_listened_to(&ns)
+}
+
+/// A container without stdin is only listened to. It speaks until it is told to end, which it is once it was heard.
+fn only_listened_to(ns: &Namespace) -> Result<()> {
+    let script = "until test -e /tmp/end; do echo hello; echo oops >&2; sleep 0.1; done";
+    ns.apply(&pod("talker", "Never", script))?;
+    ready(ns, "talker")?;
+    let mut listener = ns.start(&["attach", "talker"])?;
+    shows(&mut listener, "hello")?;
+    ns.succeed(&["exec", "talker", "--", "touch", "/tmp/end"])?;
+    let heard = listener.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&heard.stderr).into_owned();
+    ensure!(
+        heard.status.success() && errors.contains("oops"),
+        "{}: {errors}",
+        heard.status
+    );
     Ok(())
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn seen(cluster: &Cluster) -> Result<()> {
     };
     apply(&ns, &objects("old", ["changes", "goes"]))?;
     apply(&ns, &[mounting("sees", "sleep 3600", &all_kinds())])?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/sees", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/sees", "--timeout=240s"])?;
     let before = wanted("old", "old", "", "key1=\"value1\" key2=\"value2\"bar");
     ensure!(found(&ns)? == before, "{:?}", found(&ns)?);
     apply(&ns, &objects("new", ["changes", "comes"]))?;
@@ -205,17 +205,17 @@ pub(crate) fn sub_paths(cluster: &Cluster) -> Result<()> {
             "{pod}: {message}"
         );
     }
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/set", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/set", "--timeout=240s"])?;
     let script = "echo said > /whole/mypath/foo/test.log; cat /part/test.log";
     let said = ns.succeed(&["exec", "set", "--", "sh", "-c", script])?;
     ensure!(said == "said\n", "{said}");
     // What is mounted stays; a container that could not start does once its annotation is there.
     ns.succeed(&["annotate", "pod", "set", "--overwrite", "mysubpath=mynewpath"])?;
     ns.succeed(&["annotate", "pod", "unset", "mysubpath=mypath"])?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/unset", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/unset", "--timeout=240s"])?;
     let said = ns.succeed(&["exec", "set", "--", "cat", "/part/test.log"])?;
     ensure!(said == "said\n", "{said}");
-    ns.succeed(&["delete", "pod", "--all", "--timeout=60s"])?;
+    ns.succeed(&["delete", "pod", "--all", "--timeout=240s"])?;
     let left: Value = serde_json::from_str(&ns.succeed(&["get", "pods", "-o", "json"])?)?;
     ensure!(left["items"].as_array().context("no list")?.is_empty(), "{left}");
     Ok(())

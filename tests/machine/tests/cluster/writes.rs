@@ -118,7 +118,7 @@ pub(crate) fn status_after_delete(cluster: &Cluster) -> Result<()> {
 pub(crate) fn five_hundred_generations(cluster: &Cluster) -> Result<()> {
     let ns = cluster.kubectl()?.namespace("generations")?;
     ns.apply(&pod("changing", "Always", "sleep 3600"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/changing", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/changing", "--timeout=240s"])?;
     let before = ns.get("pod", "changing")?;
     ensure!(before["metadata"]["generation"] == 1, "{}", before["metadata"]);
     let tolerations = before["spec"]["tolerations"]

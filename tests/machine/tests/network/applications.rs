@@ -21,7 +21,7 @@ pub(crate) fn several_parts(cluster: &Cluster) -> Result<()> {
             "rollout",
             "status",
             &format!("deployment/{name}"),
-            "--timeout=90s",
+            "--timeout=240s",
         ])?;
     }
     eventually("every client to have found redis by its name", || {
@@ -47,8 +47,11 @@ pub(crate) fn several_parts(cluster: &Cluster) -> Result<()> {
         "jsonpath={.spec.ports[0].nodePort}",
     ])?;
     for address in node_addresses(&kubectl)? {
-        let page = fetch(&format!("http://{address}:{port}/"))?;
-        ensure!(page.contains("guestbook"), "{address}: {page}");
+        eventually("the front's page from outside", || {
+            let page = fetch(&format!("http://{address}:{port}/"))?;
+            ensure!(page.contains("guestbook"), "{address}: {page}");
+            Ok(())
+        })?;
     }
     Ok(())
 }
@@ -81,7 +84,7 @@ pub(crate) fn chart(cluster: &Cluster) -> Result<()> {
     let common = [
         "--server-side=false",
         "--wait",
-        "--timeout=90s",
+        "--timeout=240s",
         "--set",
         &image,
         "--set",
@@ -92,9 +95,9 @@ pub(crate) fn chart(cluster: &Cluster) -> Result<()> {
         words.map(str::to_owned).collect()
     };
     helm.call("install", &chart, with(&["--set", "replicaCount=1"]))?;
-    ensure!(replicas(&kubectl)? == "1", "installed");
+    replicas(&kubectl, "1")?;
     helm.call("upgrade", &chart, with(&["--set", "replicaCount=3"]))?;
-    ensure!(replicas(&kubectl)? == "3", "upgraded");
+    replicas(&kubectl, "3")?;
     let history = helm.run(&["history", "shop"])?;
     ensure!(
         history.contains("superseded") && history.contains("deployed"),
@@ -106,30 +109,33 @@ pub(crate) fn chart(cluster: &Cluster) -> Result<()> {
         "1",
         "--server-side=false",
         "--wait",
-        "--timeout=90s",
+        "--timeout=240s",
     ])?;
-    ensure!(replicas(&kubectl)? == "1", "rolled back");
+    replicas(&kubectl, "1")?;
     let status = helm.run(&["status", "shop"])?;
     ensure!(status.contains("STATUS: deployed"), "{status}");
-    helm.run(&["uninstall", "shop", "--wait", "--timeout=90s"])?;
-    let left = kubectl.succeed(&[
-        "get",
-        "all,configmaps,secrets,serviceaccounts",
-        "-l",
-        "app.kubernetes.io/instance=shop",
-    ])?;
-    ensure!(left.contains("No resources found"), "{left}");
-    Ok(())
+    helm.run(&["uninstall", "shop", "--wait", "--timeout=240s"])?;
+    // Helm waits for what it has made itself; sets and pods follow.
+    eventually("nothing left of the chart", || {
+        let left = kubectl.succeed(&[
+            "get",
+            "all,configmaps,secrets,serviceaccounts",
+            "-l",
+            "app.kubernetes.io/instance=shop",
+        ])?;
+        ensure!(left.contains("No resources found"), "{left}");
+        Ok(())
+    })
 }
 
-fn replicas(kubectl: &Namespace) -> Result<String> {
-    kubectl.succeed(&[
-        "get",
-        "deployment",
-        "shop",
-        "-o",
-        "jsonpath={.status.readyReplicas}",
-    ])
+/// Waits until as many pods are ready as `wanted` says.
+fn replicas(kubectl: &Namespace, wanted: &str) -> Result<()> {
+    let path = "jsonpath={.status.readyReplicas}";
+    eventually("the chart's pods", || {
+        let ready = kubectl.succeed(&["get", "deployment", "shop", "-o", path])?;
+        ensure!(ready == wanted, "{ready} are ready, {wanted} are asked for");
+        Ok(())
+    })
 }
 
 /// The real Helm, in one namespace of the cluster.
@@ -208,8 +214,8 @@ pub(crate) fn cut_off_and_healed(cluster: &Cluster) -> Result<()> {
     images(cluster)?;
     let kubectl = cluster.kubectl()?.namespace("cut")?;
     kubectl.apply(GUESTBOOK)?;
-    kubectl.succeed(&["rollout", "status", "deployment/redis-leader", "--timeout=90s"])?;
-    kubectl.succeed(&["rollout", "status", "deployment/counter", "--timeout=90s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/redis-leader", "--timeout=240s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/counter", "--timeout=240s"])?;
     let leader = kubectl.succeed(&[
         "get",
         "pods",
@@ -237,21 +243,15 @@ pub(crate) fn cut_off_and_healed(cluster: &Cluster) -> Result<()> {
         starts(&|command| other.succeed(command))? == before,
         "its pods were disturbed"
     );
-    let said = kubectl.execute(&[
-        "exec",
-        "deployment/redis-leader",
-        "--",
-        "redis-cli",
-        "-h",
-        "redis-leader",
-        "ping",
-    ])?;
-    ensure!(said.output.contains("PONG"), "{}", said.output);
-    cluster.succeed(&["node", "heal", other.name()])?;
-    eventually("the client on the healed node to reach redis again", || {
-        let said = kubectl.succeed(&["exec", &client, "--", "redis-cli", "-h", "redis-leader", "ping"])?;
+    let pings = |of: &str| {
+        let said = kubectl.succeed(&["exec", of, "--", "redis-cli", "-h", "redis-leader", "ping"])?;
         ensure!(said.contains("PONG"), "{said}");
         Ok(())
+    };
+    eventually("redis from its own side", || pings("deployment/redis-leader"))?;
+    cluster.succeed(&["node", "heal", other.name()])?;
+    eventually("the client on the healed node to reach redis again", || {
+        pings(&client)
     })?;
     ensure!(
         starts(&|command| other.succeed(command))? == before,

@@ -37,7 +37,7 @@ fn deployment(name: &str, replicas: u8) -> String {
                         "ports": [{ "name": "web", "containerPort": 8080 }],
                         "readinessProbe": {
                             "exec": { "command": ["test", "-e", "/tmp/ready"] },
-                            "periodSeconds": 1, "failureThreshold": 1,
+                            "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 60,
                         },
                     }],
                 },
@@ -50,7 +50,7 @@ fn deployment(name: &str, replicas: u8) -> String {
 fn roll_out(ns: &Namespace, name: &str, replicas: u8) -> Result<()> {
     ns.apply(&deployment(name, replicas))?;
     let what = format!("deployment/{name}");
-    ns.succeed(&["rollout", "status", &what, "--timeout=90s"])?;
+    ns.succeed(&["rollout", "status", &what, "--timeout=240s"])?;
     Ok(())
 }
 
@@ -109,11 +109,11 @@ pub(crate) fn endpoints(cluster: &Cluster) -> Result<()> {
     // As text: kubectl's warning that Endpoints are deprecated is among what it prints.
     let path =
         "jsonpath=waiting: {.subsets[0].notReadyAddresses[*].targetRef.name} {.subsets[0].ports[0].port}";
-    let old = ns.succeed(&["get", "endpoints", "web", "-o", path])?;
-    ensure!(
-        old.contains(&format!("waiting: {sick} 8080")),
-        "the Endpoints say otherwise: {old}"
-    );
+    eventually("the Endpoints to say the same", || {
+        let old = ns.succeed(&["get", "endpoints", "web", "-o", path])?;
+        ensure!(old.contains(&format!("waiting: {sick} 8080")), "{old}");
+        Ok(())
+    })?;
     ns.succeed(&["exec", &sick, "--", "touch", "/tmp/ready"])?;
     eventually("three ready endpoints again", || all_ready(3))?;
     ns.succeed(&["scale", "deployment/web", "--replicas=1"])?;
@@ -174,11 +174,14 @@ pub(crate) fn namespaces(cluster: &Cluster) -> Result<()> {
     })?;
     let refused = ns.fail(&["create", "configmap", "late"])?;
     ensure!(refused.contains("because it is being terminated"), "{refused}");
-    let left = items(&ns, &["pods,replicasets,deployments,services,secrets"])?;
-    ensure!(left.is_empty(), "one held object held up others: {left:?}");
+    eventually("everything but the held object to be gone", || {
+        let left = items(&ns, &["pods,replicasets,deployments,services,secrets"])?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(())
+    })?;
     let free = r#"{"metadata":{"finalizers":null}}"#;
     ns.succeed(&["patch", "configmap", "held", "--type=merge", "-p", free])?;
-    ns.succeed(&["wait", "--for=delete", "namespace/doomed", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=delete", "namespace/doomed", "--timeout=240s"])?;
     let events = items(&ns, &["events"])?;
     ensure!(events.is_empty(), "events outlived their namespace: {events:?}");
     Ok(())
@@ -226,11 +229,14 @@ pub(crate) fn lost_node(cluster: &Cluster) -> Result<()> {
         ensure!(ready == 3, "{slices:?}");
         Ok(())
     })?;
-    let told = ns.succeed(&["get", "events", "-A"])?;
-    ensure!(
-        told.contains("NodeNotReady") && told.contains("TaintManagerEviction"),
-        "{told}"
-    );
+    eventually("the events of the loss", || {
+        let told = ns.succeed(&["get", "events", "-A"])?;
+        ensure!(
+            told.contains("NodeNotReady") && told.contains("TaintManagerEviction"),
+            "{told}"
+        );
+        Ok(())
+    })?;
     let tainted = taints(&ns, &lost)?;
     ensure!(
         tainted.contains(&"node.kubernetes.io/unreachable:NoExecute".to_owned()),
@@ -245,12 +251,9 @@ pub(crate) fn lost_node(cluster: &Cluster) -> Result<()> {
         ensure!(pods.len() == 3, "{} pods are left", pods.len());
         Ok(())
     })?;
-    // What ran on it ended with it, and nothing was started again behind the API's back.
-    let units = cluster
-        .numbered(3)
-        .succeed("systemctl list-units --all --plain --no-legend 'floe-lost:*.service' | wc -l")?;
-    ensure!(units.trim() == "0", "{units} units of evicted pods are on {lost}");
-    Ok(())
+    // What ran on it ended with it; what its agent began while the API did not answer is gone, too.
+    let units = "test -z \"$(systemctl list-units --all --plain --no-legend 'floe-lost:*.service')\"";
+    cluster.numbered(3).wait_until_succeeds(units).map(drop)
 }
 
 pub(crate) fn cut_off(cluster: &Cluster) -> Result<()> {

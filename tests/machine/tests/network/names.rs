@@ -119,7 +119,7 @@ fn apply(ns: &Namespace, objects: &[Value]) -> Result<()> {
             "wait",
             "--for=condition=Ready",
             &format!("pod/{name}"),
-            "--timeout=90s",
+            "--timeout=240s",
         ])?;
     }
     Ok(())
@@ -252,17 +252,20 @@ pub(crate) fn records(cluster: &Cluster) -> Result<()> {
             Ok(())
         })?;
         let srv = "_web._tcp.pets.records.svc.cluster.local";
-        let srv = ns.succeed(&["exec", pod, "--", "nslookup", "-type=srv", srv])?;
-        ensure!(
-            srv.matches("8080").count() == 3 && srv.contains("pet-3.pets.records.svc.cluster.local"),
-            "{srv}"
-        );
         let reverse = address("pet-3")?.to_string();
-        let reverse = ns.succeed(&["exec", pod, "--", "nslookup", &reverse])?;
-        ensure!(
-            reverse.contains("pet-3.pets.records.svc.cluster.local"),
-            "{reverse}"
-        );
+        eventually(&format!("the other records in {pod}"), || {
+            let srv = ns.succeed(&["exec", pod, "--", "nslookup", "-type=srv", srv])?;
+            ensure!(
+                srv.matches("8080").count() == 3 && srv.contains("pet-3.pets.records.svc.cluster.local"),
+                "{srv}"
+            );
+            let reverse = ns.succeed(&["exec", pod, "--", "nslookup", &reverse])?;
+            ensure!(
+                reverse.contains("pet-3.pets.records.svc.cluster.local"),
+                "{reverse}"
+            );
+            Ok(())
+        })?;
     }
     let hostname = ns.succeed(&["exec", "pet-1", "--", "hostname"])?;
     ensure!(
@@ -281,9 +284,14 @@ pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {
     let node = cluster.numbered(2);
     node.wait_until_succeeds("test -s /var/lib/floe/agent/dns.json")?;
     for how in ["kill --signal=KILL", "restart"] {
-        // The question is asked once: a port that refuses would end it.
+        // A question may wait for the agent, and be asked again where that takes long, but is never refused.
         let said = node.succeed(&format!(
-            "systemctl {how} floe-agent.service; busybox nslookup kubernetes.default.svc.cluster.local 10.43.0.10"
+            "systemctl {how} floe-agent.service
+             for try in 1 2 3 4 5 6 7 8 9 10; do
+               said=$(busybox nslookup kubernetes.default.svc.cluster.local 10.43.0.10 2>&1) && break
+               case $said in *refused*) break;; esac
+             done
+             echo \"$said\""
         ))?;
         ensure!(said.contains("10.43.0.1\n"), "{how}: {said}");
         node.wait_for_unit("floe-agent.service")?;

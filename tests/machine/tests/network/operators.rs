@@ -38,7 +38,7 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
         "3600",
     ];
     kubectl.succeed(&create)?;
-    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=240s"])?;
     let on_node = places(&kubectl, "app=drained")?.matches(&node).count();
     ensure!(on_node > 0, "none of six pods is on {node}");
     let cordoned = kubectl.succeed(&["cordon", &node])?;
@@ -47,7 +47,7 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
         "not cordoned: {cordoned}"
     );
     kubectl.succeed(&["scale", "deployment/drained", "--replicas=9"])?;
-    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=240s"])?;
     let here = places(&kubectl, "app=drained")?;
     ensure!(
         here.matches(&node).count() == on_node,
@@ -58,13 +58,13 @@ pub(crate) fn drained(cluster: &Cluster) -> Result<()> {
         &node,
         "--pod-selector=app=drained",
         "--grace-period=1",
-        "--timeout=60s",
+        "--timeout=240s",
     ])?;
     ensure!(
         said.contains("evicted") && said.contains(&format!("node/{node} drained")),
         "{said}"
     );
-    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=60s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/drained", "--timeout=240s"])?;
     let left = places(&kubectl, "app=drained")?;
     ensure!(!left.contains(&node), "pods on a drained node: {left}");
     kubectl.succeed(&["uncordon", &node])?;
@@ -102,7 +102,7 @@ pub(crate) fn exposed(cluster: &Cluster) -> Result<()> {
         kubectl.succeed(&expose)?.contains("service/web exposed"),
         "another answer"
     );
-    kubectl.succeed(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
+    kubectl.succeed(&["rollout", "status", "deployment/web", "--timeout=240s"])?;
     eventually("both pods among the endpoints", || {
         let select = [
             "get",
@@ -121,8 +121,11 @@ pub(crate) fn exposed(cluster: &Cluster) -> Result<()> {
         Ok(())
     })?;
     let fetch = "wget -q -O - http://web";
-    let page = kubectl.succeed(&["exec", "deploy/web", "--", "sh", "-c", fetch])?;
-    ensure!(page.trim() == "hello", "{page}");
+    eventually("the page by the Service's name", || {
+        let page = kubectl.succeed(&["exec", "deploy/web", "--", "sh", "-c", fetch])?;
+        ensure!(page.trim() == "hello", "{page}");
+        Ok(())
+    })?;
     let refused = kubectl.fail(&["expose", "deployment", "web", "--port=80", "--name=Bad"])?;
     ensure!(
         refused.contains("metadata.name") && refused.contains("Invalid value"),

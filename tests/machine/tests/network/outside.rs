@@ -131,19 +131,22 @@ pub(crate) fn reached(cluster: &Cluster) -> Result<()> {
     let seen = outside.host.to_string();
     for number in 1..=3 {
         let node = cluster.numbered(number);
-        let said = node.succeed(&format!("timeout 5 busybox wget -q -O - {url}"))?;
+        let said = node.wait_until_succeeds(&format!("timeout 5 busybox wget -q -O - {url}"))?;
         ensure!(said.trim() == seen, "node {number} is seen as {said}");
     }
     let fetch = format!("timeout 5 wget -q -O - {url} && sleep 3600");
     ns.apply(&pod("client", "Always", &fetch))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/client", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/client", "--timeout=240s"])?;
     let said = eventually("the pod's answer", || {
         let said = ns.succeed(&["logs", "client"])?;
         ensure!(!said.trim().is_empty(), "nothing yet");
         Ok(said)
     })?;
     ensure!(said.trim() == seen, "a pod is seen as {said}");
-    ensure!(outside.reaches(outside.server, PORT)?, "not even its own server");
+    eventually("the other network's own server", || {
+        ensure!(outside.reaches(outside.server, PORT)?, "not reached");
+        Ok(())
+    })?;
     for port in [6443, 10250] {
         ensure!(
             !outside.reaches(first, port)?,

@@ -1,7 +1,6 @@
 //! The overlay: pods and nodes reach pods of every node by address, and are seen as themselves.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -12,8 +11,6 @@ const NODES: [u8; 3] = [1, 2, 3];
 const SERVER: &str = "mkdir -p /tmp/www/cgi-bin; cd /tmp/www/cgi-bin; \
                       printf '#!/bin/sh\\necho\\necho $REMOTE_ADDR\\n' > who; chmod +x who; \
                       exec httpd -f -p 0.0.0.0:8080 -h /tmp/www";
-/// How soon a change of a Node is to be programmed, with what a busy machine and a command take.
-const SOON: Duration = Duration::from_secs(2);
 
 fn pod(cluster: &Cluster, number: u8) -> Value {
     json!({
@@ -35,7 +32,7 @@ fn deploy(cluster: &Cluster, name: &str) -> Result<(Namespace, BTreeMap<u8, Stri
         .map(|number| pod(cluster, *number).to_string())
         .collect();
     ns.apply(&pods.join("\n---\n"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=240s"])?;
     let address = |number: &u8| {
         let pod = ns.get("pod", &format!("pod-{number}"))?;
         let address = pod.pointer("/status/podIP").and_then(Value::as_str);
@@ -62,12 +59,15 @@ fn seen_from_pod(ns: &Namespace, number: u8, to: &str) -> Result<String> {
     let url = format!("http://{to}:8080/cgi-bin/who");
     // Debian's static busybox crashes on a limit of wget's own.
     let pod = format!("pod-{number}");
-    let said = ns.succeed(&["exec", &pod, "--", "timeout", "5", "wget", "-q", "-O", "-", &url])?;
+    // A pod is Ready before its server listens.
+    let said = eventually(&format!("an answer of {to} to {pod}"), || {
+        ns.succeed(&["exec", &pod, "--", "timeout", "5", "wget", "-q", "-O", "-", &url])
+    })?;
     Ok(said.trim().to_owned())
 }
 
 fn seen_from_node(cluster: &Cluster, number: u8, to: &str) -> Result<String> {
-    let said = cluster.numbered(number).succeed(&format!(
+    let said = cluster.numbered(number).wait_until_succeeds(&format!(
         "timeout 5 busybox wget -q -O - http://{to}:8080/cgi-bin/who"
     ))?;
     Ok(said.trim().to_owned())
@@ -126,19 +126,11 @@ pub(crate) fn large_packets(cluster: &Cluster) -> Result<()> {
     );
     // The largest packet, and one that has to be cut.
     for size in [link - 28, link + 500] {
-        ns.succeed(&[
-            "exec",
-            "pod-1",
-            "--",
-            "ping",
-            "-c",
-            "1",
-            "-W",
-            "3",
-            "-s",
-            &size.to_string(),
-            to,
-        ])?;
+        let size = size.to_string();
+        eventually(&format!("an answer to {size} bytes"), || {
+            let ping = ["ping", "-c", "1", "-W", "3", "-s", &size, to];
+            ns.succeed(&[["exec", "pod-1", "--"].as_slice(), &ping].concat())
+        })?;
     }
     Ok(())
 }
@@ -184,12 +176,12 @@ pub(crate) fn comes_and_goes(cluster: &Cluster) -> Result<()> {
     ns.succeed(&[
         "wait",
         "--for=condition=Ready",
-        "--timeout=60s",
+        "--timeout=240s",
         &format!("node/{name}"),
     ])?;
     let given = subnet(&ns, cluster, 4)?;
     ns.apply(&pod(cluster, 4).to_string())?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod/pod-4", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod/pod-4", "--timeout=240s"])?;
     let own = ns.get("pod", "pod-4")?;
     let own = own
         .pointer("/status/podIP")
@@ -201,12 +193,11 @@ pub(crate) fn comes_and_goes(cluster: &Cluster) -> Result<()> {
     }
     ensure!(route(&given)?.contains("floe.vx"), "no route to {given}");
     cluster.succeed(&["node", "rm", &name])?;
-    let since = Instant::now();
-    while !route(&given)?.trim().is_empty() {
-        ensure!(since.elapsed() < SOON, "the route to {given} is still there");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+    eventually(&format!("no route to {given}"), || {
+        let left = route(&given)?;
+        ensure!(left.trim().is_empty(), "{left}");
+        Ok(())
+    })
 }
 
 pub(crate) fn agent_restarted(cluster: &Cluster) -> Result<()> {

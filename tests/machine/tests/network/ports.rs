@@ -41,7 +41,7 @@ fn port(number: u16, address: &str, protocol: &str) -> Value {
 fn deploy(ns: &Namespace, pods: &[Value]) -> Result<()> {
     let documents: Vec<String> = pods.iter().map(Value::to_string).collect();
     ns.apply(&documents.join("\n---\n"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])
+    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=240s"])
         .map(drop)
 }
 
@@ -60,6 +60,15 @@ fn from_node(cluster: &Cluster, number: u8, url: &str) -> Result<String> {
         .numbered(number)
         .succeed(&format!("timeout 3 busybox wget -q -O - {url}"))?;
     Ok(said.trim().to_owned())
+}
+
+/// Waits until who asks by `ask` is answered with `wanted` in it: a pod is Ready before its server listens.
+fn answered(from: &str, wanted: &str, ask: impl Fn() -> Result<String>) -> Result<()> {
+    eventually(&format!("an answer with {wanted} to {from}"), || {
+        let said = ask()?;
+        ensure!(said.contains(wanted), "{said}");
+        Ok(())
+    })
 }
 
 fn address(ns: &Namespace, pod: &str) -> Result<String> {
@@ -88,20 +97,17 @@ pub(crate) fn everywhere(cluster: &Cluster) -> Result<()> {
     let node = node_address(cluster, &ns, 2)?;
     let open = url(node, 8088);
     // The host stands for what lies outside; its own address is the gateway of the machines.
-    let outside = from_outside(node, 8088, "/cgi-bin/who")?;
-    ensure!(outside.starts_with("open_"), "from outside: {outside}");
+    answered("the host", "open_", || from_outside(node, 8088, "/cgi-bin/who"))?;
     for number in NODES {
-        let said = from_node(cluster, number, &open)?;
-        ensure!(said.starts_with("open_"), "from node {number}: {said}");
+        let from = format!("node {number}");
+        answered(&from, "open_", || from_node(cluster, number, &open))?;
     }
-    let near = from_pod(&ns, "near", &open)?;
-    ensure!(near.contains(&address(&ns, "near")?), "a pod beside it: {near}");
-    let far = from_pod(&ns, "far", &open)?;
-    ensure!(far.starts_with("open_"), "a pod of another node: {far}");
-    let own = from_pod(&ns, "open", &open)?;
-    ensure!(own.starts_with("open_"), "itself: {own}");
-    let loopback = from_node(cluster, 2, "http://127.0.0.1:8088/cgi-bin/who")?;
-    ensure!(loopback.starts_with("open_"), "loopback: {loopback}");
+    let near = address(&ns, "near")?;
+    answered("a pod beside it", &near, || from_pod(&ns, "near", &open))?;
+    answered("a pod of another node", "open_", || from_pod(&ns, "far", &open))?;
+    answered("itself", "open_", || from_pod(&ns, "open", &open))?;
+    let loopback = "http://127.0.0.1:8088/cgi-bin/who";
+    answered("its node's loopback", "open_", || from_node(cluster, 2, loopback))?;
     closed(cluster, 1, 8088)?;
     // Another is refused by the node where the scheduler was passed by.
     ns.apply(&server(cluster, "late", 2, &port(8088, "", "TCP")).to_string())?;
@@ -143,12 +149,14 @@ pub(crate) fn no_conflict(cluster: &Cluster) -> Result<()> {
             server(cluster, "datagrams", 3, &port(8089, &own, "UDP")),
         ],
     )?;
-    let said = from_node(cluster, 3, "http://127.0.0.1:8089/cgi-bin/who")?;
-    ensure!(said.starts_with("loopback_"), "{said}");
-    let said = from_node(cluster, 3, &url(node, 8089))?;
-    ensure!(said.starts_with("address_"), "{said}");
-    let said = from_outside(node, 8089, "/cgi-bin/who")?;
-    ensure!(said.starts_with("address_"), "{said}");
+    let (loopback, open) = ("http://127.0.0.1:8089/cgi-bin/who", url(node, 8089));
+    answered("the node's loopback", "loopback_", || {
+        from_node(cluster, 3, loopback)
+    })?;
+    answered("the node", "address_", || from_node(cluster, 3, &open))?;
+    answered("the host", "address_", || {
+        from_outside(node, 8089, "/cgi-bin/who")
+    })?;
     let table = cluster
         .numbered(3)
         .succeed("nft list table inet hostports-floe")?;
@@ -199,6 +207,6 @@ pub(crate) fn vandalised(cluster: &Cluster) -> Result<()> {
     node.succeed("systemctl stop floe-agent")?;
     ns.succeed(&["delete", "pod", "web", "--wait=false"])?;
     node.succeed("systemctl start floe-agent")?;
-    ns.succeed(&["wait", "--for=delete", "pod/web", "--timeout=60s"])?;
+    ns.succeed(&["wait", "--for=delete", "pod/web", "--timeout=240s"])?;
     closed(cluster, 2, 8090)
 }

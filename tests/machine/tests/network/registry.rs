@@ -149,15 +149,21 @@ fn ready(ns: &Namespace, name: &str) -> Result<Value> {
     })
 }
 
-/// Waits until the container waits for `reason`, and returns its message.
-fn waits(ns: &Namespace, name: &str, reason: &str) -> Result<String> {
+/// Waits until the container waits for one of `reasons`, and returns its message.
+fn waits(ns: &Namespace, name: &str, reasons: &[&str]) -> Result<String> {
     const WAITING: &str = "/status/containerStatuses/0/state/waiting";
     let pod = ns.wait_for("pod", name, |pod| {
-        pod.pointer(WAITING).and_then(|waiting| waiting.get("reason")) == Some(&reason.into())
+        let reason = pod
+            .pointer(WAITING)
+            .and_then(|waiting| waiting.get("reason")?.as_str());
+        reason.is_some_and(|reason| reasons.contains(&reason))
     })?;
     let message = pod.pointer(WAITING).and_then(|waiting| waiting.get("message"));
     Ok(message.and_then(Value::as_str).unwrap_or_default().to_owned())
 }
+
+/// A pull has failed: the first reason is told for three seconds, then the other, with the same words in it.
+const FAILED: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
 
 fn told(ns: &Namespace, pod: &str, words: &[&str]) -> Result<()> {
     eventually("the events of the pull", || {
@@ -235,9 +241,9 @@ pub(crate) fn secrets(cluster: &Cluster) -> Result<()> {
     let with = |name: &str| json!({ "imagePullSecrets": [{ "name": name }] });
     ns.apply(&pod(cluster, "none", 1, &image, &json!({})))?;
     ns.apply(&pod(cluster, "wrong", 1, &image, &with("wrong")))?;
-    let said = waits(&ns, "none", "ErrImagePull")?;
+    let said = waits(&ns, "none", &FAILED)?;
     ensure!(said.contains("imagePullSecrets"), "{said}");
-    let said = waits(&ns, "wrong", "ImagePullBackOff")?;
+    let said = waits(&ns, "wrong", &["ImagePullBackOff"])?;
     ensure!(
         said.contains("refuses the credentials of user \"alice\""),
         "{said}"
@@ -247,7 +253,7 @@ pub(crate) fn secrets(cluster: &Cluster) -> Result<()> {
     ready(&ns, "right")?;
     // The image is on the node by now, and still not for everybody.
     ns.apply(&pod(cluster, "late", 1, &image, &json!({})))?;
-    let said = waits(&ns, "late", "ErrImagePull")?;
+    let said = waits(&ns, "late", &FAILED)?;
     ensure!(said.contains("pull access denied"), "{said}");
     ns.apply(&pod(cluster, "lost", 2, &image, &with("absent")))?;
     told(
@@ -271,7 +277,7 @@ pub(crate) fn registry_away(cluster: &Cluster) -> Result<()> {
     ready(&ns, "cached")?;
     told(&ns, "cached", &["already present on machine"])?;
     ns.apply(&pod(cluster, "elsewhere", 2, &image, &json!({})))?;
-    let said = waits(&ns, "elsewhere", "ImagePullBackOff")?;
+    let said = waits(&ns, "elsewhere", &["ImagePullBackOff"])?;
     ensure!(said.contains("refused"), "{said}");
     registry.run()?;
     ready(&ns, "elsewhere").map(drop)

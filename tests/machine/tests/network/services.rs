@@ -56,7 +56,7 @@ fn deploy(cluster: &Cluster, name: &str, services: &[Value]) -> Result<Namespace
     let objects = pods.iter().chain(&single).chain(services);
     let documents: Vec<String> = objects.map(Value::to_string).collect();
     ns.apply(&documents.join("\n---\n"))?;
-    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])?;
+    ns.succeed(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=240s"])?;
     Ok(ns)
 }
 
@@ -145,21 +145,21 @@ pub(crate) fn matrix(cluster: &Cluster) -> Result<()> {
                 Ok(())
             })?;
         }
-        let found = from_pod(&ns, &pod, &url(&ns, "sticky")?)?;
-        ensure!(
-            found.len() == 1 && found.is_subset(&all_web()),
-            "sticky from {pod}: {found:?}"
-        );
-        let found = from_pod(&ns, &pod, &url(&ns, "nearest")?)?;
-        ensure!(
-            found == BTreeSet::from([pod.clone()]),
-            "nearest from {pod}: {found:?}"
-        );
-        let lonely = url(&ns, "lonely")?;
-        let refused = ns.fail(&[
-            "exec", &pod, "--", "timeout", "3", "wget", "-q", "-O", "-", &lonely,
-        ])?;
-        ensure!(refused.contains("refused"), "lonely from {pod}: {refused}");
+        eventually(&format!("the other services from {pod}"), || {
+            let found = from_pod(&ns, &pod, &url(&ns, "sticky")?)?;
+            ensure!(
+                found.len() == 1 && found.is_subset(&all_web()),
+                "sticky: {found:?}"
+            );
+            let found = from_pod(&ns, &pod, &url(&ns, "nearest")?)?;
+            ensure!(found == BTreeSet::from([pod.clone()]), "nearest: {found:?}");
+            let lonely = url(&ns, "lonely")?;
+            let refused = ns.fail(&[
+                "exec", &pod, "--", "timeout", "3", "wget", "-q", "-O", "-", &lonely,
+            ])?;
+            ensure!(refused.contains("refused"), "lonely: {refused}");
+            Ok(())
+        })?;
         let rules = cluster.numbered(number).succeed("nft list table inet floe")?;
         ensure!(
             rules.contains("services/plain:http") && !rules.contains("services/headless"),
@@ -191,15 +191,22 @@ pub(crate) fn node_ports(cluster: &Cluster) -> Result<()> {
         // Pods and nodes reach every node's port as well.
         let open = format!("http://{address}:{}/", port("open")?);
         for other in NODES {
-            let found = from_pod(&ns, &format!("web-{other}"), &open)?;
-            ensure!(found == all_web(), "node {number} from pod {other}: {found:?}");
-            let found = from_node(cluster, other, &open)?;
-            ensure!(found == all_web(), "node {number} from node {other}: {found:?}");
+            eventually(&format!("node {number} from {other}"), || {
+                let found = from_pod(&ns, &format!("web-{other}"), &open)?;
+                ensure!(found == all_web(), "from its pod: {found:?}");
+                let found = from_node(cluster, other, &open)?;
+                ensure!(found == all_web(), "from the node: {found:?}");
+                Ok(())
+            })?;
         }
-        let answer = from_outside(address, port("local")?, "/");
-        match number {
-            1 => ensure!(answer? == "single-1", "the local endpoint"),
-            _ => ensure!(answer.is_err(), "node {number} has none: {answer:?}"),
+        let local = port("local")?;
+        let ask = || from_outside(address, local, "/");
+        if number == 1 {
+            let answer = eventually("the local endpoint", ask)?;
+            ensure!(answer == "single-1", "{answer}");
+        } else {
+            let answer = ask();
+            ensure!(answer.is_err(), "node {number} has none: {answer:?}");
         }
     }
     Ok(())
