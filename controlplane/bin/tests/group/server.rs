@@ -206,7 +206,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(
     while !condition().await {
         let logs: String = all.iter().map(|server| server.log()).collect();
         assert!(
-            begun.elapsed() < Duration::from_secs(40),
+            begun.elapsed() < Duration::from_secs(120),
             "not in time: {what}\n{logs}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
