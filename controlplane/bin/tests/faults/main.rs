@@ -203,13 +203,13 @@ mod faults {
             };
             assert_eq!(status.code, 503, "{status:?}\n{}", cluster.logs());
             assert!(status.message.contains("space"), "{status:?}");
-            assert!(took < Duration::from_secs(3), "{took:?}");
+            assert!(took < Duration::from_secs(7), "{took:?}");
             assert!(maps.get("before").await.is_ok(), "reads go on");
             server.place.give_back();
             let began = Instant::now();
             while let Err(error) = maps.create(&PostParams::default(), &large("after")).await {
                 assert!(
-                    began.elapsed() < Duration::from_secs(20),
+                    began.elapsed() < Duration::from_secs(240),
                     "{error}\n{}",
                     cluster.logs()
                 );
