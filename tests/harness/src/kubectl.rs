@@ -135,18 +135,23 @@ impl Namespace {
         bail!("kubectl {words:?} succeeded where it must not: {}", done.output)
     }
 
+    /// Starts kubectl with pipes to all three of its standard streams.
+    fn begin(&self, words: &[&str]) -> Result<Child> {
+        let mut command = self.command(words);
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(piped.spawn()?)
+    }
+
     /// Runs kubectl with `input` on its standard input; it must succeed.
     ///
     /// # Errors
     ///
     /// When it fails, with what it printed.
     pub fn feed(&self, words: &[&str], input: &str) -> Result<String> {
-        let mut command = self.command(words);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child = self.begin(words)?;
         child
             .stdin
             .take()
@@ -180,12 +185,7 @@ impl Namespace {
     ///
     /// When it fails, or ends before it has printed that, with what it printed.
     pub fn talk(&self, words: &[&str], input: &str, wanted: &str) -> Result<String> {
-        let mut command = self.command(words);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child = self.begin(words)?;
         let mut stdin = child.stdin.take().context("no standard input")?;
         let mut stdout = child.stdout.take().context("no standard output")?;
         stdin.write_all(input.as_bytes())?;
