@@ -196,15 +196,14 @@ async fn a_pull_that_is_dropped_leaves_only_what_the_next_start_cleans() {
     fake.fault(&path, [Fault::Stall(1000)]);
     let node = Node::new("");
     let name = fake.name("app:v1");
-    let asked = async {
-        while !fake.blobs().iter().any(|seen| seen.uri == path) {
+    let begun = async {
+        while !fake.blobs().iter().any(|seen| seen.uri == path) || node.scratch().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     tokio::select! {
         pulled = node.pull(&name) => panic!("{pulled:?}"),
-        () = asked => {}
+        () = begun => {}
     }
     assert_eq!(node.store.list().unwrap(), []);
     let again = ImageStore::open(node.dir.path().join("store")).unwrap();
