@@ -14,6 +14,9 @@ use super::target::{Target, namespace, of_object};
 const ATTEMPTS: usize = 5;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// Fields that no kind has are refused, as kubectl does: they are mistyped ones.
+const STRICT: &str = "?fieldValidation=Strict";
+
 pub(super) async fn run(api: &Api, args: &ApplyArgs, out: &mut Output) -> anyhow::Result<()> {
     let documents = documents::read_all(&args.file)?;
     let mut kinds = Kinds::discover(api).await?;
@@ -80,7 +83,7 @@ async fn apply(api: &Api, target: &Target, wanted: &Value) -> anyhow::Result<&'s
 }
 
 async fn create(api: &Api, target: &Target, wanted: &Value) -> Result<(), kube::Error> {
-    let all = target.kind.path(target.namespace.as_deref(), None);
+    let all = target.kind.path(target.namespace.as_deref(), None) + STRICT;
     api.send(Method::POST, &all, ("application/json", wanted))
         .await
         .map(drop)
@@ -104,7 +107,7 @@ async fn change(
         }
     }
     let after = api
-        .send(Method::PATCH, &target.path(), (MERGE_PATCH, &patch))
+        .send(Method::PATCH, &(target.path() + STRICT), (MERGE_PATCH, &patch))
         .await?;
     let same = after.pointer("/metadata/resourceVersion") == live.pointer("/metadata/resourceVersion");
     Ok(if same { "unchanged" } else { "configured" })
